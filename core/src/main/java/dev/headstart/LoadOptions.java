@@ -170,9 +170,8 @@ public record LoadOptions(
 
     private static String oneOf(String what, String value, Set<String> allowed) {
         if (!allowed.contains(value)) {
-            throw new HeadstartException(
-                    what + " must be one of " + String.join(", ", allowed.stream().sorted().toList()) + ", but is '"
-                            + value + "'");
+            throw new HeadstartException(what + " must be one of "
+                    + String.join(", ", allowed.stream().sorted().toList()) + ", but is '" + value + "'");
         }
         return value;
     }

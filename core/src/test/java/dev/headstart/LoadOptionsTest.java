@@ -24,9 +24,7 @@ class LoadOptionsTest {
         assertThatThrownBy(() -> LoadOptions.defaults().withNumLabels(0)).hasMessageContaining("at least 1");
         assertThatThrownBy(() -> LoadOptions.defaults().withSubfolder("a/../../b"))
                 .hasMessageContaining("relative path");
-        assertThatThrownBy(() -> LoadOptions.defaults()
-                        .withNumLabels(3)
-                        .withId2label(Map.of(0, "a", 1, "b")))
+        assertThatThrownBy(() -> LoadOptions.defaults().withNumLabels(3).withId2label(Map.of(0, "a", 1, "b")))
                 .hasMessageContaining("id2label names 2");
     }
 
