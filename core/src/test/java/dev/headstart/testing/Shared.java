@@ -17,7 +17,9 @@ public final class Shared {
     /** A file or folder under the shared data; skips the calling test, saying what is missing, when it is not there. */
     public static Path require(String relative) {
         Path path = root().resolve(relative);
-        Assumptions.assumeTrue(Files.exists(path), () -> "skipped: " + relative + " not found under " + root() + " (set HEADSTART_SHARED)");
+        Assumptions.assumeTrue(
+                Files.exists(path),
+                () -> "skipped: " + relative + " not found under " + root() + " (set HEADSTART_SHARED)");
         return path;
     }
 
