@@ -1,0 +1,39 @@
+package dev.headstart.cli;
+
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * The subcommands by name. Their classes are loaded only when asked for, so that {@code --help} touches none of them: this table holds
+ * what the overview prints. A class is in this package, is annotated with picocli's {@code @Command(name = ...)} and has a constructor
+ * without parameters.
+ */
+final class Commands {
+    /**
+     * One line of the overview.
+     *
+     * @param name what the user types
+     * @param type simple name of the class in this package
+     * @param description one line for the overview
+     */
+    record Entry(String name, String type, String description) {
+        /** The class, loaded now. */
+        Class<?> load() {
+            try {
+                return Class.forName(Commands.class.getPackageName() + "." + type);
+            } catch (ClassNotFoundException e) {
+                throw new IllegalStateException("command " + name + " has no class " + type, e);
+            }
+        }
+    }
+
+    /** In the order of the overview. */
+    static final List<Entry> ALL = List.of(
+);
+
+    static Optional<Entry> find(String name) {
+        return ALL.stream().filter(entry -> entry.name().equals(name)).findFirst();
+    }
+
+    private Commands() {}
+}

@@ -1,0 +1,235 @@
+package dev.headstart.cli;
+
+import dev.headstart.HeadstartException;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
+import java.io.PrintStream;
+import java.io.PrintWriter;
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.ExecutionException;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Model.OptionSpec;
+import picocli.CommandLine.Model.UsageMessageSpec;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.UnmatchedArgumentException;
+
+/**
+ * The {@code headstart} program. stdout holds the result alone; everything else goes to stderr, whose last line is the error. Exit codes:
+ * 0 done, 1 failure, 2 usage. Only the class of the subcommand that was asked for is loaded.
+ */
+@Command(
+        name = "headstart",
+        description = "Pre-trained models for the JVM: load, run, explain, fine-tune, pre-train.",
+        customSynopsis = "headstart [--debug] COMMAND [ARGUMENTS]",
+        versionProvider = HeadstartCommand.Version.class,
+        mixinStandardHelpOptions = true)
+public final class HeadstartCommand implements Runnable {
+    static final int FAILURE = 1;
+    static final int USAGE = 2;
+
+    /** What the user may set to give the JVM more memory; the launcher reads it. */
+    private static final String JAVA_OPTS = "HEADSTART_JAVA_OPTS";
+
+    /** The launcher's entry point: runs one command and ends the process with its exit code. */
+    public static void main(String[] args) {
+        // Whatever the locale says, results are UTF-8. Each println reaches a pipe at once.
+        PrintStream out = new PrintStream(new FileOutputStream(FileDescriptor.out), true, StandardCharsets.UTF_8);
+        PrintStream err = new PrintStream(new FileOutputStream(FileDescriptor.err), true, StandardCharsets.UTF_8);
+        System.setOut(out);
+        System.setErr(err);
+        MachineMemory.limitNative();
+        int code = execute(out, err, args);
+        if (out.checkError() && code == 0) {
+            err.println("headstart: stdout could not be written: the disk is full, or the reader has gone");
+            code = FAILURE;
+        }
+        System.exit(code);
+    }
+
+    /** Runs one command in this process. {@code System.out} must already be {@code out}. */
+    static int execute(PrintStream out, PrintStream err, String... args) {
+        boolean debug = false;
+        List<String> list = Arrays.asList(args);
+        int end = list.indexOf("--");
+        if ((end < 0 ? list : list.subList(0, end)).contains("--debug")) {
+            debug = true;
+            System.setProperty("org.slf4j.simpleLogger.defaultLogLevel", "debug");
+        }
+        try {
+            return commandLine(new PrintWriter(out, true), new PrintWriter(err, true), debug, args)
+                    .execute(args);
+        } catch (ParameterException e) { // outside picocli's own handling: the table of commands
+            err.println("headstart: " + oneLine(e.getMessage()));
+            return USAGE;
+        } catch (RuntimeException | Error e) {
+            return report(e, "headstart", debug, new PrintWriter(err, true));
+        }
+    }
+
+    private static CommandLine commandLine(PrintWriter out, PrintWriter err, boolean debug, String... args) {
+        CommandLine root = new CommandLine(new HeadstartCommand());
+        addDebug(root.getCommandSpec());
+        Optional<String> name = Arrays.stream(args).filter(arg -> !arg.startsWith("-")).findFirst();
+        if (name.isPresent()) {
+            Commands.Entry entry = Commands.find(name.get())
+                    .orElseThrow(() -> new ParameterException(
+                            root, "there is no command '" + name.get() + "'" + similar(name.get()) + "; see headstart --help"));
+            CommandLine sub = new CommandLine(entry.load());
+            CommandSpec spec = sub.getCommandSpec();
+            if (spec.findOption("--help") == null) spec.mixinStandardHelpOptions(true);
+            for (CommandLine nested : sub.getSubcommands().values()) {
+                if (nested.getCommandSpec().findOption("--help") == null)
+                    nested.getCommandSpec().mixinStandardHelpOptions(true);
+                addDebug(nested.getCommandSpec());
+            }
+            addDebug(spec);
+            if (spec.version().length == 0) spec.versionProvider(new Version());
+            root.addSubcommand(entry.name(), sub);
+        }
+        root.getHelpSectionMap().put(UsageMessageSpec.SECTION_KEY_COMMAND_LIST_HEADING, help -> "%nCommands:%n".formatted());
+        root.getHelpSectionMap().put(UsageMessageSpec.SECTION_KEY_COMMAND_LIST, help -> overview());
+        root.getHelpSectionMap()
+                .put(
+                        UsageMessageSpec.SECTION_KEY_FOOTER,
+                        help -> "%nheadstart COMMAND --help says more. %s passes options to the JVM, e.g. -Xmx8g.%n"
+                                .formatted(JAVA_OPTS));
+        root.setOut(out)
+                .setErr(err)
+                .setExpandAtFiles(false) // an input may start with @
+                .setCaseInsensitiveEnumValuesAllowed(true)
+                .setUsageHelpWidth(110)
+                .setParameterExceptionHandler((e, given) -> {
+                    PrintWriter writer = e.getCommandLine().getErr();
+                    if (debug) e.printStackTrace(writer);
+                    writer.println(usage(e));
+                    return USAGE;
+                })
+                .setExecutionExceptionHandler((e, command, parsed) ->
+                        report(e, command.getCommandSpec().qualifiedName(), debug, command.getErr()));
+        return root;
+    }
+
+    private static void addDebug(CommandSpec spec) {
+        if (spec.findOption("--debug") == null) {
+            spec.addOption(OptionSpec.builder("--debug")
+                    .description("Log more, and print the stack trace of an error.")
+                    .build());
+        }
+    }
+
+    private static String usage(ParameterException e) {
+        String name = e.getCommandLine().getCommandSpec().qualifiedName();
+        String hint = e instanceof UnmatchedArgumentException u
+                        && !u.getUnmatched().isEmpty()
+                        && u.getUnmatched().get(0).startsWith("-")
+                ? " (an input that starts with - goes after --)"
+                : "";
+        return name + ": " + oneLine(e.getMessage()) + hint + "; see " + name + " --help";
+    }
+
+    /** One line on stderr for what went wrong; the whole trace before it with {@code --debug}. */
+    private static int report(Throwable thrown, String where, boolean debug, PrintWriter err) {
+        Throwable e = thrown;
+        while (e instanceof ExecutionException && e.getCause() != null) e = e.getCause();
+        if (debug) e.printStackTrace(err);
+        if (e instanceof HeadstartException) {
+            err.println(where + ": " + oneLine(e.getMessage()));
+        } else if (e instanceof OutOfMemoryError) {
+            err.println(where + ": " + outOfMemory(e.getMessage()));
+        } else {
+            String message = e.getMessage() == null ? "" : ": " + firstLine(e.getMessage());
+            err.println(where + ": unexpected " + e.getClass().getName() + message
+                    + (debug ? "" : " (--debug prints the stack trace)"));
+        }
+        return FAILURE;
+    }
+
+    /** JavaCPP's limit on native memory and the JVM's heap have different knobs. */
+    static String outOfMemory(@Nullable String message) {
+        String text = message == null ? "" : firstLine(message);
+        if (text.contains("hysical")) {
+            return "out of native memory: the limit is " + MachineMemory.describeLimit()
+                    + "; use smaller batches or inputs, or raise it with " + JAVA_OPTS + "=-D" + MachineMemory.LIMIT
+                    + "=<bytes, e.g. 24g>";
+        }
+        return "out of Java heap (" + text + "; the limit is " + (Runtime.getRuntime().maxMemory() >> 20)
+                + " MB): use smaller inputs, or raise it with " + JAVA_OPTS + "=-Xmx<size, e.g. 8g>";
+    }
+
+    private static String firstLine(String message) {
+        return message.lines().map(String::strip).filter(line -> !line.isEmpty()).findFirst().orElse("");
+    }
+
+    private static String oneLine(@Nullable String message) {
+        return message == null ? "failed" : message.strip().replaceAll("\\s*\\R\\s*", " ");
+    }
+
+    private static String overview() {
+        StringBuilder text = new StringBuilder();
+        int width = Commands.ALL.stream().mapToInt(entry -> entry.name().length()).max().orElse(0);
+        for (Commands.Entry entry : Commands.ALL) {
+            text.append("  ")
+                    .append(entry.name())
+                    .append(" ".repeat(width - entry.name().length() + 3))
+                    .append(entry.description())
+                    .append(System.lineSeparator());
+        }
+        return text.toString();
+    }
+
+    private static String similar(String typed) {
+        return Commands.ALL.stream()
+                .map(Commands.Entry::name)
+                .filter(name -> distance(name, typed) <= 2 || (typed.length() > 2 && name.startsWith(typed)))
+                .findFirst()
+                .map(name -> " (did you mean '" + name + "'?)")
+                .orElse("");
+    }
+
+    /** Levenshtein distance. */
+    private static int distance(String a, String b) {
+        int[] row = new int[b.length() + 1];
+        for (int j = 0; j <= b.length(); j++) row[j] = j;
+        for (int i = 1; i <= a.length(); i++) {
+            int diagonal = row[0];
+            row[0] = i;
+            for (int j = 1; j <= b.length(); j++) {
+                int change = diagonal + (a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1);
+                diagonal = row[j];
+                row[j] = Math.min(change, Math.min(row[j], row[j - 1]) + 1);
+            }
+        }
+        return row[b.length()];
+    }
+
+    @CommandLine.Spec
+    private @Nullable CommandSpec spec;
+
+    @Override
+    public void run() {
+        CommandLine commandLine = java.util.Objects.requireNonNull(spec).commandLine();
+        throw new ParameterException(commandLine, "which command?");
+    }
+
+    /** Headstart's version and the JVM's. */
+    static final class Version implements CommandLine.IVersionProvider {
+        @Override
+        public String[] getVersion() {
+            return new String[] {
+                "headstart " + headstart() + " (Java " + System.getProperty("java.version") + ", "
+                        + System.getProperty("os.name") + " " + System.getProperty("os.arch") + ")"
+            };
+        }
+
+        static String headstart() {
+            String version = HeadstartCommand.class.getPackage().getImplementationVersion();
+            return version == null ? "(not from a jar)" : version;
+        }
+    }
+}
