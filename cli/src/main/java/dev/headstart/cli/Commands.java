@@ -28,8 +28,7 @@ final class Commands {
     }
 
     /** In the order of the overview. */
-    static final List<Entry> ALL = List.of(
-);
+    static final List<Entry> ALL = List.of();
 
     static Optional<Entry> find(String name) {
         return ALL.stream().filter(entry -> entry.name().equals(name)).findFirst();

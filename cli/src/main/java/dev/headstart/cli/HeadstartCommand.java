@@ -75,11 +75,14 @@ public final class HeadstartCommand implements Runnable {
     private static CommandLine commandLine(PrintWriter out, PrintWriter err, boolean debug, String... args) {
         CommandLine root = new CommandLine(new HeadstartCommand());
         addDebug(root.getCommandSpec());
-        Optional<String> name = Arrays.stream(args).filter(arg -> !arg.startsWith("-")).findFirst();
+        Optional<String> name =
+                Arrays.stream(args).filter(arg -> !arg.startsWith("-")).findFirst();
         if (name.isPresent()) {
             Commands.Entry entry = Commands.find(name.get())
                     .orElseThrow(() -> new ParameterException(
-                            root, "there is no command '" + name.get() + "'" + similar(name.get()) + "; see headstart --help"));
+                            root,
+                            "there is no command '" + name.get() + "'" + similar(name.get())
+                                    + "; see headstart --help"));
             CommandLine sub = new CommandLine(entry.load());
             CommandSpec spec = sub.getCommandSpec();
             if (spec.findOption("--help") == null) spec.mixinStandardHelpOptions(true);
@@ -92,7 +95,8 @@ public final class HeadstartCommand implements Runnable {
             if (spec.version().length == 0) spec.versionProvider(new Version());
             root.addSubcommand(entry.name(), sub);
         }
-        root.getHelpSectionMap().put(UsageMessageSpec.SECTION_KEY_COMMAND_LIST_HEADING, help -> "%nCommands:%n".formatted());
+        root.getHelpSectionMap()
+                .put(UsageMessageSpec.SECTION_KEY_COMMAND_LIST_HEADING, help -> "%nCommands:%n".formatted());
         root.getHelpSectionMap().put(UsageMessageSpec.SECTION_KEY_COMMAND_LIST, help -> overview());
         root.getHelpSectionMap()
                 .put(
@@ -158,12 +162,17 @@ public final class HeadstartCommand implements Runnable {
                     + "; use smaller batches or inputs, or raise it with " + JAVA_OPTS + "=-D" + MachineMemory.LIMIT
                     + "=<bytes, e.g. 24g>";
         }
-        return "out of Java heap (" + text + "; the limit is " + (Runtime.getRuntime().maxMemory() >> 20)
-                + " MB): use smaller inputs, or raise it with " + JAVA_OPTS + "=-Xmx<size, e.g. 8g>";
+        return "out of Java heap (" + text + "; the limit is "
+                + (Runtime.getRuntime().maxMemory() >> 20) + " MB): use smaller inputs, or raise it with " + JAVA_OPTS
+                + "=-Xmx<size, e.g. 8g>";
     }
 
     private static String firstLine(String message) {
-        return message.lines().map(String::strip).filter(line -> !line.isEmpty()).findFirst().orElse("");
+        return message.lines()
+                .map(String::strip)
+                .filter(line -> !line.isEmpty())
+                .findFirst()
+                .orElse("");
     }
 
     private static String oneLine(@Nullable String message) {
@@ -172,7 +181,10 @@ public final class HeadstartCommand implements Runnable {
 
     private static String overview() {
         StringBuilder text = new StringBuilder();
-        int width = Commands.ALL.stream().mapToInt(entry -> entry.name().length()).max().orElse(0);
+        int width = Commands.ALL.stream()
+                .mapToInt(entry -> entry.name().length())
+                .max()
+                .orElse(0);
         for (Commands.Entry entry : Commands.ALL) {
             text.append("  ")
                     .append(entry.name())
