@@ -243,8 +243,9 @@ public final class Safetensors {
             throw new UncheckedIOException(e);
         }
         if (bytes.size() > SafetensorsHeader.MAX_BYTES - 8) {
-            throw new HeadstartException("a safetensors header can have " + SafetensorsHeader.MAX_BYTES + " bytes, these "
-                    + tensors.size() + " tensors need " + bytes.size() + "; write them to several files");
+            throw new HeadstartException(
+                    "a safetensors header can have " + SafetensorsHeader.MAX_BYTES + " bytes, these " + tensors.size()
+                            + " tensors need " + bytes.size() + "; write them to several files");
         }
         bytes.writeBytes(" ".repeat(-bytes.size() & 7).getBytes(StandardCharsets.US_ASCII));
         return ByteBuffer.allocate(8 + bytes.size())

@@ -8,7 +8,6 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.core.StreamReadFeature;
-
 import java.io.CharArrayReader;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -59,7 +58,9 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
         long size = file.size();
         if (size < 8) {
             throw new WeightFormatException(
-                    path, "expected a safetensors file, found " + size + " bytes, less than the 8 of the header's length; fetch it again");
+                    path,
+                    "expected a safetensors file, found " + size
+                            + " bytes, less than the 8 of the header's length; fetch it again");
         }
         ByteBuffer prefix = ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN);
         TensorMemory.readFully(file, 0, prefix);
@@ -81,7 +82,8 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
         return parse(path, json.flip(), 8 + length, size - 8 - length);
     }
 
-    private static SafetensorsHeader parse(Path path, ByteBuffer json, long dataStart, long dataBytes) throws IOException {
+    private static SafetensorsHeader parse(Path path, ByteBuffer json, long dataStart, long dataBytes)
+            throws IOException {
         CharBuffer text;
         try {
             text = StandardCharsets.UTF_8
@@ -90,19 +92,23 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
                     .onUnmappableCharacter(CodingErrorAction.REPORT)
                     .decode(json);
         } catch (CharacterCodingException e) {
-            throw new WeightFormatException(path, "the safetensors header is not UTF-8 text; this is no safetensors file, or it is damaged", e);
+            throw new WeightFormatException(
+                    path, "the safetensors header is not UTF-8 text; this is no safetensors file, or it is damaged", e);
         }
         var reader = new CharArrayReader(text.array(), text.arrayOffset(), text.remaining());
         var found = new ArrayList<Entry>();
         Map<String, String> metadata = Map.of();
         try (JsonParser parser = JSON.createParser(reader)) {
             if (parser.nextToken() != JsonToken.START_OBJECT) {
-                throw new WeightFormatException(path, "the safetensors header is not a JSON object; this is no safetensors file, or it is damaged");
+                throw new WeightFormatException(
+                        path,
+                        "the safetensors header is not a JSON object; this is no safetensors file, or it is damaged");
             }
             while (parser.nextToken() == JsonToken.FIELD_NAME) {
                 String name = parser.currentName();
                 if (parser.nextToken() != JsonToken.START_OBJECT) {
-                    throw new WeightFormatException(path, "header entry " + quote(name) + " is not a JSON object; the file is damaged");
+                    throw new WeightFormatException(
+                            path, "header entry " + quote(name) + " is not a JSON object; the file is damaged");
                 }
                 if (name.equals(METADATA)) {
                     metadata = metadata(path, parser);
@@ -111,11 +117,15 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
                 }
             }
             if (parser.nextToken() != null) {
-                throw new WeightFormatException(path, "text follows the JSON object of the safetensors header; the file is damaged");
+                throw new WeightFormatException(
+                        path, "text follows the JSON object of the safetensors header; the file is damaged");
             }
         } catch (JsonProcessingException e) {
             throw new WeightFormatException(
-                    path, "the safetensors header is not valid JSON (" + e.getOriginalMessage() + "); the file is damaged, fetch it again", e);
+                    path,
+                    "the safetensors header is not valid JSON (" + e.getOriginalMessage()
+                            + "); the file is damaged, fetch it again",
+                    e);
         }
         return new SafetensorsHeader(inOrder(path, found, dataBytes), metadata, dataStart);
     }
@@ -125,7 +135,8 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
         while (parser.nextToken() == JsonToken.FIELD_NAME) {
             String key = parser.currentName();
             if (parser.nextToken() != JsonToken.VALUE_STRING) {
-                throw new WeightFormatException(path, METADATA + " entry " + quote(key) + " is no string; the file is damaged");
+                throw new WeightFormatException(
+                        path, METADATA + " entry " + quote(key) + " is no string; the file is damaged");
             }
             metadata.put(key, parser.getText());
         }
@@ -157,7 +168,9 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
         }
         if (type == null || shape == null || offsets == null || offsets.size() != 2) {
             throw new WeightFormatException(
-                    path, "tensor " + quote(name) + " needs dtype, shape and two data_offsets in the header; the file is damaged");
+                    path,
+                    "tensor " + quote(name)
+                            + " needs dtype, shape and two data_offsets in the header; the file is damaged");
         }
         long begin = offsets.get(0);
         long end = offsets.get(1);
@@ -216,8 +229,11 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
             if (entry.begin() != at) {
                 throw new WeightFormatException(
                         path,
-                        "tensor " + quote(entry.name()) + " begins at byte " + entry.begin() + " of the data, expected " + at
-                                + (entry.begin() < at ? " (it overlaps the tensor before it)" : " (there is a hole before it)")
+                        "tensor " + quote(entry.name()) + " begins at byte " + entry.begin() + " of the data, expected "
+                                + at
+                                + (entry.begin() < at
+                                        ? " (it overlaps the tensor before it)"
+                                        : " (there is a hole before it)")
                                 + "; the file is damaged");
             }
             at = entry.end();
@@ -225,7 +241,9 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
         }
         if (at > dataBytes) {
             throw new WeightFormatException(
-                    path, "the header describes " + at + " bytes of data, the file holds " + dataBytes + "; it is truncated, fetch it again");
+                    path,
+                    "the header describes " + at + " bytes of data, the file holds " + dataBytes
+                            + "; it is truncated, fetch it again");
         }
         if (at < dataBytes) {
             throw new WeightFormatException(

@@ -81,7 +81,8 @@ final class SafetensorsSource implements TensorSource {
         try {
             return TensorMemory.owned(() -> {
                 long bytes = entry.end() - entry.begin();
-                long[] sizes = entry.info().shape().stream().mapToLong(Long::longValue).toArray();
+                long[] sizes =
+                        entry.info().shape().stream().mapToLong(Long::longValue).toArray();
                 synchronized (this) {
                     if (mapping != null && bytes > 0 && position % entry.type().bytes() == 0) {
                         return mapping.narrow(0, position, bytes)
@@ -97,7 +98,9 @@ final class SafetensorsSource implements TensorSource {
             throw new IllegalStateException(path + " was closed, or its reading was interrupted", e);
         } catch (IOException e) {
             throw new WeightFormatException(
-                    path, "tensor " + WeightFormatException.quote(name) + " cannot be read: " + StagedFile.reason(e), e);
+                    path,
+                    "tensor " + WeightFormatException.quote(name) + " cannot be read: " + StagedFile.reason(e),
+                    e);
         }
     }
 

@@ -37,7 +37,8 @@ public final class StagedFile {
         if (folder == null) {
             throw new HeadstartException(target + ": expected the name of a file to write, found the root folder");
         }
-        String name = "." + whole.getFileName() + "." + ProcessHandle.current().pid() + "-" + NUMBER.incrementAndGet() + ".tmp";
+        String name = "." + whole.getFileName() + "." + ProcessHandle.current().pid() + "-" + NUMBER.incrementAndGet()
+                + ".tmp";
         Path staging = folder.resolve(name);
         boolean done = false;
         try {
