@@ -114,8 +114,9 @@ class SafetensorsTest {
                 "{\"x\":{\"dtype\":\"" + type + "\",\"shape\":[" + 8 / type.bytes() + "],\"data_offsets\":[0,8]}}",
                 data);
         Map<String, Tensor> tensors = Safetensors.readMap(file);
-        assertThat(tensors).hasSize(1).allSatisfy((name, tensor) -> assertThat(ElementType.of(tensor))
-                .isEqualTo(type));
+        assertThat(tensors)
+                .hasSize(1)
+                .allSatisfy((name, tensor) -> assertThat(ElementType.of(tensor)).isEqualTo(type));
         Path copy = folder.resolve("copy.safetensors");
         Safetensors.write(copy, tensors, Map.of());
         byte[] written = Files.readAllBytes(copy);
