@@ -1,0 +1,169 @@
+package dev.headstart.hub;
+
+import dev.headstart.HeadstartException;
+import dev.headstart.LoadOptions;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Finds a model by its id: an existing folder, the cache shared with Python's huggingface_hub, or our own cache of converted models.
+ * Thread-safe.
+ */
+public final class Hub {
+    private static volatile @Nullable Hub standard;
+
+    private final HubOptions options;
+    private final HfCache shared;
+    private final OwnCache own;
+
+    private Hub(HubOptions options) {
+        this.options = options;
+        shared = new HfCache(options.hubCache());
+        own = new OwnCache(options.ownCache());
+    }
+
+    /** The hub that {@code fromPretrained} uses: as the environment says, unless {@link #useAsStandard} said otherwise. */
+    public static Hub standard() {
+        Hub hub = standard;
+        if (hub == null) {
+            hub = new Hub(HubOptions.fromEnvironment());
+            standard = hub;
+        }
+        return hub;
+    }
+
+    /** Makes {@code hub} the one that {@code fromPretrained} uses in this process; null for the environment's again. */
+    public static void useAsStandard(@Nullable Hub hub) {
+        standard = hub;
+    }
+
+    /** A hub that works as {@code options} say. */
+    public static Hub of(HubOptions options) {
+        return new Hub(options);
+    }
+
+    /** How this hub works. */
+    public HubOptions options() {
+        return options;
+    }
+
+    /**
+     * The folder of a whole model.
+     *
+     * @param idAtRevision a folder, {@code name}, {@code org/name}, or either with {@code @revision}
+     * @throws HeadstartException when there is no such model; the message says where it was looked for and what to do
+     */
+    public ModelFolder resolve(String idAtRevision) {
+        return resolve(idAtRevision, null, FileSelection.MODEL);
+    }
+
+    /** The folder of a whole model as the options say: their revision, their subfolder, offline or not. */
+    public ModelFolder resolve(String id, LoadOptions load) {
+        return resolve(id, FileSelection.MODEL, load);
+    }
+
+    /** As {@link #resolve(String, LoadOptions)}, for the files that are wanted. */
+    public ModelFolder resolve(String id, FileSelection wanted, LoadOptions load) {
+        Boolean offline = load.offline();
+        if (offline != null && offline != options.offline()) {
+            return new Hub(options.withOffline(offline)).resolve(id, wanted, load.withOffline(null));
+        }
+        ModelFolder folder = resolve(id, load.revision(), wanted.in(load.subfolder()));
+        String subfolder = load.subfolder();
+        return subfolder == null
+                ? folder
+                : new ModelFolder(folder.id(), folder.path().resolve(subfolder), folder.immutable());
+    }
+
+    /**
+     * The folder that holds the wanted files of a model.
+     *
+     * @param id a folder, {@code name} or {@code org/name}
+     * @param revision branch, tag or commit; null for what the id says, else {@code main}
+     * @param wanted which files must be there; the folder may hold others too
+     * @throws HeadstartException when there is no such model; the message says where it was looked for and what to do
+     */
+    public ModelFolder resolve(String id, @Nullable String revision, FileSelection wanted) {
+        Path folder = localFolder(id);
+        if (folder != null) {
+            return new ModelFolder(id, folder, isCached(folder));
+        }
+        ModelId model = ModelId.parse(id, revision);
+        for (ModelId name : names(model)) {
+            Path found = shared.find(name, wanted, false);
+            if (found == null) {
+                found = own.find(name);
+            }
+            if (found != null) {
+                return new ModelFolder(id, found, true);
+            }
+        }
+        throw new HeadstartException("model '" + model + "' is not on this machine: no such folder, not in the shared cache "
+                + shared.root() + ", not in " + own.models());
+    }
+
+    /** The names that a model may be kept under: the one asked for first. */
+    private static List<ModelId> names(ModelId id) {
+        return List.of(id);
+    }
+
+    /** The folder that an id names; null when it can only be a model's name. */
+    private static @Nullable Path localFolder(String id) {
+        if (id.isBlank()) {
+            throw new HeadstartException("the model id is empty; give a folder, or a name like bert-base-uncased");
+        }
+        boolean pathOnly = id.startsWith(".")
+                || id.startsWith("/")
+                || id.startsWith("~")
+                || id.contains("\\")
+                || id.chars().filter(c -> c == '/').count() > 1 && id.indexOf('@') < 0
+                || id.matches("[A-Za-z]:.*") && !id.startsWith("maven:");
+        Path path;
+        try {
+            path = id.startsWith("~/") ? Path.of(System.getProperty("user.home", "."), id.substring(2)) : Path.of(id);
+        } catch (java.nio.file.InvalidPathException e) {
+            return null;
+        }
+        if (Files.isDirectory(path) && (pathOnly || holdsModel(path))) {
+            return path;
+        }
+        if (Files.isRegularFile(path)) {
+            throw new HeadstartException(id + " is a file, but a model is a folder with config.json; give the folder");
+        }
+        if (pathOnly) {
+            throw new HeadstartException("there is no folder " + id + " (from " + Path.of("").toAbsolutePath()
+                    + "); give a model's folder, or a name like bert-base-uncased");
+        }
+        return null;
+    }
+
+    private static boolean holdsModel(Path folder) {
+        try (Stream<Path> files = Files.list(folder)) {
+            return files.map(f -> f.getFileName().toString())
+                    .anyMatch(n -> n.endsWith(".json") || n.matches(".*\\.(safetensors|bin|pt|pth|th|model|txt|onnx)"));
+        } catch (IOException e) {
+            throw new HeadstartException(folder + ": cannot be read (" + e.getMessage() + "); check its permissions", e);
+        }
+    }
+
+    /** Whether a folder lies in one of the caches, whose files are never rewritten in place. */
+    private boolean isCached(Path folder) {
+        List<Path> caches = new ArrayList<>(List.of(shared.root(), own.models()));
+        try {
+            Path real = folder.toRealPath();
+            for (Path cache : caches) {
+                if (Files.isDirectory(cache) && real.startsWith(cache.toRealPath())) {
+                    return true;
+                }
+            }
+            return false;
+        } catch (IOException e) {
+            return false; // then it is read rather than mapped
+        }
+    }
+}
