@@ -66,7 +66,8 @@ public final class FileSelection {
         if (subfolder == null || subfolder.isEmpty()) {
             return this;
         }
-        return new FileSelection(weights, SafePaths.check(subfolder.replaceAll("/+$", ""), "subfolder") + "/", patterns);
+        return new FileSelection(
+                weights, SafePaths.check(subfolder.replaceAll("/+$", ""), "subfolder") + "/", patterns);
     }
 
     /** Reads a small file of the model; used for the lists of other files: modules.json and the indexes of sharded weights. */
@@ -96,7 +97,8 @@ public final class FileSelection {
             for (String name : all) {
                 if (name.startsWith(prefix)
                         && patterns.stream()
-                                .anyMatch(p -> p.matches(FileSystems.getDefault().getPath(name.substring(prefix.length()))))) {
+                                .anyMatch(p ->
+                                        p.matches(FileSystems.getDefault().getPath(name.substring(prefix.length()))))) {
                     files.add(name);
                 }
             }
@@ -106,7 +108,9 @@ public final class FileSelection {
             return new Choice(files, missing, true);
         }
         chooseFolder(prefix, all, files, missing, reader, true);
-        boolean feeds = files.stream().anyMatch(n -> FEEDS.matcher(n.substring(n.lastIndexOf('/') + 1)).matches());
+        boolean feeds = files.stream()
+                .anyMatch(
+                        n -> FEEDS.matcher(n.substring(n.lastIndexOf('/') + 1)).matches());
         return new Choice(files, missing, feeds);
     }
 
@@ -196,8 +200,8 @@ public final class FileSelection {
         try {
             return JSON.readTree(reader.read(name));
         } catch (JsonProcessingException e) {
-            throw new HeadstartException(name + " is not JSON (" + e.getOriginalMessage() + "); fetch the model again", e);
+            throw new HeadstartException(
+                    name + " is not JSON (" + e.getOriginalMessage() + "); fetch the model again", e);
         }
     }
-
 }

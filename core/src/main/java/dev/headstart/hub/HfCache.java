@@ -41,7 +41,8 @@ final class HfCache {
     }
 
     /** The commit that a revision was when it was last fetched; null when it never was. */
-    @Nullable String commit(ModelId id) throws IOException {
+    @Nullable
+    String commit(ModelId id) throws IOException {
         String revision = id.revisionOrMain();
         if (ModelId.isCommit(revision)) {
             return revision;
@@ -72,7 +73,8 @@ final class HfCache {
      * @param strict whether to be sure that no tokenizer is missing: without the list of what the commit holds, a folder with weights alone
      *     may be a whole model, or one of which Python fetched the weights alone
      */
-    @Nullable Path find(ModelId id, FileSelection wanted, boolean strict) {
+    @Nullable
+    Path find(ModelId id, FileSelection wanted, boolean strict) {
         try {
             String commit = commit(id);
             if (commit == null) {
@@ -84,8 +86,8 @@ final class HfCache {
             }
             Map<String, HubFile> tree = readTree(id.name(), commit);
             Set<String> here = files(snapshot);
-            FileSelection.Choice choice =
-                    wanted.choose(tree == null ? here : tree.keySet(), name -> Files.readAllBytes(snapshot.resolve(name)));
+            FileSelection.Choice choice = wanted.choose(
+                    tree == null ? here : tree.keySet(), name -> Files.readAllBytes(snapshot.resolve(name)));
             boolean whole = choice.complete() && here.containsAll(choice.files());
             return whole && (choice.feeds() || tree != null || !strict) ? snapshot : null;
         } catch (java.nio.file.NoSuchFileException e) {
@@ -109,7 +111,8 @@ final class HfCache {
     }
 
     /** What a commit holds, as an earlier listing (ours or Python's) said; null when there is none. */
-    @Nullable Map<String, HubFile> readTree(String name, String commit) {
+    @Nullable
+    Map<String, HubFile> readTree(String name, String commit) {
         Path file = repository(name).resolve("trees").resolve(commit + ".json");
         try {
             if (!Files.isRegularFile(file) || Files.size(file) > 100_000_000) {

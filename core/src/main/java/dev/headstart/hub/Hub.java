@@ -103,8 +103,9 @@ public final class Hub {
                 return new ModelFolder(id, found, true);
             }
         }
-        throw new HeadstartException("model '" + model + "' is not on this machine: no such folder, not in the shared cache "
-                + shared.root() + ", not in " + own.models());
+        throw new HeadstartException(
+                "model '" + model + "' is not on this machine: no such folder, not in the shared cache " + shared.root()
+                        + ", not in " + own.models());
     }
 
     /** The names that a model may be kept under: the one asked for first. */
@@ -136,8 +137,8 @@ public final class Hub {
             throw new HeadstartException(id + " is a file, but a model is a folder with config.json; give the folder");
         }
         if (pathOnly) {
-            throw new HeadstartException("there is no folder " + id + " (from " + Path.of("").toAbsolutePath()
-                    + "); give a model's folder, or a name like bert-base-uncased");
+            throw new HeadstartException("there is no folder " + id + " (from "
+                    + Path.of("").toAbsolutePath() + "); give a model's folder, or a name like bert-base-uncased");
         }
         return null;
     }
@@ -147,7 +148,8 @@ public final class Hub {
             return files.map(f -> f.getFileName().toString())
                     .anyMatch(n -> n.endsWith(".json") || n.matches(".*\\.(safetensors|bin|pt|pth|th|model|txt|onnx)"));
         } catch (IOException e) {
-            throw new HeadstartException(folder + ": cannot be read (" + e.getMessage() + "); check its permissions", e);
+            throw new HeadstartException(
+                    folder + ": cannot be read (" + e.getMessage() + "); check its permissions", e);
         }
     }
 

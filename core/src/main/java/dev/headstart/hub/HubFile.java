@@ -10,4 +10,8 @@ import org.jspecify.annotations.Nullable;
  * @param blobId git's id of the content; null when not said
  * @param sha256 of the content, for files kept outside git (weights); null for others
  */
-record HubFile(String name, long size, @Nullable String blobId, @Nullable String sha256) {}
+record HubFile(
+        String name,
+        long size,
+        @Nullable String blobId,
+        @Nullable String sha256) {}

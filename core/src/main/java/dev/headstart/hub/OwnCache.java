@@ -43,7 +43,8 @@ final class OwnCache {
     }
 
     /** The newest complete version of a model, or the version asked for; null when there is none. */
-    @Nullable Path find(ModelId id) {
+    @Nullable
+    Path find(ModelId id) {
         String revision = id.revision();
         if (revision != null && !revision.equals("main")) {
             Path folder = folder(id.name(), revision.replace("/", "--"));

@@ -8,8 +8,8 @@ import java.util.regex.Pattern;
 
 /** Names of files that other people chose (the hub, an archive, an index) become paths only here. */
 final class SafePaths {
-    private static final Pattern BAD =
-            Pattern.compile("(^|/)\\.{0,2}(/|$)|[\\\\:\\x00-\\x1f]|(^|/)(?i:con|prn|aux|nul|com\\d|lpt\\d)(\\.[^/]*)?(/|$)");
+    private static final Pattern BAD = Pattern.compile(
+            "(^|/)\\.{0,2}(/|$)|[\\\\:\\x00-\\x1f]|(^|/)(?i:con|prn|aux|nul|com\\d|lpt\\d)(\\.[^/]*)?(/|$)");
 
     private SafePaths() {}
 
@@ -33,7 +33,9 @@ final class SafePaths {
      * @throws HeadstartException when the name or a link escapes
      */
     static Path resolve(Path folder, String name, String where) throws IOException {
-        Path root = Files.exists(folder) ? folder.toRealPath() : folder.toAbsolutePath().normalize();
+        Path root = Files.exists(folder)
+                ? folder.toRealPath()
+                : folder.toAbsolutePath().normalize();
         Path target = root;
         String[] parts = check(name, where).split("/");
         for (int i = 0; i < parts.length - 1; i++) {

@@ -53,7 +53,8 @@ class HubLookupTest {
             assertThat(model.path()).isEqualTo(snapshot);
             assertThat(model.immutable()).isTrue();
         }
-        assertThat(hub.resolve("org/model", LoadOptions.defaults().withRevision("main")).path())
+        assertThat(hub.resolve("org/model", LoadOptions.defaults().withRevision("main"))
+                        .path())
                 .isEqualTo(snapshot);
         assertThatThrownBy(() -> hub.resolve("org/model@v2")).isInstanceOf(HeadstartException.class);
         assertThat(hub.resolve(snapshot.toString()).immutable()).isTrue();
@@ -64,7 +65,8 @@ class HubLookupTest {
         Path snapshot = snapshot("org/model");
         link(snapshot, "config.json", "{}");
         link(snapshot, "tokenizer.json", "{}");
-        assertThat(hub.resolve("org/model", null, FileSelection.NO_WEIGHTS).path()).isEqualTo(snapshot);
+        assertThat(hub.resolve("org/model", null, FileSelection.NO_WEIGHTS).path())
+                .isEqualTo(snapshot);
         assertThatThrownBy(() -> hub.resolve("org/model")).hasMessageContaining("org/model");
         Path blob = link(snapshot, "model.safetensors", "weights");
         assertThat(hub.resolve("org/model").path()).isEqualTo(snapshot);
@@ -148,12 +150,12 @@ class HubLookupTest {
     }
 
     private static Path link(Path snapshot, String name, String content) throws IOException {
-        Path blob = snapshot.getParent().getParent().resolve("blobs/" + Integer.toHexString((name + content).hashCode()));
+        Path blob = snapshot.resolve("../../blobs/" + Integer.toHexString((name + content).hashCode())).normalize();
         Files.writeString(blob, content);
         Path link = snapshot.resolve(name);
-        Files.createDirectories(link.getParent());
+        Path folder = Files.createDirectories(link.resolve("..").normalize());
         Files.deleteIfExists(link);
-        Files.createSymbolicLink(link, link.getParent().relativize(blob));
+        Files.createSymbolicLink(link, folder.relativize(blob));
         return blob;
     }
 }
