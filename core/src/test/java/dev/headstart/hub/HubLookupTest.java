@@ -150,7 +150,8 @@ class HubLookupTest {
     }
 
     private static Path link(Path snapshot, String name, String content) throws IOException {
-        Path blob = snapshot.resolve("../../blobs/" + Integer.toHexString((name + content).hashCode())).normalize();
+        Path blob = snapshot.resolve("../../blobs/" + Integer.toHexString((name + content).hashCode()))
+                .normalize();
         Files.writeString(blob, content);
         Path link = snapshot.resolve(name);
         Path folder = Files.createDirectories(link.resolve("..").normalize());
