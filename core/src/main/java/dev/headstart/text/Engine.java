@@ -1,0 +1,190 @@
+package dev.headstart.text;
+
+import ai.djl.huggingface.tokenizers.jni.CharSpan;
+import ai.djl.huggingface.tokenizers.jni.TokenizersLibrary;
+import dev.headstart.HeadstartException;
+import java.lang.ref.Cleaner;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.locks.ReentrantReadWriteLock;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One native tokenizer, with its truncation and padding off for good, so that encoding never changes it and threads may share it. Closing
+ * waits for calls that run.
+ */
+final class Engine implements AutoCloseable {
+    private static final Cleaner CLEANER = Cleaner.create();
+
+    private static final class Handle implements Runnable {
+        private final TokenizersLibrary library;
+        private long address;
+
+        Handle(TokenizersLibrary library, long address) {
+            this.library = library;
+            this.address = address;
+        }
+
+        @Override
+        public synchronized void run() {
+            if (address != 0) library.deleteTokenizer(address);
+            address = 0;
+        }
+    }
+
+    private final TokenizersLibrary library;
+    private final Handle handle;
+    private final Cleaner.Cleanable cleanable;
+    private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
+
+    /**
+     * @param json a tokenizer.json
+     * @param where its file, for errors
+     */
+    Engine(String json, String where) {
+        library = NativeTokenizers.library();
+        long address;
+        try {
+            address = library.createTokenizerFromString(json);
+        } catch (RuntimeException e) {
+            throw new HeadstartException(
+                    where + ": the tokenizers library cannot read it (" + TokenizerJson.oneLine(e.getMessage())
+                            + "); the file is damaged or of a newer kind, fetch it again or update Headstart",
+                    e);
+        }
+        library.disableTruncation(address);
+        library.disablePadding(address);
+        handle = new Handle(library, address);
+        cleanable = CLEANER.register(this, handle);
+    }
+
+    private interface Call<T> {
+        T on(long tokenizer);
+    }
+
+    private <T> T call(Call<T> call) {
+        lock.readLock().lock();
+        try {
+            if (handle.address == 0) throw new IllegalStateException("this tokenizer is closed");
+            return call.on(handle.address);
+        } finally {
+            lock.readLock().unlock();
+        }
+    }
+
+    Columns encode(String text, @Nullable String pair, boolean special) {
+        String a = sound(text);
+        String b = pair == null ? null : sound(pair);
+        return call(t -> read(
+                b == null ? library.encode(t, a, special) : library.encodeDual(t, a, b, special), b == null ? List.of(a) : List.of(a, b)));
+    }
+
+    /** As {@link #encode}, many at once on all processors. */
+    List<Columns> encode(List<String> texts, @Nullable List<String> pairs, boolean special) {
+        String[] a = texts.stream().map(Engine::sound).toArray(String[]::new);
+        String[] b = pairs == null ? null : pairs.stream().map(Engine::sound).toArray(String[]::new);
+        return call(t -> {
+            long[] encodings = b == null ? library.batchEncode(t, a, special) : library.batchEncodePair(t, a, b, special);
+            List<Columns> rows = new ArrayList<>(a.length);
+            for (int i = 0; i < a.length; i++) rows.add(read(encodings[i], b == null ? List.of(a[i]) : List.of(a[i], b[i])));
+            return rows;
+        });
+    }
+
+    /** Offsets count in the word that each token belongs to. */
+    Columns encodeWords(List<String> words, boolean special) {
+        String[] a = words.stream().map(Engine::sound).toArray(String[]::new);
+        return call(t -> {
+            Columns c = read(library.encodeList(t, a, special), List.of());
+            for (int i = 0; i < c.length(); i++) {
+                if (c.wordIds[i] >= 0 && c.wordIds[i] < a.length) utf16(c, i, a[c.wordIds[i]]);
+            }
+            return c;
+        });
+    }
+
+    String decode(long[] ids, boolean skipSpecialTokens) {
+        return call(t -> library.decode(t, ids, skipSpecialTokens));
+    }
+
+    @Override
+    public void close() {
+        lock.writeLock().lock();
+        try {
+            cleanable.clean();
+        } finally {
+            lock.writeLock().unlock();
+        }
+    }
+
+    private Columns read(long encoding, List<String> texts) {
+        try {
+            long[] ids = library.getTokenIds(encoding);
+            long[] typeIds = library.getTypeIds(encoding);
+            String[] tokens = library.getTokens(encoding);
+            long[] words = library.getWordIds(encoding);
+            long[] sequences = library.getSequenceIds(encoding);
+            long[] special = library.getSpecialTokenMask(encoding);
+            CharSpan[] spans = library.getTokenCharSpans(encoding);
+            Columns c = new Columns(ids.length);
+            for (int i = 0; i < ids.length; i++) {
+                c.ids[i] = ids[i];
+                c.typeIds[i] = typeIds[i];
+                c.tokens[i] = tokens[i];
+                c.special[i] = (int) special[i];
+                c.wordIds[i] = (int) words[i];
+                c.sequenceIds[i] = special[i] == 1 ? -1 : (int) sequences[i];
+                c.attention[i] = 1;
+                CharSpan span = spans[i];
+                if (span != null) {
+                    c.start[i] = c.pointStart[i] = span.getStart();
+                    c.end[i] = c.pointEnd[i] = span.getEnd();
+                }
+            }
+            for (int s = 0; s < texts.size(); s++) utf16(c, s, texts.get(s).length(), texts.get(s));
+            return c;
+        } finally {
+            library.deleteEncoding(encoding);
+        }
+    }
+
+    /** Sets the UTF-16 offsets of one sequence's tokens. */
+    private static void utf16(Columns c, int sequence, int length, String text) {
+        int points = text.codePointCount(0, length);
+        if (points == length) return;
+        int[] index = new int[points + 1];
+        for (int p = 0, i = 0; p < points; p++) {
+            index[p] = i;
+            i += Character.charCount(text.codePointAt(i));
+        }
+        index[points] = length;
+        for (int i = 0; i < c.length(); i++) {
+            if (c.sequenceIds[i] != sequence) continue;
+            c.start[i] = index[Math.min(c.pointStart[i], points)];
+            c.end[i] = index[Math.min(c.pointEnd[i], points)];
+        }
+    }
+
+    private static void utf16(Columns c, int i, String word) {
+        int points = word.codePointCount(0, word.length());
+        if (points == word.length()) return;
+        c.start[i] = word.offsetByCodePoints(0, Math.min(c.pointStart[i], points));
+        c.end[i] = word.offsetByCodePoints(0, Math.min(c.pointEnd[i], points));
+    }
+
+    /** The text with unpaired surrogates, which no encoding of Unicode can hold, replaced one for one by U+FFFD. */
+    static String sound(String text) {
+        StringBuilder fixed = null;
+        for (int i = 0; i < text.length(); i++) {
+            char ch = text.charAt(i);
+            if (!Character.isSurrogate(ch)) continue;
+            if (Character.isHighSurrogate(ch) && i + 1 < text.length() && Character.isLowSurrogate(text.charAt(i + 1))) {
+                i++;
+                continue;
+            }
+            if (fixed == null) fixed = new StringBuilder(text);
+            fixed.setCharAt(i, '\uFFFD');
+        }
+        return fixed == null ? text : fixed.toString();
+    }
+}

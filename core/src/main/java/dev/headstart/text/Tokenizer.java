@@ -1,0 +1,379 @@
+package dev.headstart.text;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.headstart.HeadstartException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalInt;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Text to token ids and back, from the files of a checkpoint. Equal to transformers' {@code AutoTokenizer}: the same ids, segments, offsets,
+ * truncation, padding and decoding. Thread-safe; {@link #close()} frees the native part.
+ *
+ * <pre>{@code
+ * try (var tokenizer = Tokenizer.fromFolder(Path.of("bert-base-uncased"))) {
+ *   tokenizer.encode("Artificial intelligence is revolutionizing industries.").tokens(); // [CLS], artificial, ...
+ * }
+ * }</pre>
+ */
+public final class Tokenizer implements AutoCloseable {
+    private final TokenizerConfig config;
+    private final TokenizerJson json;
+    private final Engine engine;
+    private final Map<String, Integer> addedIds = new HashMap<>();
+    private final Map<Integer, String> tokenById = new HashMap<>();
+    private final Set<String> specialTokens = new HashSet<>();
+    private final Side paddingSide;
+    private final Side truncationSide;
+
+    private Tokenizer(TokenizerConfig config, TokenizerFiles.Found found, Side paddingSide, Side truncationSide) {
+        this.config = config;
+        this.json = found.json();
+        this.paddingSide = paddingSide;
+        this.truncationSide = truncationSide;
+        json.vocab().forEach((token, id) -> tokenById.put(id, token));
+        for (JsonNode t : json.addedTokens()) {
+            String content = t.path("content").asText();
+            addedIds.put(content, t.path("id").asInt());
+            tokenById.put(t.path("id").asInt(), content);
+            if (t.path("special").asBoolean()) specialTokens.add(content);
+        }
+        engine = new Engine(json.toString(), found.file().toString());
+    }
+
+    /**
+     * The tokenizer in a folder of Hugging Face layout: tokenizer.json, or vocab.txt; with tokenizer_config.json and its companions where
+     * they exist.
+     *
+     * @throws HeadstartException when no tokenizer file is there, naming those looked for, or one is damaged
+     */
+    public static Tokenizer fromFolder(Path folder) {
+        TokenizerConfig config = TokenizerConfig.read(folder);
+        Side padding = config.family.paddingSide();
+        Side truncation = Side.RIGHT;
+        Path file = folder.resolve("tokenizer.json");
+        TokenizerFiles.Found found = TokenizerFiles.load(folder, config);
+        return new Tokenizer(config, found, side(config, "padding_side", padding), side(config, "truncation_side", truncation));
+    }
+
+    private static Side side(TokenizerConfig config, String name, Side otherwise) {
+        String value = TokenizerConfig.text(config.raw, name);
+        return value == null ? otherwise : value.equals("left") ? Side.LEFT : Side.RIGHT;
+    }
+
+    // ---- encoding ----
+
+    /** One text with its special tokens, neither cut nor padded. */
+    public Encoding encode(String text) {
+        return encode(text, null);
+    }
+
+    /** One text, or one pair where {@code pair} is not null, with its special tokens, neither cut nor padded. */
+    public Encoding encode(String text, @Nullable String pair) {
+        return encode(text, pair, EncodeOptions.DEFAULT);
+    }
+
+    /**
+     * One text or pair.
+     *
+     * @throws HeadstartException when the options cannot be met (no room for special tokens, no padding token, ...)
+     */
+    public Encoding encode(String text, @Nullable String pair, EncodeOptions options) {
+        return finish(List.of(engine.encode(text, pair, options.addSpecialTokens())), pair != null, options).get(0);
+    }
+
+    /** Several texts. */
+    public BatchEncoding encode(List<String> texts, EncodeOptions options) {
+        return encode(texts, null, options);
+    }
+
+    /**
+     * Several texts or pairs.
+     *
+     * @param pairs the second texts, as many as there are first ones, or null
+     */
+    public BatchEncoding encode(List<String> texts, @Nullable List<String> pairs, EncodeOptions options) {
+        if (pairs != null && pairs.size() != texts.size()) {
+            throw new HeadstartException("encode: " + texts.size() + " first texts but " + pairs.size() + " second texts; they must be as many");
+        }
+        return batch(finish(engine.encode(texts, pairs, options.addSpecialTokens()), pairs != null, options));
+    }
+
+    /**
+     * Several texts, as transformers' {@code tokenizer(texts, padding=..., truncation=..., max_length=...)}.
+     *
+     * @param padding whether the shorter texts are padded to the longest
+     * @param truncation whether longer texts are cut
+     * @param maxLength limit in tokens; 0 for the model's own
+     */
+    public BatchEncoding encode(List<String> texts, boolean padding, boolean truncation, int maxLength) {
+        return encode(
+                texts,
+                EncodeOptions.DEFAULT
+                        .withPadding(padding ? Padding.LONGEST : Padding.NONE)
+                        .withTruncation(truncation ? Truncation.LONGEST_FIRST : Truncation.NONE)
+                        .withMaxLength(maxLength));
+    }
+
+    /** A text that is already split into words, as token classification data is: {@link Encoding#wordIds()} index {@code words}. */
+    public Encoding encodeWords(List<String> words, EncodeOptions options) {
+        return finish(List.of(engine.encodeWords(words, options.addSpecialTokens())), false, options).get(0);
+    }
+
+    /** Several texts that are already split into words. */
+    public BatchEncoding encodeWordLists(List<List<String>> texts, EncodeOptions options) {
+        List<Columns> rows = texts.stream()
+                .map(words -> engine.encodeWords(words, options.addSpecialTokens()))
+                .toList();
+        return batch(finish(rows, false, options));
+    }
+
+    private static BatchEncoding batch(List<Encoding> encodings) {
+        List<Encoding> rows = new ArrayList<>();
+        List<Integer> samples = new ArrayList<>();
+        for (int i = 0; i < encodings.size(); i++) {
+            rows.add(encodings.get(i));
+            samples.add(i);
+            for (Encoding piece : encodings.get(i).overflow()) {
+                rows.add(piece);
+                samples.add(i);
+            }
+        }
+        return new BatchEncoding(rows, samples.stream().mapToInt(Integer::intValue).toArray());
+    }
+
+    /** Truncation and padding, in transformers' order. */
+    private List<Encoding> finish(List<Columns> rows, boolean pair, EncodeOptions o) {
+        int limit = o.maxLength() > 0 ? o.maxLength() : modelMaxLength();
+        boolean cut = o.truncation() != Truncation.NONE && limit > 0;
+        Padding padding = o.padding() == Padding.MAX_LENGTH && limit == 0 ? Padding.NONE : o.padding();
+        String padToken = config.special("pad_token");
+        OptionalInt padId = padId();
+        if (padding != Padding.NONE && (padToken == null || padId.isEmpty())) {
+            throw new HeadstartException("padding was asked for, but this tokenizer has no padding token;"
+                    + " name one in tokenizer_config.json (\"pad_token\": often the eos_token), or encode texts one by one");
+        }
+        if (cut && padding != Padding.NONE && o.padToMultipleOf() > 0 && limit % o.padToMultipleOf() != 0) {
+            throw new HeadstartException("the limit of " + limit + " tokens is no multiple of padToMultipleOf " + o.padToMultipleOf()
+                    + "; make it one, or truncate without it");
+        }
+        Side cutSide = o.truncationSide() == null ? truncationSide : o.truncationSide();
+        List<List<Columns>> pieces = rows.stream()
+                .map(row -> cut ? new Truncator(row).cut(o.truncation(), limit, o.stride(), cutSide, pair) : List.of(row))
+                .toList();
+        int length = padding == Padding.MAX_LENGTH
+                ? limit
+                : pieces.stream().mapToInt(p -> p.get(0).length()).max().orElse(0);
+        if (o.padToMultipleOf() > 0) length = (length + o.padToMultipleOf() - 1) / o.padToMultipleOf() * o.padToMultipleOf();
+        Side padSide = o.paddingSide() == null ? paddingSide : o.paddingSide();
+        boolean typeIds = modelInputNames().contains("token_type_ids");
+        List<Encoding> encodings = new ArrayList<>(rows.size());
+        for (List<Columns> row : pieces) {
+            List<Encoding> padded = new ArrayList<>(row.size());
+            for (Columns piece : o.overflow() ? row : row.subList(0, 1)) {
+                Columns full = padding == Padding.NONE || padToken == null
+                        ? piece
+                        : piece.pad(length, padSide, padId.orElse(0), padTypeId(), padToken);
+                padded.add(new Encoding(full, typeIds, List.of()));
+            }
+            encodings.add(new Encoding(padded.get(0).columns(), typeIds, padded.subList(1, padded.size())));
+        }
+        return encodings;
+    }
+
+    private int padTypeId() {
+        return config.raw.path("pad_token_type_id").asInt(0);
+    }
+
+    // ---- decoding ----
+
+    /**
+     * Ids to text. Ids that the vocabulary does not have are left out.
+     *
+     * @param skipSpecialTokens whether [CLS], padding and their like are left out
+     */
+    public String decode(long[] ids, boolean skipSpecialTokens) {
+        String text = engine.decode(ids, skipSpecialTokens);
+        boolean bpe = json.modelType().equals("BPE")
+                && !config.flag("clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output", false);
+        return config.flag("clean_up_tokenization_spaces", false) && !bpe ? cleanUp(text) : text;
+    }
+
+    /** Several rows of ids to texts. */
+    public List<String> batchDecode(long[][] ids, boolean skipSpecialTokens) {
+        List<String> texts = new ArrayList<>(ids.length);
+        for (long[] row : ids) texts.add(decode(row, skipSpecialTokens));
+        return texts;
+    }
+
+    /** English punctuation moved to its word (transformers {@code clean_up_tokenization}). */
+    static String cleanUp(String text) {
+        return text.replace(" .", ".")
+                .replace(" ?", "?")
+                .replace(" !", "!")
+                .replace(" ,", ",")
+                .replace(" ' ", "'")
+                .replace(" n't", "n't")
+                .replace(" 'm", "'m")
+                .replace(" 's", "'s")
+                .replace(" 've", "'ve")
+                .replace(" 're", "'re");
+    }
+
+    // ---- vocabulary ----
+
+    /** The id of a token as the vocabulary spells it, added tokens included. */
+    public OptionalInt tokenToId(String token) {
+        Integer id = addedIds.get(token);
+        if (id == null) id = json.vocab().get(token);
+        return id == null ? OptionalInt.empty() : OptionalInt.of(id);
+    }
+
+    /** The token of an id; null when there is none. */
+    public @Nullable String idToToken(int id) {
+        return tokenById.get(id);
+    }
+
+    /** Number of tokens, added ones included (Python's {@code len(tokenizer)}). */
+    public int vocabSize() {
+        return json.vocab().size()
+                + (int) addedIds.keySet().stream().filter(t -> !json.vocab().containsKey(t)).count();
+    }
+
+    /** Whether decoding may skip this id as a special token. */
+    public boolean isSpecial(int id) {
+        String token = tokenById.get(id);
+        return token != null && specialTokens.contains(token);
+    }
+
+    /** A special token by its name in tokenizer_config.json: {@code "pad_token"}, {@code "mask_token"}, ...; null when there is none. */
+    public @Nullable String specialToken(String name) {
+        return config.special(name);
+    }
+
+    /** The id of a special token by its name in tokenizer_config.json. */
+    public OptionalInt specialId(String name) {
+        String token = config.special(name);
+        return token == null ? OptionalInt.empty() : tokenToId(token);
+    }
+
+    /** Id of the padding token. */
+    public OptionalInt padId() {
+        return specialId("pad_token");
+    }
+
+    /** Id of the unknown token. */
+    public OptionalInt unkId() {
+        return specialId("unk_token");
+    }
+
+    /** Id of the classification token that starts a text. */
+    public OptionalInt clsId() {
+        return specialId("cls_token");
+    }
+
+    /** Id of the separator. */
+    public OptionalInt sepId() {
+        return specialId("sep_token");
+    }
+
+    /** Id of the mask token. */
+    public OptionalInt maskId() {
+        return specialId("mask_token");
+    }
+
+    /** Id of the token that begins a text. */
+    public OptionalInt bosId() {
+        return specialId("bos_token");
+    }
+
+    /** Id of the token that ends a text. */
+    public OptionalInt eosId() {
+        return specialId("eos_token");
+    }
+
+    /** The padding token; null when there is none. */
+    public @Nullable String padToken() {
+        return config.special("pad_token");
+    }
+
+    /** The unknown token; null when there is none. */
+    public @Nullable String unkToken() {
+        return config.special("unk_token");
+    }
+
+    /** The mask token; null when there is none. */
+    public @Nullable String maskToken() {
+        return config.special("mask_token");
+    }
+
+    /** The classification token; null when there is none. */
+    public @Nullable String clsToken() {
+        return config.special("cls_token");
+    }
+
+    /** The separator; null when there is none. */
+    public @Nullable String sepToken() {
+        return config.special("sep_token");
+    }
+
+    /** The token that begins a text; null when there is none. */
+    public @Nullable String bosToken() {
+        return config.special("bos_token");
+    }
+
+    /** The token that ends a text; null when there is none. */
+    public @Nullable String eosToken() {
+        return config.special("eos_token");
+    }
+
+    /** The model's limit in tokens; 0 when the files state none. */
+    public int modelMaxLength() {
+        return config.modelMaxLength();
+    }
+
+    /** The side that batches are padded on unless the options say otherwise. */
+    public Side paddingSide() {
+        return paddingSide;
+    }
+
+    /** The model's arguments that this tokenizer makes, by their Hugging Face names. */
+    public List<String> modelInputNames() {
+        return config.inputNames();
+    }
+
+    // ---- saving ----
+
+    /** The whole tokenizer as the text of a tokenizer.json, whatever format it was read from. */
+    public String toJson() {
+        return json.toString();
+    }
+
+    /**
+     * Writes tokenizer.json and tokenizer_config.json.
+     *
+     * @throws HeadstartException when the folder cannot be written
+     */
+    public void savePretrained(Path folder) {
+        try {
+            Files.createDirectories(folder);
+            Files.writeString(folder.resolve("tokenizer.json"), toJson());
+            Files.writeString(folder.resolve("tokenizer_config.json"), config.toJson());
+        } catch (IOException e) {
+            throw new HeadstartException(folder + ": the tokenizer cannot be written there (" + e.getMessage() + ")", e);
+        }
+    }
+
+    @Override
+    public void close() {
+        engine.close();
+    }
+}
