@@ -6,6 +6,7 @@ import dev.headstart.HeadstartException;
 import java.lang.ref.Cleaner;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.IntFunction;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
 import org.jspecify.annotations.Nullable;
 
@@ -34,14 +35,17 @@ final class Engine implements AutoCloseable {
 
     private final TokenizersLibrary library;
     private final Handle handle;
+    private final IntFunction<@Nullable String> tokenById;
     private final Cleaner.Cleanable cleanable;
     private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
 
     /**
      * @param json a tokenizer.json
      * @param where its file, for errors
+     * @param tokenById the vocabulary's spelling of an id; the library's own token of an unknown piece is the piece
      */
-    Engine(String json, String where) {
+    Engine(String json, String where, IntFunction<@Nullable String> tokenById) {
+        this.tokenById = tokenById;
         library = NativeTokenizers.library();
         long address;
         try {
@@ -121,7 +125,6 @@ final class Engine implements AutoCloseable {
         try {
             long[] ids = library.getTokenIds(encoding);
             long[] typeIds = library.getTypeIds(encoding);
-            String[] tokens = library.getTokens(encoding);
             long[] words = library.getWordIds(encoding);
             long[] sequences = library.getSequenceIds(encoding);
             long[] special = library.getSpecialTokenMask(encoding);
@@ -130,7 +133,7 @@ final class Engine implements AutoCloseable {
             for (int i = 0; i < ids.length; i++) {
                 c.ids[i] = ids[i];
                 c.typeIds[i] = typeIds[i];
-                c.tokens[i] = tokens[i];
+                c.tokens[i] = token(ids[i]);
                 c.special[i] = (int) special[i];
                 c.wordIds[i] = (int) words[i];
                 c.sequenceIds[i] = special[i] == 1 ? -1 : (int) sequences[i];
@@ -146,6 +149,11 @@ final class Engine implements AutoCloseable {
         } finally {
             library.deleteEncoding(encoding);
         }
+    }
+
+    private String token(long id) {
+        String token = tokenById.apply((int) id);
+        return token == null ? "" : token;
     }
 
     /** Sets the UTF-16 offsets of one sequence's tokens. */

@@ -2,6 +2,9 @@ package dev.headstart.text;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.headstart.HeadstartException;
+import dev.headstart.LoadOptions;
+import dev.headstart.hub.FileSelection;
+import dev.headstart.hub.Hub;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -46,7 +49,7 @@ public final class Tokenizer implements AutoCloseable {
             tokenById.put(t.path("id").asInt(), content);
             if (t.path("special").asBoolean()) specialTokens.add(content);
         }
-        engine = new Engine(json.toString(), found.file().toString());
+        engine = new Engine(json.toString(), found.file().toString(), tokenById::get);
     }
 
     /**
@@ -62,6 +65,21 @@ public final class Tokenizer implements AutoCloseable {
         Path file = folder.resolve("tokenizer.json");
         TokenizerFiles.Found found = TokenizerFiles.load(folder, config);
         return new Tokenizer(config, found, side(config, "padding_side", padding), side(config, "truncation_side", truncation));
+    }
+
+    /** As {@link #fromPretrained(String, LoadOptions)} with the defaults. */
+    public static Tokenizer fromPretrained(String id) {
+        return fromPretrained(id, LoadOptions.defaults());
+    }
+
+    /**
+     * The tokenizer of a model.
+     *
+     * @param id a folder, or an id that is looked up as {@link Hub} says
+     * @throws HeadstartException when the model is not found, or has no tokenizer that can be read
+     */
+    public static Tokenizer fromPretrained(String id, LoadOptions options) {
+        return fromFolder(Hub.standard().resolve(id, FileSelection.NO_WEIGHTS, options).path());
     }
 
     private static Side side(TokenizerConfig config, String name, Side otherwise) {
