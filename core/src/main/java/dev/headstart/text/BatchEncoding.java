@@ -46,8 +46,9 @@ public final class BatchEncoding implements Encoded {
     public Map<String, long[][]> modelInputs() {
         for (Encoding row : rows) {
             if (row.length() != rows.get(0).length()) {
-                throw new HeadstartException("a batch with texts of " + rows.get(0).length() + " and " + row.length()
-                        + " tokens has no rectangular model input; encode it with padding (EncodeOptions.withPadding(Padding.LONGEST))");
+                throw new HeadstartException(
+                        "a batch with texts of " + rows.get(0).length() + " and " + row.length()
+                                + " tokens has no rectangular model input; encode it with padding (EncodeOptions.withPadding(Padding.LONGEST))");
             }
         }
         return Encoding.inputs(rows);

@@ -31,7 +31,8 @@ public record EncodeOptions(
             new EncodeOptions(true, Padding.NONE, Truncation.NONE, 0, 0, 0, null, null, false);
 
     /** Special tokens, padding to the longest text, truncation to the model's limit. */
-    public static final EncodeOptions BATCH = DEFAULT.withPadding(Padding.LONGEST).withTruncation(Truncation.LONGEST_FIRST);
+    public static final EncodeOptions BATCH =
+            DEFAULT.withPadding(Padding.LONGEST).withTruncation(Truncation.LONGEST_FIRST);
 
     /** These options with or without the tokenizer's template. */
     public EncodeOptions withSpecialTokens(boolean value) {
@@ -42,25 +43,57 @@ public record EncodeOptions(
     /** These options with another padding. */
     public EncodeOptions withPadding(Padding value) {
         return new EncodeOptions(
-                addSpecialTokens, value, truncation, maxLength, stride, padToMultipleOf, paddingSide, truncationSide, overflow);
+                addSpecialTokens,
+                value,
+                truncation,
+                maxLength,
+                stride,
+                padToMultipleOf,
+                paddingSide,
+                truncationSide,
+                overflow);
     }
 
     /** These options with another truncation. */
     public EncodeOptions withTruncation(Truncation value) {
         return new EncodeOptions(
-                addSpecialTokens, padding, value, maxLength, stride, padToMultipleOf, paddingSide, truncationSide, overflow);
+                addSpecialTokens,
+                padding,
+                value,
+                maxLength,
+                stride,
+                padToMultipleOf,
+                paddingSide,
+                truncationSide,
+                overflow);
     }
 
     /** These options with a limit in tokens; 0 means the model's own. */
     public EncodeOptions withMaxLength(int value) {
         return new EncodeOptions(
-                addSpecialTokens, padding, truncation, value, stride, padToMultipleOf, paddingSide, truncationSide, overflow);
+                addSpecialTokens,
+                padding,
+                truncation,
+                value,
+                stride,
+                padToMultipleOf,
+                paddingSide,
+                truncationSide,
+                overflow);
     }
 
     /** These options with the pieces that were cut off returned too, successive ones sharing {@code value} tokens. */
     public EncodeOptions withOverflow(int value) {
         return new EncodeOptions(
-                addSpecialTokens, padding, truncation, maxLength, value, padToMultipleOf, paddingSide, truncationSide, true);
+                addSpecialTokens,
+                padding,
+                truncation,
+                maxLength,
+                value,
+                padToMultipleOf,
+                paddingSide,
+                truncationSide,
+                true);
     }
 
     /** These options with the padded length rounded up to a multiple. */
@@ -72,12 +105,28 @@ public record EncodeOptions(
     /** These options with a padding side other than the tokenizer's own. */
     public EncodeOptions withPaddingSide(Side value) {
         return new EncodeOptions(
-                addSpecialTokens, padding, truncation, maxLength, stride, padToMultipleOf, value, truncationSide, overflow);
+                addSpecialTokens,
+                padding,
+                truncation,
+                maxLength,
+                stride,
+                padToMultipleOf,
+                value,
+                truncationSide,
+                overflow);
     }
 
     /** These options with a truncation side other than the tokenizer's own. */
     public EncodeOptions withTruncationSide(Side value) {
         return new EncodeOptions(
-                addSpecialTokens, padding, truncation, maxLength, stride, padToMultipleOf, paddingSide, value, overflow);
+                addSpecialTokens,
+                padding,
+                truncation,
+                maxLength,
+                stride,
+                padToMultipleOf,
+                paddingSide,
+                value,
+                overflow);
     }
 }

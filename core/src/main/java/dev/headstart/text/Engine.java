@@ -6,8 +6,8 @@ import dev.headstart.HeadstartException;
 import java.lang.ref.Cleaner;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.function.IntFunction;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
+import java.util.function.IntFunction;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -80,7 +80,8 @@ final class Engine implements AutoCloseable {
         String a = sound(text);
         String b = pair == null ? null : sound(pair);
         return call(t -> read(
-                b == null ? library.encode(t, a, special) : library.encodeDual(t, a, b, special), b == null ? List.of(a) : List.of(a, b)));
+                b == null ? library.encode(t, a, special) : library.encodeDual(t, a, b, special),
+                b == null ? List.of(a) : List.of(a, b)));
     }
 
     /** As {@link #encode}, many at once on all processors. */
@@ -88,9 +89,11 @@ final class Engine implements AutoCloseable {
         String[] a = texts.stream().map(Engine::sound).toArray(String[]::new);
         String[] b = pairs == null ? null : pairs.stream().map(Engine::sound).toArray(String[]::new);
         return call(t -> {
-            long[] encodings = b == null ? library.batchEncode(t, a, special) : library.batchEncodePair(t, a, b, special);
+            long[] encodings =
+                    b == null ? library.batchEncode(t, a, special) : library.batchEncodePair(t, a, b, special);
             List<Columns> rows = new ArrayList<>(a.length);
-            for (int i = 0; i < a.length; i++) rows.add(read(encodings[i], b == null ? List.of(a[i]) : List.of(a[i], b[i])));
+            for (int i = 0; i < a.length; i++)
+                rows.add(read(encodings[i], b == null ? List.of(a[i]) : List.of(a[i], b[i])));
             return rows;
         });
     }
@@ -186,7 +189,9 @@ final class Engine implements AutoCloseable {
         for (int i = 0; i < text.length(); i++) {
             char ch = text.charAt(i);
             if (!Character.isSurrogate(ch)) continue;
-            if (Character.isHighSurrogate(ch) && i + 1 < text.length() && Character.isLowSurrogate(text.charAt(i + 1))) {
+            if (Character.isHighSurrogate(ch)
+                    && i + 1 < text.length()
+                    && Character.isLowSurrogate(text.charAt(i + 1))) {
                 i++;
                 continue;
             }

@@ -44,7 +44,8 @@ final class NativeTokenizers {
     private static TokenizersLibrary load() {
         String platform = platform();
         boolean windows = platform.startsWith("win");
-        String main = windows ? "tokenizers.dll" : platform.startsWith("osx") ? "libtokenizers.dylib" : "libtokenizers.so";
+        String main =
+                windows ? "tokenizers.dll" : platform.startsWith("osx") ? "libtokenizers.dylib" : "libtokenizers.so";
         List<String> files =
                 windows ? List.of("libwinpthread-1.dll", "libgcc_s_seh-1.dll", "libstdc++-6.dll", main) : List.of(main);
         Path folder;
@@ -55,8 +56,8 @@ final class NativeTokenizers {
                 folder = unpack(platform, files, Files.createTempDirectory("headstart-native"));
             } catch (IOException second) {
                 throw new HeadstartException(
-                        "tokenizers: the native library could not be unpacked into " + cacheFolder() + " (" + e.getMessage()
-                                + "); make that folder writable or set XDG_CACHE_HOME to one that is",
+                        "tokenizers: the native library could not be unpacked into " + cacheFolder() + " ("
+                                + e.getMessage() + "); make that folder writable or set XDG_CACHE_HOME to one that is",
                         e);
             }
         }
@@ -64,7 +65,8 @@ final class NativeTokenizers {
         System.setProperty("OPT_OUT_TRACKING", "true");
         try {
             if (NativeTokenizers.class.getClassLoader() == TokenizersLibrary.class.getClassLoader()) {
-                for (String file : files) System.load(folder.resolve(file).toString()); // the same as below, without its search for GPUs
+                for (String file : files)
+                    System.load(folder.resolve(file).toString()); // the same as below, without its search for GPUs
             } else {
                 LibUtils.checkStatus();
             }
@@ -81,7 +83,10 @@ final class NativeTokenizers {
         String os = System.getProperty("os.name", "").toLowerCase(Locale.ROOT);
         String arch = System.getProperty("os.arch", "").toLowerCase(Locale.ROOT);
         String cpu = arch.equals("amd64") || arch.equals("x86_64") ? "x86_64" : arch.equals("arm64") ? "aarch64" : arch;
-        String name = (os.startsWith("linux") ? "linux" : os.startsWith("windows") ? "win" : os.startsWith("mac") ? "osx" : os) + "-" + cpu;
+        String name = (os.startsWith("linux")
+                        ? "linux"
+                        : os.startsWith("windows") ? "win" : os.startsWith("mac") ? "osx" : os)
+                + "-" + cpu;
         if (resource(name, "libtokenizers.so") == null
                 && resource(name, "libtokenizers.dylib") == null
                 && resource(name, "tokenizers.dll") == null) {
@@ -97,7 +102,8 @@ final class NativeTokenizers {
 
     private static Path cacheFolder() {
         String xdg = System.getenv("XDG_CACHE_HOME");
-        Path base = xdg != null && !xdg.isEmpty() ? Path.of(xdg) : Path.of(System.getProperty("user.home", "."), ".cache");
+        Path base =
+                xdg != null && !xdg.isEmpty() ? Path.of(xdg) : Path.of(System.getProperty("user.home", "."), ".cache");
         return base.resolve("headstart").resolve("native").toAbsolutePath();
     }
 
@@ -132,7 +138,8 @@ final class NativeTokenizers {
 
     private static String version() throws IOException {
         Properties p = new Properties();
-        try (InputStream in = TokenizersLibrary.class.getClassLoader().getResourceAsStream("native/lib/tokenizers.properties")) {
+        try (InputStream in =
+                TokenizersLibrary.class.getClassLoader().getResourceAsStream("native/lib/tokenizers.properties")) {
             if (in != null) p.load(in);
         }
         return p.getProperty("version", "unknown");

@@ -64,7 +64,8 @@ public final class Tokenizer implements AutoCloseable {
         Side truncation = Side.RIGHT;
         Path file = folder.resolve("tokenizer.json");
         TokenizerFiles.Found found = TokenizerFiles.load(folder, config);
-        return new Tokenizer(config, found, side(config, "padding_side", padding), side(config, "truncation_side", truncation));
+        return new Tokenizer(
+                config, found, side(config, "padding_side", padding), side(config, "truncation_side", truncation));
     }
 
     /** As {@link #fromPretrained(String, LoadOptions)} with the defaults. */
@@ -79,7 +80,8 @@ public final class Tokenizer implements AutoCloseable {
      * @throws HeadstartException when the model is not found, or has no tokenizer that can be read
      */
     public static Tokenizer fromPretrained(String id, LoadOptions options) {
-        return fromFolder(Hub.standard().resolve(id, FileSelection.NO_WEIGHTS, options).path());
+        return fromFolder(
+                Hub.standard().resolve(id, FileSelection.NO_WEIGHTS, options).path());
     }
 
     private static Side side(TokenizerConfig config, String name, Side otherwise) {
@@ -105,7 +107,8 @@ public final class Tokenizer implements AutoCloseable {
      * @throws HeadstartException when the options cannot be met (no room for special tokens, no padding token, ...)
      */
     public Encoding encode(String text, @Nullable String pair, EncodeOptions options) {
-        return finish(List.of(engine.encode(text, pair, options.addSpecialTokens())), pair != null, options).get(0);
+        return finish(List.of(engine.encode(text, pair, options.addSpecialTokens())), pair != null, options)
+                .get(0);
     }
 
     /** Several texts. */
@@ -120,7 +123,8 @@ public final class Tokenizer implements AutoCloseable {
      */
     public BatchEncoding encode(List<String> texts, @Nullable List<String> pairs, EncodeOptions options) {
         if (pairs != null && pairs.size() != texts.size()) {
-            throw new HeadstartException("encode: " + texts.size() + " first texts but " + pairs.size() + " second texts; they must be as many");
+            throw new HeadstartException("encode: " + texts.size() + " first texts but " + pairs.size()
+                    + " second texts; they must be as many");
         }
         return batch(finish(engine.encode(texts, pairs, options.addSpecialTokens()), pairs != null, options));
     }
@@ -143,7 +147,8 @@ public final class Tokenizer implements AutoCloseable {
 
     /** A text that is already split into words, as token classification data is: {@link Encoding#wordIds()} index {@code words}. */
     public Encoding encodeWords(List<String> words, EncodeOptions options) {
-        return finish(List.of(engine.encodeWords(words, options.addSpecialTokens())), false, options).get(0);
+        return finish(List.of(engine.encodeWords(words, options.addSpecialTokens())), false, options)
+                .get(0);
     }
 
     /** Several texts that are already split into words. */
@@ -165,7 +170,8 @@ public final class Tokenizer implements AutoCloseable {
                 samples.add(i);
             }
         }
-        return new BatchEncoding(rows, samples.stream().mapToInt(Integer::intValue).toArray());
+        return new BatchEncoding(
+                rows, samples.stream().mapToInt(Integer::intValue).toArray());
     }
 
     /** Truncation and padding, in transformers' order. */
@@ -176,21 +182,24 @@ public final class Tokenizer implements AutoCloseable {
         String padToken = config.special("pad_token");
         OptionalInt padId = padId();
         if (padding != Padding.NONE && (padToken == null || padId.isEmpty())) {
-            throw new HeadstartException("padding was asked for, but this tokenizer has no padding token;"
-                    + " name one in tokenizer_config.json (\"pad_token\": often the eos_token), or encode texts one by one");
+            throw new HeadstartException(
+                    "padding was asked for, but this tokenizer has no padding token;"
+                            + " name one in tokenizer_config.json (\"pad_token\": often the eos_token), or encode texts one by one");
         }
         if (cut && padding != Padding.NONE && o.padToMultipleOf() > 0 && limit % o.padToMultipleOf() != 0) {
-            throw new HeadstartException("the limit of " + limit + " tokens is no multiple of padToMultipleOf " + o.padToMultipleOf()
-                    + "; make it one, or truncate without it");
+            throw new HeadstartException("the limit of " + limit + " tokens is no multiple of padToMultipleOf "
+                    + o.padToMultipleOf() + "; make it one, or truncate without it");
         }
         Side cutSide = o.truncationSide() == null ? truncationSide : o.truncationSide();
         List<List<Columns>> pieces = rows.stream()
-                .map(row -> cut ? new Truncator(row).cut(o.truncation(), limit, o.stride(), cutSide, pair) : List.of(row))
+                .map(row ->
+                        cut ? new Truncator(row).cut(o.truncation(), limit, o.stride(), cutSide, pair) : List.of(row))
                 .toList();
         int length = padding == Padding.MAX_LENGTH
                 ? limit
                 : pieces.stream().mapToInt(p -> p.get(0).length()).max().orElse(0);
-        if (o.padToMultipleOf() > 0) length = (length + o.padToMultipleOf() - 1) / o.padToMultipleOf() * o.padToMultipleOf();
+        if (o.padToMultipleOf() > 0)
+            length = (length + o.padToMultipleOf() - 1) / o.padToMultipleOf() * o.padToMultipleOf();
         Side padSide = o.paddingSide() == null ? paddingSide : o.paddingSide();
         boolean typeIds = modelInputNames().contains("token_type_ids");
         List<Encoding> encodings = new ArrayList<>(rows.size());
@@ -263,7 +272,9 @@ public final class Tokenizer implements AutoCloseable {
     /** Number of tokens, added ones included (Python's {@code len(tokenizer)}). */
     public int vocabSize() {
         return json.vocab().size()
-                + (int) addedIds.keySet().stream().filter(t -> !json.vocab().containsKey(t)).count();
+                + (int) addedIds.keySet().stream()
+                        .filter(t -> !json.vocab().containsKey(t))
+                        .count();
     }
 
     /** Whether decoding may skip this id as a special token. */
@@ -386,7 +397,8 @@ public final class Tokenizer implements AutoCloseable {
             Files.writeString(folder.resolve("tokenizer.json"), toJson());
             Files.writeString(folder.resolve("tokenizer_config.json"), config.toJson());
         } catch (IOException e) {
-            throw new HeadstartException(folder + ": the tokenizer cannot be written there (" + e.getMessage() + ")", e);
+            throw new HeadstartException(
+                    folder + ": the tokenizer cannot be written there (" + e.getMessage() + ")", e);
         }
     }
 

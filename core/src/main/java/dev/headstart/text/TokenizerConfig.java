@@ -42,7 +42,8 @@ final class TokenizerConfig {
         if (tokenizerClass == null) tokenizerClass = text(model, "tokenizer_class");
         TokenizerConfig c = new TokenizerConfig(raw, TokenizerFamily.of(tokenizerClass, text(model, "model_type")));
         boolean legacy = !raw.path("added_tokens_decoder").isObject();
-        ObjectNode map = legacy ? object(folder.resolve("special_tokens_map.json")) : TokenizerJson.MAPPER.createObjectNode();
+        ObjectNode map =
+                legacy ? object(folder.resolve("special_tokens_map.json")) : TokenizerJson.MAPPER.createObjectNode();
         for (String name : NAMED) {
             JsonNode value = map.hasNonNull(name) ? map.get(name) : raw.get(name);
             ObjectNode token = value == null ? null : token(value);
@@ -59,13 +60,17 @@ final class TokenizerConfig {
         }
         for (var e : raw.path("added_tokens_decoder").properties()) {
             ObjectNode token = token(e.getValue());
-            if (token != null) c.added.put(id(e.getKey(), folder), token.put("special", e.getValue().path("special").asBoolean()));
+            if (token != null)
+                c.added.put(
+                        id(e.getKey(), folder),
+                        token.put("special", e.getValue().path("special").asBoolean()));
         }
         if (legacy) {
             for (var e : object(folder.resolve("added_tokens.json")).properties()) {
                 ObjectNode token = token(e.getKey()).put("special", false).put("normalized", true);
-                boolean named = c.special.values().stream().anyMatch(t -> content(t).equals(e.getKey()))
-                        || c.extra.stream().anyMatch(t -> content(t).equals(e.getKey()));
+                boolean named =
+                        c.special.values().stream().anyMatch(t -> content(t).equals(e.getKey()))
+                                || c.extra.stream().anyMatch(t -> content(t).equals(e.getKey()));
                 if (named) token.put("special", true).put("normalized", false);
                 c.added.put(e.getValue().asInt(), token);
             }
@@ -78,7 +83,9 @@ final class TokenizerConfig {
             return Integer.parseInt(text);
         } catch (NumberFormatException e) {
             throw new HeadstartException(
-                    folder.resolve("tokenizer_config.json") + ": added_tokens_decoder has the key \"" + text + "\", expected a token id", e);
+                    folder.resolve("tokenizer_config.json") + ": added_tokens_decoder has the key \"" + text
+                            + "\", expected a token id",
+                    e);
         }
     }
 
@@ -94,7 +101,8 @@ final class TokenizerConfig {
     }
 
     private static ObjectNode token(String content) {
-        return TokenizerJson.MAPPER.createObjectNode()
+        return TokenizerJson.MAPPER
+                .createObjectNode()
                 .put("content", content)
                 .put("single_word", false)
                 .put("lstrip", false)
@@ -108,7 +116,8 @@ final class TokenizerConfig {
     }
 
     /** The spelling of a named special token, {@code "pad_token"}. */
-    @Nullable String special(String name) {
+    @Nullable
+    String special(String name) {
         ObjectNode token = special.get(name);
         return token == null ? null : content(token);
     }

@@ -29,16 +29,25 @@ enum TokenizerFamily {
             "gpt2 gptj gpt_neo codegen opt phi gpt_bigcode starcoder2 blip-2",
             "unk=<|endoftext|> bos=<|endoftext|> eos=<|endoftext|>",
             false),
-    GPT_NEOX("GPTNeoX", "gpt_neox mamba olmo rwkv", "unk=<|endoftext|> bos=<|endoftext|> eos=<|endoftext|> pad=<|padding|>", false),
+    GPT_NEOX(
+            "GPTNeoX",
+            "gpt_neox mamba olmo rwkv",
+            "unk=<|endoftext|> bos=<|endoftext|> eos=<|endoftext|> pad=<|padding|>",
+            false),
     WHISPER("Whisper", "whisper", "unk=<|endoftext|> bos=<|endoftext|> eos=<|endoftext|>", false),
     CLIP(
             "CLIP",
             "clip clipseg owlvit owlv2 groupvit xclip",
             "unk=<|endoftext|> bos=<|startoftext|> eos=<|endoftext|> pad=<|endoftext|>",
             false),
-    QWEN2("Qwen2 Qwen3", "qwen2 qwen2_moe qwen3 qwen3_moe qwen2_vl", "unk=<|endoftext|> eos=<|endoftext|> pad=<|endoftext|>", false),
+    QWEN2(
+            "Qwen2 Qwen3",
+            "qwen2 qwen2_moe qwen3 qwen3_moe qwen2_vl",
+            "unk=<|endoftext|> eos=<|endoftext|> pad=<|endoftext|>",
+            false),
     DEBERTA("Deberta", "deberta", "bos=[CLS] eos=[SEP] sep=[SEP] cls=[CLS] unk=[UNK] pad=[PAD] mask=[MASK]", true),
-    DEBERTA_V2("DebertaV2", "deberta-v2", "bos=[CLS] eos=[SEP] sep=[SEP] cls=[CLS] unk=[UNK] pad=[PAD] mask=[MASK]", true),
+    DEBERTA_V2(
+            "DebertaV2", "deberta-v2", "bos=[CLS] eos=[SEP] sep=[SEP] cls=[CLS] unk=[UNK] pad=[PAD] mask=[MASK]", true),
     T5("T5 MT5", "t5 mt5 umt5 switch_transformers longt5", "eos=</s> unk=<unk> pad=<pad>", false),
     ALBERT("Albert", "albert", "bos=[CLS] eos=[SEP] unk=<unk> sep=[SEP] pad=<pad> cls=[CLS] mask=[MASK]", false),
     FNET("FNet", "fnet", "bos=[CLS] eos=[SEP] unk=<unk> sep=[SEP] pad=<pad> cls=[CLS] mask=[MASK]", true),
@@ -103,7 +112,9 @@ enum TokenizerFamily {
     }
 
     List<String> inputNames() {
-        return typeIds ? List.of("input_ids", "token_type_ids", "attention_mask") : List.of("input_ids", "attention_mask");
+        return typeIds
+                ? List.of("input_ids", "token_type_ids", "attention_mask")
+                : List.of("input_ids", "attention_mask");
     }
 
     Side paddingSide() {

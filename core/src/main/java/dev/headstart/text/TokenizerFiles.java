@@ -98,7 +98,10 @@ final class TokenizerFiles {
                 String name = piece.substring(0, colon);
                 int type = Integer.parseInt(piece.substring(colon + 1));
                 if (name.startsWith("$")) {
-                    list.addObject().putObject("Sequence").put("id", name.substring(1)).put("type_id", type);
+                    list.addObject()
+                            .putObject("Sequence")
+                            .put("id", name.substring(1))
+                            .put("type_id", type);
                     continue;
                 }
                 list.addObject().putObject("SpecialToken").put("id", name).put("type_id", type);

@@ -37,7 +37,12 @@ final class TokenizerJson {
     private final @Nullable String mergesText;
     private final Map<String, Integer> vocab;
 
-    private TokenizerJson(ObjectNode top, ObjectNode model, String vocabText, @Nullable String mergesText, Map<String, Integer> vocab) {
+    private TokenizerJson(
+            ObjectNode top,
+            ObjectNode model,
+            String vocabText,
+            @Nullable String mergesText,
+            Map<String, Integer> vocab) {
         this.top = top;
         this.model = model;
         this.vocabText = vocabText;
@@ -58,7 +63,8 @@ final class TokenizerJson {
             for (JsonNode entry : vocab) map.putIfAbsent(entry.get(0).asText(), map.size());
             if (map.size() != vocab.size()) { // a piece twice: keep positions as ids
                 map.clear();
-                for (int i = 0; i < vocab.size(); i++) map.putIfAbsent(vocab.get(i).get(0).asText(), i);
+                for (int i = 0; i < vocab.size(); i++)
+                    map.putIfAbsent(vocab.get(i).get(0).asText(), i);
             }
         } else {
             vocab.properties().forEach(e -> map.put(e.getKey(), e.getValue().asInt()));
@@ -97,14 +103,18 @@ final class TokenizerJson {
                     int from = (int) p.currentTokenLocation().getCharOffset();
                     if (field.equals("vocab")) readVocab(p, vocab, where);
                     else p.skipChildren();
-                    String slice = text.substring(from, (int) p.currentLocation().getCharOffset());
+                    String slice =
+                            text.substring(from, (int) p.currentLocation().getCharOffset());
                     if (field.equals("vocab")) vocabText = slice;
                     else mergesText = slice;
                 }
             }
         } catch (JsonProcessingException e) {
-            throw bad(where, "is no valid JSON at line " + e.getLocation().getLineNr() + ", column "
-                    + e.getLocation().getColumnNr() + " (" + oneLine(e.getOriginalMessage()) + ")", e);
+            throw bad(
+                    where,
+                    "is no valid JSON at line " + e.getLocation().getLineNr() + ", column "
+                            + e.getLocation().getColumnNr() + " (" + oneLine(e.getOriginalMessage()) + ")",
+                    e);
         } catch (IOException e) {
             throw bad(where, "cannot be read (" + e.getMessage() + ")", e);
         }
@@ -116,13 +126,15 @@ final class TokenizerJson {
         if (p.currentToken() == JsonToken.START_OBJECT) {
             while (p.nextToken() == JsonToken.FIELD_NAME) {
                 String token = p.currentName();
-                if (p.nextToken() != JsonToken.VALUE_NUMBER_INT) throw bad(where, "model.vocab: the id of " + token + " is no whole number", null);
+                if (p.nextToken() != JsonToken.VALUE_NUMBER_INT)
+                    throw bad(where, "model.vocab: the id of " + token + " is no whole number", null);
                 vocab.put(token, p.getIntValue());
             }
         } else if (p.currentToken() == JsonToken.START_ARRAY) {
             int id = 0;
             while (p.nextToken() == JsonToken.START_ARRAY) {
-                if (p.nextToken() != JsonToken.VALUE_STRING) throw bad(where, "model.vocab: entry " + id + " does not start with a token", null);
+                if (p.nextToken() != JsonToken.VALUE_STRING)
+                    throw bad(where, "model.vocab: entry " + id + " does not start with a token", null);
                 vocab.putIfAbsent(p.getText(), id++);
                 while (p.nextToken() != JsonToken.END_ARRAY) p.skipChildren();
             }
@@ -132,7 +144,8 @@ final class TokenizerJson {
     }
 
     private static HeadstartException bad(String where, String what, @Nullable Throwable cause) {
-        return new HeadstartException(where + ": " + what + "; the file is damaged or not a tokenizer.json, fetch it again", cause);
+        return new HeadstartException(
+                where + ": " + what + "; the file is damaged or not a tokenizer.json, fetch it again", cause);
     }
 
     static String oneLine(@Nullable String text) {
@@ -157,7 +170,8 @@ final class TokenizerJson {
     }
 
     /** Appends an added token unless there is one of that content; returns its id. */
-    int addToken(String content, boolean special, boolean normalized, boolean lstrip, boolean rstrip, boolean singleWord) {
+    int addToken(
+            String content, boolean special, boolean normalized, boolean lstrip, boolean rstrip, boolean singleWord) {
         int next = vocab.size();
         for (JsonNode t : addedTokens()) {
             if (t.path("content").asText().equals(content)) return t.path("id").asInt();
@@ -177,11 +191,20 @@ final class TokenizerJson {
     /** The whole as text. */
     @Override
     public String toString() {
-        StringBuilder b = new StringBuilder(vocabText.length() + (mergesText == null ? 0 : mergesText.length()) + 10_000);
+        StringBuilder b =
+                new StringBuilder(vocabText.length() + (mergesText == null ? 0 : mergesText.length()) + 10_000);
         b.append('{');
-        top.properties().forEach(e -> b.append(quote(e.getKey())).append(':').append(e.getValue()).append(','));
+        top.properties()
+                .forEach(e -> b.append(quote(e.getKey()))
+                        .append(':')
+                        .append(e.getValue())
+                        .append(','));
         b.append("\"model\":{");
-        model.properties().forEach(e -> b.append(quote(e.getKey())).append(':').append(e.getValue()).append(','));
+        model.properties()
+                .forEach(e -> b.append(quote(e.getKey()))
+                        .append(':')
+                        .append(e.getValue())
+                        .append(','));
         b.append("\"vocab\":").append(vocabText);
         if (mergesText != null) b.append(",\"merges\":").append(mergesText);
         return b.append("}}").toString();

@@ -40,7 +40,8 @@ final class Truncator {
         if (firstLength + secondLength <= room) return List.of(all);
         if (room < 0) {
             throw new HeadstartException("a limit of " + maxLength + " tokens leaves no room for the "
-                    + (all.length() - firstLength - secondLength) + " special tokens of this tokenizer; raise maxLength");
+                    + (all.length() - firstLength - secondLength)
+                    + " special tokens of this tokenizer; raise maxLength");
         }
         int first = firstLength;
         int second = secondLength;
@@ -59,14 +60,16 @@ final class Truncator {
             first = swapped ? large : small;
             second = swapped ? small : large;
         } else if (strategy == Truncation.ONLY_SECOND) {
-            if (!pair) throw new HeadstartException("truncation ONLY_SECOND was asked for, but there is no second text");
+            if (!pair)
+                throw new HeadstartException("truncation ONLY_SECOND was asked for, but there is no second text");
             second = shorter("second", second, remove, maxLength);
         } else {
             first = shorter("first", first, remove, maxLength);
         }
         List<int[]> a = pieces(firstStart, firstLength, first, stride, side);
         List<int[]> b = pieces(secondStart, secondLength, second, stride, side);
-        List<Columns> cut = new ArrayList<>(); // the main piece, then A's others with each of B's, then B's others with the main A
+        List<Columns> cut =
+                new ArrayList<>(); // the main piece, then A's others with each of B's, then B's others with the main A
         for (int i = 0; i < a.size(); i++) {
             for (int[] piece : b) cut.add(select(a.get(i), piece));
         }

@@ -23,8 +23,9 @@ final class WordPieceVocab {
         String sep = TokenizerFiles.or(config.special("sep_token"), "[SEP]");
         for (String needed : List.of(unk, cls, sep)) {
             if (!vocab.has(needed)) {
-                throw new HeadstartException(file + ": has " + vocab.size() + " tokens but no " + needed
-                        + "; it is not the vocab.txt of a WordPiece model, or tokenizer_config.json names other special tokens");
+                throw new HeadstartException(
+                        file + ": has " + vocab.size() + " tokens but no " + needed
+                                + "; it is not the vocab.txt of a WordPiece model, or tokenizer_config.json names other special tokens");
             }
         }
         TokenizerJson json = TokenizerJson.of("WordPiece", vocab, null);
@@ -32,11 +33,16 @@ final class WordPieceVocab {
         ObjectNode normalizer = json.top.putObject("normalizer");
         normalizer.put("type", "BertNormalizer").put("clean_text", true);
         normalizer.put("handle_chinese_chars", config.flag("tokenize_chinese_chars", true));
-        if (config.raw.path("strip_accents").isBoolean()) normalizer.set("strip_accents", config.raw.get("strip_accents"));
+        if (config.raw.path("strip_accents").isBoolean())
+            normalizer.set("strip_accents", config.raw.get("strip_accents"));
         else normalizer.putNull("strip_accents");
         normalizer.put("lowercase", config.flag("do_lower_case", true));
         json.top.putObject("pre_tokenizer").put("type", "BertPreTokenizer");
-        json.top.putObject("decoder").put("type", "WordPiece").put("prefix", "##").put("cleanup", true);
+        json.top
+                .putObject("decoder")
+                .put("type", "WordPiece")
+                .put("prefix", "##")
+                .put("cleanup", true);
         if (config.family == TokenizerFamily.MPNET) {
             ObjectNode post = json.top.putObject("post_processor").put("type", "RobertaProcessing");
             post.putArray("sep").add(sep).add(json.addSpecial(sep));
@@ -44,7 +50,9 @@ final class WordPieceVocab {
             post.put("trim_offsets", true).put("add_prefix_space", false);
         } else {
             TokenizerFiles.template(
-                    json, List.of(cls + ":0", "$A:0", sep + ":0"), List.of(cls + ":0", "$A:0", sep + ":0", "$B:1", sep + ":1"));
+                    json,
+                    List.of(cls + ":0", "$A:0", sep + ":0"),
+                    List.of(cls + ":0", "$A:0", sep + ":0", "$B:1", sep + ":1"));
         }
         return json;
     }

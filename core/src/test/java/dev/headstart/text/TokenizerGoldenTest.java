@@ -25,11 +25,12 @@ class TokenizerGoldenTest {
                 JsonNode entries = TokenizerJson.MAPPER.readTree(file.toFile()).path("tokenize");
                 if (entries.isEmpty()) continue;
                 Path folder = file.resolveSibling("model");
-                tests.add(DynamicTest.dynamicTest(root.relativize(file.getParent()).toString(), () -> {
-                    try (Tokenizer tokenizer = Tokenizer.fromFolder(folder)) {
-                        for (JsonNode e : entries) check(tokenizer, e);
-                    }
-                }));
+                tests.add(DynamicTest.dynamicTest(
+                        root.relativize(file.getParent()).toString(), () -> {
+                            try (Tokenizer tokenizer = Tokenizer.fromFolder(folder)) {
+                                for (JsonNode e : entries) check(tokenizer, e);
+                            }
+                        }));
             }
         }
         return tests;
@@ -37,7 +38,8 @@ class TokenizerGoldenTest {
 
     private static void check(Tokenizer tokenizer, JsonNode want) {
         String text = want.get("text").asText();
-        String pair = want.get("text_pair").isNull() ? null : want.get("text_pair").asText();
+        String pair =
+                want.get("text_pair").isNull() ? null : want.get("text_pair").asText();
         Encoding got = tokenizer.encode(text, pair);
         assertThat(got.ids()).as(text).containsExactly(longs(want.get("input_ids")));
         assertThat(got.typeIds()).as(text).containsExactly(longs(want.get("token_type_ids")));
@@ -45,13 +47,16 @@ class TokenizerGoldenTest {
         want.get("tokens").forEach(t -> tokens.add(t.asText()));
         assertThat(got.tokens()).as(text).isEqualTo(tokens);
         List<Span> offsets = new ArrayList<>();
-        want.get("offsets").forEach(o -> offsets.add(new Span(o.get(0).asInt(), o.get(1).asInt())));
+        want.get("offsets")
+                .forEach(o -> offsets.add(new Span(o.get(0).asInt(), o.get(1).asInt())));
         assertThat(got.codePointOffsets()).as(text).isEqualTo(offsets);
         for (int i = 0; i < offsets.size(); i++) { // the same place, counted in chars
             String in = got.sequenceIds()[i] == 1 && pair != null ? pair : text;
             if (got.sequenceIds()[i] < 0) continue;
-            assertThat(got.offsets().get(i).start()).isEqualTo(in.offsetByCodePoints(0, offsets.get(i).start()));
-            assertThat(got.offsets().get(i).end()).isEqualTo(in.offsetByCodePoints(0, offsets.get(i).end()));
+            assertThat(got.offsets().get(i).start())
+                    .isEqualTo(in.offsetByCodePoints(0, offsets.get(i).start()));
+            assertThat(got.offsets().get(i).end())
+                    .isEqualTo(in.offsetByCodePoints(0, offsets.get(i).end()));
         }
     }
 
@@ -64,8 +69,12 @@ class TokenizerGoldenTest {
     @Test
     void allSquadQuestionsGiveTheSameIds() throws IOException {
         Path data = Shared.require("data");
-        JsonNode questions = TokenizerJson.MAPPER.readTree(data.resolve("tokenizer-conformance/squad-dev-question_tokens.json").toFile());
-        JsonNode ids = TokenizerJson.MAPPER.readTree(data.resolve("tokenizer-conformance/squad-dev-tokenized_questions.json").toFile());
+        JsonNode questions =
+                TokenizerJson.MAPPER.readTree(data.resolve("tokenizer-conformance/squad-dev-question_tokens.json")
+                        .toFile());
+        JsonNode ids =
+                TokenizerJson.MAPPER.readTree(data.resolve("tokenizer-conformance/squad-dev-tokenized_questions.json")
+                        .toFile());
         assertThat(questions).hasSize(10_570);
         List<String> texts = new ArrayList<>();
         questions.forEach(q -> texts.add(q.get("original").asText()));
