@@ -23,7 +23,21 @@ public final class Columns {
     /** Parts that columns play in the tasks. */
     public enum Role {
         /** The text; of a pair, the first. */
-        TEXT("text", "sentence", "sentence1", "sentence_1", "content", "review", "document", "premise", "question1", "anchor", "query", "text_a", "utterance", "body"),
+        TEXT(
+                "text",
+                "sentence",
+                "sentence1",
+                "sentence_1",
+                "content",
+                "review",
+                "document",
+                "premise",
+                "question1",
+                "anchor",
+                "query",
+                "text_a",
+                "utterance",
+                "body"),
         /** The second text of a pair. */
         TEXT_PAIR("text_pair", "sentence2", "sentence_2", "hypothesis", "question2", "positive", "text_b", "passage"),
         /** A text that is unlike the first; of a triplet, the third. */
@@ -111,8 +125,8 @@ public final class Columns {
         Set<String> taken = new HashSet<>();
         given.forEach((role, name) -> {
             if (!columns.contains(name)) {
-                throw new HeadstartException(reader.source() + ": no column '" + name + "' (wanted as " + role.shown() + "); its columns are "
-                        + columns);
+                throw new HeadstartException(reader.source() + ": no column '" + name + "' (wanted as " + role.shown()
+                        + "); its columns are " + columns);
             }
             found.put(role, name);
             taken.add(name);
@@ -130,14 +144,18 @@ public final class Columns {
             }
         }
         List<Row> rows = reader.peek(LOOK);
-        boolean single = !required.contains(Role.TEXT_PAIR) && !required.contains(Role.TARGET) && !required.contains(Role.CONTEXT);
+        boolean single = !required.contains(Role.TEXT_PAIR)
+                && !required.contains(Role.TARGET)
+                && !required.contains(Role.CONTEXT);
         for (Role role : required) {
             if (!found.containsKey(role)) {
                 String name = byContent(role, single, columns, taken, rows);
                 if (name == null) {
-                    throw new HeadstartException(reader.source() + ": no column for " + role.shown() + ": expected one of "
-                            + role.names + ", its columns are " + columns + "; name it (--column-" + role.shown().replace('_', '-')
-                            + " NAME, or --column NAME for the text)");
+                    throw new HeadstartException(
+                            reader.source() + ": no column for " + role.shown() + ": expected one of "
+                                    + role.names + ", its columns are " + columns + "; name it (--column-"
+                                    + role.shown().replace('_', '-')
+                                    + " NAME, or --column NAME for the text)");
                 }
                 found.put(role, name);
                 taken.add(name);
@@ -145,8 +163,8 @@ public final class Columns {
             }
         }
         if (LOG.isInfoEnabled()) {
-            Function<Map.Entry<Role, String>, String> show =
-                    e -> e.getKey().shown() + " = '" + e.getValue() + "'" + (guessed.contains(e.getValue()) ? " (by content)" : "");
+            Function<Map.Entry<Role, String>, String> show = e -> e.getKey().shown() + " = '" + e.getValue() + "'"
+                    + (guessed.contains(e.getValue()) ? " (by content)" : "");
             LOG.info(
                     "{}: columns {}; using {}",
                     reader.source(),
@@ -167,7 +185,8 @@ public final class Columns {
         return null;
     }
 
-    private static @Nullable String byContent(Role role, boolean single, List<String> columns, Set<String> taken, List<Row> rows) {
+    private static @Nullable String byContent(
+            Role role, boolean single, List<String> columns, Set<String> taken, List<Row> rows) {
         String best = null;
         double bestScore = 0;
         for (String c : columns) {
@@ -218,7 +237,10 @@ public final class Columns {
                 // Texts of a pair come in column order; a text alone is the longest column.
                 yield length < 12 ? length : single ? 100 + Math.min(length, 200) : 100;
             }
-            case LABEL -> lists == 0 && distinct.size() <= Math.max(2, Math.min(200, n / 2)) && length < 40 ? 1000.0 / distinct.size() : 0;
+            case LABEL ->
+                lists == 0 && distinct.size() <= Math.max(2, Math.min(200, n / 2)) && length < 40
+                        ? 1000.0 / distinct.size()
+                        : 0;
             case SCORE -> numeric ? distinct.size() : 0;
             case TOKENS -> lists == n ? length : 0;
             case TAGS, LABELS -> lists == n ? 1 : 0;

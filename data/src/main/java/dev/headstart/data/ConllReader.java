@@ -22,8 +22,10 @@ final class ConllReader extends RowReader {
     ConllReader(TextInput in, ReadOptions options) {
         super(in.name, options);
         this.in = in;
-        List<String> first = in.start().lines().filter(l -> !l.isBlank()).limit(10).toList();
-        String language = first.isEmpty() ? "" : first.get(0).substring(0, first.get(0).indexOf(':') + 1);
+        List<String> first =
+                in.start().lines().filter(l -> !l.isBlank()).limit(10).toList();
+        String language =
+                first.isEmpty() ? "" : first.get(0).substring(0, first.get(0).indexOf(':') + 1);
         boolean all = !language.isEmpty()
                 && LANGUAGE.matcher(first.get(0)).matches()
                 && first.stream().allMatch(l -> l.startsWith(language));
@@ -36,7 +38,8 @@ final class ConllReader extends RowReader {
     }
 
     @Override
-    @Nullable Row read() {
+    @Nullable
+    Row read() {
         while (true) {
             List<String> tokens = new ArrayList<>();
             List<String> tags = new ArrayList<>();
@@ -55,7 +58,8 @@ final class ConllReader extends RowReader {
                     start = in.line();
                     nextNumber();
                 }
-                String[] parts = text.indexOf('\t') >= 0 ? text.split("\t") : text.trim().split(" +");
+                String[] parts =
+                        text.indexOf('\t') >= 0 ? text.split("\t") : text.trim().split(" +");
                 if (parts.length < 2 || parts[0].length() <= prefix) {
                     kind = "ragged line";
                     bad = at(in.line()) + ": expected a token and its tag, found '" + Row.shorten(text) + "'";

@@ -70,7 +70,10 @@ final class DelimitedReader extends RowReader {
             pushed.addFirst(first);
             header = numbered(names.size());
             if (options.header() == null) {
-                LOG.info("{}: no header line, columns are called {} (--header yes if the first line is one)", in.name, header);
+                LOG.info(
+                        "{}: no header line, columns are called {} (--header yes if the first line is one)",
+                        in.name,
+                        header);
             }
         } else {
             header = checkedNames(names);
@@ -100,8 +103,10 @@ final class DelimitedReader extends RowReader {
         }
         for (int i = 0; i < first.size(); i++) {
             int column = i;
-            List<String> below =
-                    rest.stream().filter(r -> r.size() > column).map(r -> r.get(column)).toList();
+            List<String> below = rest.stream()
+                    .filter(r -> r.size() > column)
+                    .map(r -> r.get(column))
+                    .toList();
             if (!below.isEmpty() && below.stream().allMatch(Columns::isNumber)) {
                 return true; // a name above numbers
             }
@@ -147,10 +152,12 @@ final class DelimitedReader extends RowReader {
                     .report(
                             "broken csv",
                             source() + ": not valid csv: " + e.getMessage()
-                                    + (e.getCause() != null ? " (" + e.getCause().getMessage() + ")" : "")
+                                    + (e.getCause() != null
+                                            ? " (" + e.getCause().getMessage() + ")"
+                                            : "")
                                     + "; nothing after this place can be read");
         } catch (UncheckedIOException e) {
-            throw TextInput.failure(source(), e.getCause());
+            throw TextInput.failure(source(), e);
         }
         ended = true;
         return null;
@@ -178,7 +185,8 @@ final class DelimitedReader extends RowReader {
     }
 
     @Override
-    @Nullable Row read() {
+    @Nullable
+    Row read() {
         while (true) {
             CsvRecord record = pushed.isEmpty() ? pull() : pushed.poll();
             if (record == null) {
@@ -197,8 +205,10 @@ final class DelimitedReader extends RowReader {
                 problems()
                         .report(
                                 "ragged line",
-                                at(line) + ": expected " + header.size() + (header.size() == 1 ? " field " : " fields ") + header
-                                        + ", found " + fields.size() + ", the last '" + Row.shorten(fields.get(fields.size() - 1))
+                                at(line) + ": expected " + header.size() + (header.size() == 1 ? " field " : " fields ")
+                                        + header
+                                        + ", found " + fields.size() + ", the last '"
+                                        + Row.shorten(fields.get(fields.size() - 1))
                                         + "' (fields that hold the separator need quotes)");
                 continue;
             }

@@ -65,9 +65,11 @@ public final class FeatureWriter implements AutoCloseable {
 
         Output(Path path, long length) throws IOException {
             this.path = path;
-            channel = FileChannel.open(path, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
+            channel = FileChannel.open(
+                    path, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
             if (channel.size() < length) {
-                throw new IOException(path.getFileName() + " holds " + channel.size() + " bytes, its progress note says " + length);
+                throw new IOException(
+                        path.getFileName() + " holds " + channel.size() + " bytes, its progress note says " + length);
             }
             channel.truncate(length);
             channel.position(length);
@@ -125,7 +127,8 @@ public final class FeatureWriter implements AutoCloseable {
         }
     }
 
-    private FeatureWriter(Path target, FeatureFormat format, boolean perToken, String settings, boolean resume) throws IOException {
+    private FeatureWriter(Path target, FeatureFormat format, boolean perToken, String settings, boolean resume)
+            throws IOException {
         this.target = target;
         this.format = format;
         this.perToken = perToken;
@@ -143,12 +146,14 @@ public final class FeatureWriter implements AutoCloseable {
         boolean earlier = Files.exists(note);
         JsonNode progress = earlier ? MAPPER.readTree(Files.readAllBytes(note)) : MAPPER.createObjectNode();
         if (earlier && !resume) {
-            throw new HeadstartException(folder + " holds " + progress.path("rows").asLong()
-                    + " rows of an interrupted run: go on with --resume, or remove the folder to start again");
+            throw new HeadstartException(
+                    folder + " holds " + progress.path("rows").asLong()
+                            + " rows of an interrupted run: go on with --resume, or remove the folder to start again");
         }
         if (earlier && !progress.path("settings").asText().equals(settings)) {
-            throw new HeadstartException(folder + " belongs to a run with other settings (" + progress.path("settings").asText()
-                    + "), this one has (" + settings + "): use the same, or remove the folder to start again");
+            throw new HeadstartException(folder + " belongs to a run with other settings ("
+                    + progress.path("settings").asText() + "), this one has (" + settings
+                    + "): use the same, or remove the folder to start again");
         }
         Files.createDirectories(folder);
         lock = FileChannel.open(folder.resolve("lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
@@ -164,13 +169,21 @@ public final class FeatureWriter implements AutoCloseable {
             consumed = progress.path("consumed").asLong();
             ids = progress.path("ids").asBoolean();
             Map<String, Long> s = new LinkedHashMap<>();
-            progress.path("skips").properties().forEach(e -> s.put(e.getKey(), e.getValue().asLong()));
+            progress.path("skips")
+                    .properties()
+                    .forEach(e -> s.put(e.getKey(), e.getValue().asLong()));
             skips = s;
             committed = earlier;
             finished = progress.path("done").asBoolean() && !Files.exists(folder.resolve("body"));
-            int head = format == FeatureFormat.NPY ? NPY_HEADER : format == FeatureFormat.SAFETENSORS ? SAFETENSORS_HEADER : 0;
-            body = new Output(folder.resolve(finished ? "unused" : "body"), finished ? 0 : progress.path("body").asLong());
-            rows = new Output(folder.resolve(finished ? "unused" : "rows.jsonl"), finished ? 0 : progress.path("rowsBytes").asLong());
+            int head = format == FeatureFormat.NPY
+                    ? NPY_HEADER
+                    : format == FeatureFormat.SAFETENSORS ? SAFETENSORS_HEADER : 0;
+            body = new Output(
+                    folder.resolve(finished ? "unused" : "body"),
+                    finished ? 0 : progress.path("body").asLong());
+            rows = new Output(
+                    folder.resolve(finished ? "unused" : "rows.jsonl"),
+                    finished ? 0 : progress.path("rowsBytes").asLong());
             if (!earlier) {
                 body.bytes(new byte[head]);
             }
@@ -200,7 +213,8 @@ public final class FeatureWriter implements AutoCloseable {
      * @param resume whether to go on with what an interrupted run left; without one, the run starts at the beginning
      * @throws HeadstartException when the target cannot be written, or an interrupted run is there and {@code resume} is false
      */
-    public static FeatureWriter open(Path target, FeatureFormat format, boolean perToken, String settings, boolean resume) {
+    public static FeatureWriter open(
+            Path target, FeatureFormat format, boolean perToken, String settings, boolean resume) {
         try {
             return new FeatureWriter(target, format, perToken, settings, resume);
         } catch (IOException e) {
@@ -213,7 +227,9 @@ public final class FeatureWriter implements AutoCloseable {
         String why = String.valueOf(e.getMessage());
         boolean full = why.contains("No space left") || why.contains("not enough space") || why.contains("Disk quota");
         return new HeadstartException(
-                target + ": cannot be written: " + (full ? "the disk is full (" + why + "); free space and go on with --resume" : why), e);
+                target + ": cannot be written: "
+                        + (full ? "the disk is full (" + why + "); free space and go on with --resume" : why),
+                e);
     }
 
     /** How many input rows the interrupted run had dealt with (written or skipped); skip as many. */
@@ -247,8 +263,8 @@ public final class FeatureWriter implements AutoCloseable {
             dimension = dim;
         }
         if (dim != dimension || (!perToken && f.tokens() != 1)) {
-            throw new IllegalArgumentException("row " + f.row() + ": expected features of dimension " + dimension + ", found " + dim
-                    + " for " + f.tokens() + " tokens");
+            throw new IllegalArgumentException("row " + f.row() + ": expected features of dimension " + dimension
+                    + ", found " + dim + " for " + f.tokens() + " tokens");
         }
         try {
             switch (format) {
@@ -341,7 +357,11 @@ public final class FeatureWriter implements AutoCloseable {
     private void note(boolean done) throws IOException {
         ObjectNode p = MAPPER.createObjectNode();
         p.put("settings", settings);
-        p.put("rows", written).put("tokens", tokens).put("dimension", dimension).put("consumed", consumed).put("ids", ids);
+        p.put("rows", written)
+                .put("tokens", tokens)
+                .put("dimension", dimension)
+                .put("consumed", consumed)
+                .put("ids", ids);
         p.set("skips", MAPPER.valueToTree(skips));
         p.put("body", body.sync()).put("rowsBytes", rows.sync());
         p.put("done", done);
@@ -406,7 +426,11 @@ public final class FeatureWriter implements AutoCloseable {
         // NEP 1: magic, version 1.0, length of the rest, a Python literal padded with blanks, a line end.
         String dict = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + shape()[0] + ", " + shape()[1] + "), }";
         ByteBuffer b = ByteBuffer.allocate(NPY_HEADER).order(ByteOrder.LITTLE_ENDIAN);
-        b.put((byte) 0x93).put("NUMPY".getBytes(StandardCharsets.US_ASCII)).put((byte) 1).put((byte) 0).putShort((short) (NPY_HEADER - 10));
+        b.put((byte) 0x93)
+                .put("NUMPY".getBytes(StandardCharsets.US_ASCII))
+                .put((byte) 1)
+                .put((byte) 0)
+                .putShort((short) (NPY_HEADER - 10));
         b.put(dict.getBytes(StandardCharsets.US_ASCII));
         while (b.remaining() > 1) {
             b.put((byte) ' ');
@@ -465,7 +489,8 @@ public final class FeatureWriter implements AutoCloseable {
         Path whole = folder.resolve("whole");
         Files.deleteIfExists(whole);
         try (BufferedReader lines = Files.newBufferedReader(rows.path, StandardCharsets.UTF_8);
-                DataInputStream data = new DataInputStream(new java.io.BufferedInputStream(Files.newInputStream(body.path), 1 << 16))) {
+                DataInputStream data = new DataInputStream(
+                        new java.io.BufferedInputStream(Files.newInputStream(body.path), 1 << 16))) {
             Parquet.write(whole, perToken, new Iterator<>() {
                 private @Nullable String line = lines.readLine();
 
@@ -482,11 +507,16 @@ public final class FeatureWriter implements AutoCloseable {
                     try {
                         JsonNode note = MAPPER.readTree(line);
                         int n = perToken ? note.path("tokens").asInt() : 1;
-                        ByteBuffer raw = ByteBuffer.wrap(data.readNBytes(n * dimension * 4)).order(ByteOrder.LITTLE_ENDIAN);
+                        ByteBuffer raw = ByteBuffer.wrap(data.readNBytes(n * dimension * 4))
+                                .order(ByteOrder.LITTLE_ENDIAN);
                         float[] values = new float[n * dimension];
                         raw.asFloatBuffer().get(values);
                         line = lines.readLine();
-                        return new Features(note.path("row").asLong(), note.hasNonNull("id") ? note.path("id").asText() : null, values, n);
+                        return new Features(
+                                note.path("row").asLong(),
+                                note.hasNonNull("id") ? note.path("id").asText() : null,
+                                values,
+                                n);
                     } catch (JsonProcessingException e) {
                         throw new HeadstartException(rows.path + ": broken: " + e.getOriginalMessage(), e);
                     } catch (IOException e) {
@@ -518,7 +548,8 @@ public final class FeatureWriter implements AutoCloseable {
 
     private void clear() throws IOException {
         lock.close();
-        for (String name : new String[] {"body", "unused", "rows.jsonl", "whole", "side", PROGRESS + ".new", "lock", PROGRESS}) {
+        for (String name :
+                new String[] {"body", "unused", "rows.jsonl", "whole", "side", PROGRESS + ".new", "lock", PROGRESS}) {
             Files.deleteIfExists(folder.resolve(name));
         }
         Files.deleteIfExists(folder);

@@ -103,7 +103,8 @@ final class FolderReader extends RowReader {
     }
 
     @Override
-    @Nullable List<String> header() {
+    @Nullable
+    List<String> header() {
         if (metadata != null) {
             return null;
         }
@@ -111,7 +112,8 @@ final class FolderReader extends RowReader {
     }
 
     @Override
-    @Nullable Row read() {
+    @Nullable
+    Row read() {
         if (metadata != null) {
             return described(metadata);
         }
@@ -141,12 +143,19 @@ final class FolderReader extends RowReader {
             }
             nextNumber();
             if (!r.has("file_name")) {
-                problems().report("missing column", r.where() + ": no file_name; the row has " + r.values().keySet());
+                problems()
+                        .report(
+                                "missing column",
+                                r.where() + ": no file_name; the row has "
+                                        + r.values().keySet());
                 continue;
             }
             Path file = folder.resolve(r.text("file_name")).normalize();
             if (!Files.exists(file) || !file.startsWith(folder.normalize())) {
-                problems().report("missing file", r.where() + ", column 'file_name': no file " + r.text("file_name") + " in " + folder);
+                problems()
+                        .report(
+                                "missing file",
+                                r.where() + ", column 'file_name': no file " + r.text("file_name") + " in " + folder);
                 continue;
             }
             Map<String, @Nullable Object> values = new LinkedHashMap<>();

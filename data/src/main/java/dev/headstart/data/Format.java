@@ -50,7 +50,8 @@ public enum Format {
 
     /** By the name's ending ({@code .gz} ignored); null when the ending says nothing, so that the content must decide. */
     static @Nullable Format byName(Path path) {
-        String name = path.getFileName() == null ? "" : path.getFileName().toString().toLowerCase(Locale.ROOT);
+        String name =
+                path.getFileName() == null ? "" : path.getFileName().toString().toLowerCase(Locale.ROOT);
         if (Files.isDirectory(path)) {
             return null;
         }

@@ -60,12 +60,14 @@ final class JsonRowReader extends RowReader {
     private HeadstartException broken(JsonProcessingException e) {
         String where = e.getLocation() == null
                 ? ""
-                : " line " + e.getLocation().getLineNr() + " column " + e.getLocation().getColumnNr();
+                : " line " + e.getLocation().getLineNr() + " column "
+                        + e.getLocation().getColumnNr();
         return new HeadstartException(source() + where + ": not valid JSON: " + e.getOriginalMessage(), e);
     }
 
     @Override
-    @Nullable Row read() {
+    @Nullable
+    Row read() {
         return parser == null ? readLine() : readElement(parser);
     }
 
@@ -89,13 +91,15 @@ final class JsonRowReader extends RowReader {
                 if (values != null) {
                     return row(line, values);
                 }
-                problems().report("no object", at(line) + ": expected a JSON object, found '" + Row.shorten(text) + "'");
+                problems()
+                        .report("no object", at(line) + ": expected a JSON object, found '" + Row.shorten(text) + "'");
             } catch (JsonProcessingException e) {
                 problems()
                         .report(
                                 "broken JSON",
-                                at(line) + ": not valid JSON: " + e.getOriginalMessage().replace('\n', ' ') + " in '"
-                                        + Row.shorten(text) + "'");
+                                at(line) + ": not valid JSON: "
+                                        + e.getOriginalMessage().replace('\n', ' ') + " in '" + Row.shorten(text)
+                                        + "'");
             }
         }
     }
@@ -121,9 +125,15 @@ final class JsonRowReader extends RowReader {
                 nextNumber();
                 Map<String, @Nullable Object> values = values(node);
                 if (values == null) {
-                    problems().report("no object", at(line) + ": expected an object, found '" + Row.shorten(node.toString()) + "'");
+                    problems()
+                            .report(
+                                    "no object",
+                                    at(line) + ": expected an object, found '" + Row.shorten(node.toString()) + "'");
                 } else if (node.toString().indexOf(TextInput.NOT_UTF8) >= 0) {
-                    problems().report("not UTF-8", at(line) + ": not UTF-8: '" + LineReader.visible(node.toString()) + "'");
+                    problems()
+                            .report(
+                                    "not UTF-8",
+                                    at(line) + ": not UTF-8: '" + LineReader.visible(node.toString()) + "'");
                 } else {
                     return row(line, values);
                 }

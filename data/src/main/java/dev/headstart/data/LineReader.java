@@ -23,7 +23,8 @@ final class LineReader extends RowReader {
     }
 
     @Override
-    @Nullable Row read() {
+    @Nullable
+    Row read() {
         while (true) {
             String text = pushed.isEmpty() ? in.readLine() : pushed.poll();
             if (text == null) {

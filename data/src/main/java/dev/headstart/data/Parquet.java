@@ -52,7 +52,8 @@ final class Parquet {
 
     private static HeadstartException missing(Path path, NoClassDefFoundError e) {
         return new HeadstartException(
-                path + ": Parquet needs blue.strategic.parquet:parquet-floor on the class path (not beside Spark, which reads Parquet itself); missing "
+                path
+                        + ": Parquet needs blue.strategic.parquet:parquet-floor on the class path (not beside Spark, which reads Parquet itself); missing "
                         + e.getMessage(),
                 e);
     }

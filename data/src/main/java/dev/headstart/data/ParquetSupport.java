@@ -70,7 +70,8 @@ final class ParquetSupport {
         }
 
         @Override
-        @Nullable Row read() {
+        @Nullable
+        Row read() {
             try {
                 RecordReader<Group> current = group;
                 while (left == 0 || current == null) {
@@ -91,7 +92,8 @@ final class ParquetSupport {
             } catch (HeadstartException e) {
                 throw e;
             } catch (RuntimeException e) {
-                throw new HeadstartException(source() + " row " + (rowNumber()) + ": broken Parquet file: " + e.getMessage(), e);
+                throw new HeadstartException(
+                        source() + " row " + (rowNumber()) + ": broken Parquet file: " + e.getMessage(), e);
             }
         }
 
@@ -130,15 +132,20 @@ final class ParquetSupport {
             }
             Group inner = g.getGroup(i, k);
             GroupType group = type.asGroupType();
-            if (group.getLogicalTypeAnnotation() instanceof LogicalTypeAnnotation.ListLogicalTypeAnnotation && group.getFieldCount() == 1) {
+            if (group.getLogicalTypeAnnotation() instanceof LogicalTypeAnnotation.ListLogicalTypeAnnotation
+                    && group.getFieldCount() == 1) {
                 // list: repeated group of one element
                 Type repeated = group.getType(0);
                 List<@Nullable Object> list = new ArrayList<>();
                 for (int e = 0; e < inner.getFieldRepetitionCount(0); e++) {
-                    boolean wrapped = !repeated.isPrimitive() && repeated.asGroupType().getFieldCount() == 1;
+                    boolean wrapped =
+                            !repeated.isPrimitive() && repeated.asGroupType().getFieldCount() == 1;
                     list.add(
                             wrapped
-                                    ? field(inner.getGroup(0, e), repeated.asGroupType().getType(0), 0)
+                                    ? field(
+                                            inner.getGroup(0, e),
+                                            repeated.asGroupType().getType(0),
+                                            0)
                                     : one(inner, repeated, 0, e));
                 }
                 return list;

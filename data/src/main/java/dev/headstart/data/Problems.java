@@ -63,7 +63,8 @@ public final class Problems {
         if (skipped == 0) {
             return "no rows skipped";
         }
-        StringBuilder b = new StringBuilder().append(skipped).append(skipped == 1 ? " row skipped (" : " rows skipped (");
+        StringBuilder b =
+                new StringBuilder().append(skipped).append(skipped == 1 ? " row skipped (" : " rows skipped (");
         String sep = "";
         for (Map.Entry<String, Long> e : byKind.entrySet()) {
             b.append(sep).append(e.getValue()).append(' ').append(e.getKey());

@@ -10,7 +10,8 @@ import org.jspecify.annotations.Nullable;
  * @param header whether the first line of csv and tsv names the columns; null: by looking at it
  * @param emptyRows what to do with blank lines and rows of empty fields
  */
-public record ReadOptions(@Nullable Format format, OnError onError, @Nullable Boolean header, EmptyRows emptyRows) {
+public record ReadOptions(
+        @Nullable Format format, OnError onError, @Nullable Boolean header, EmptyRows emptyRows) {
     /** Blank lines and rows of empty fields. */
     public enum EmptyRows {
         /** A bad row, as any other. */

@@ -76,7 +76,8 @@ public abstract class RowReader implements AutoCloseable {
                 case CONLL -> new ConllReader(in, options);
                 case TXT -> new LineReader(in, options);
                 case PARQUET, IMAGEFOLDER, AUDIOFOLDER ->
-                    throw new HeadstartException(in.name + ": " + format + " cannot be read from a stream; give a path");
+                    throw new HeadstartException(
+                            in.name + ": " + format + " cannot be read from a stream; give a path");
             };
         } catch (RuntimeException e) {
             in.close();
@@ -88,21 +89,24 @@ public abstract class RowReader implements AutoCloseable {
     private static Format sniff(String start) {
         String text = start.stripLeading();
         String first = text.lines().findFirst().orElse("");
-        if (text.startsWith("[") && (text.startsWith("[{") || text.substring(1).stripLeading().startsWith("{"))) {
+        if (text.startsWith("[")
+                && (text.startsWith("[{") || text.substring(1).stripLeading().startsWith("{"))) {
             return Format.JSON;
         }
         if (text.startsWith("{")) {
             return first.stripTrailing().endsWith("}") ? Format.JSONL : Format.JSON;
         }
         List<String> lines = text.lines().filter(l -> !l.isBlank()).limit(20).toList();
-        if (lines.size() > 1 && lines.stream().filter(l -> TAGGED.matcher(l).matches()).count() >= lines.size() - 1) {
+        if (lines.size() > 1
+                && lines.stream().filter(l -> TAGGED.matcher(l).matches()).count() >= lines.size() - 1) {
             return Format.CONLL;
         }
         if (first.indexOf('\t') >= 0) {
             return Format.TSV;
         }
         boolean header = first.indexOf(',') > 0
-                && java.util.Arrays.stream(first.split(",")).anyMatch(c -> Columns.isKnownName(c.replace("\"", "").strip()));
+                && java.util.Arrays.stream(first.split(","))
+                        .anyMatch(c -> Columns.isKnownName(c.replace("\"", "").strip()));
         return header ? Format.CSV : Format.TXT;
     }
 
@@ -181,7 +185,8 @@ public abstract class RowReader implements AutoCloseable {
     }
 
     /** Column names where the format states them, else null. */
-    @Nullable List<String> header() {
+    @Nullable
+    List<String> header() {
         return null;
     }
 

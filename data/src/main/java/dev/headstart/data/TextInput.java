@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
 import java.io.Reader;
+import java.io.UncheckedIOException;
 import java.nio.charset.CharsetDecoder;
 import java.nio.charset.CodingErrorAction;
 import java.nio.charset.StandardCharsets;
@@ -46,7 +47,9 @@ final class TextInput implements AutoCloseable {
             byte[] head = in.readNBytes(SNIFF - 1);
             in.reset();
             rejectForeign(head);
-            int bom = head.length >= 3 && head[0] == (byte) 0xEF && head[1] == (byte) 0xBB && head[2] == (byte) 0xBF ? 3 : 0;
+            int bom = head.length >= 3 && head[0] == (byte) 0xEF && head[1] == (byte) 0xBB && head[2] == (byte) 0xBF
+                    ? 3
+                    : 0;
             in.skipNBytes(bom);
             start = new String(head, bom, head.length - bom, StandardCharsets.UTF_8);
             reader = decode(in);
@@ -69,8 +72,15 @@ final class TextInput implements AutoCloseable {
     static HeadstartException failure(String name, IOException e) {
         String why = e instanceof java.nio.file.NoSuchFileException
                 ? "no such file"
-                : e instanceof java.nio.file.AccessDeniedException ? "may not be read (permissions)" : String.valueOf(e.getMessage());
+                : e instanceof java.nio.file.AccessDeniedException
+                        ? "may not be read (permissions)"
+                        : String.valueOf(e.getMessage());
         return new HeadstartException(name + ": cannot be read: " + why, e);
+    }
+
+    static HeadstartException failure(String name, UncheckedIOException e) {
+        IOException cause = e.getCause();
+        return failure(name, cause == null ? new IOException(e) : cause);
     }
 
     private static Reader decode(InputStream in) {
@@ -84,7 +94,9 @@ final class TextInput implements AutoCloseable {
 
     private void rejectForeign(byte[] head) {
         String found = null;
-        if (head.length >= 2 && ((head[0] == (byte) 0xFF && head[1] == (byte) 0xFE) || (head[0] == (byte) 0xFE && head[1] == (byte) 0xFF))) {
+        if (head.length >= 2
+                && ((head[0] == (byte) 0xFF && head[1] == (byte) 0xFE)
+                        || (head[0] == (byte) 0xFE && head[1] == (byte) 0xFF))) {
             found = "UTF-16 text; convert it first: iconv -f UTF-16 -t UTF-8";
         } else if (head.length >= 4 && head[0] == 'P' && head[1] == 'K' && head[2] == 3 && head[3] == 4) {
             found = "a zip archive (an .xlsx workbook is one too); save it as csv or unpack it";
@@ -117,7 +129,8 @@ final class TextInput implements AutoCloseable {
     }
 
     /** The next line without its end, null at the end of the input. Not to be mixed with {@link #reader}. */
-    @Nullable String readLine() {
+    @Nullable
+    String readLine() {
         StringBuilder b = null;
         while (true) {
             if (at == filled && !fill()) {

@@ -69,8 +69,11 @@ class FeatureWriterTest {
                     }
                 }
                 int data;
-                long[] counts = notes.stream().mapToLong(n -> n.path("tokens").asLong(1)).toArray();
-                long[] numbers = notes.stream().mapToLong(n -> n.path("row").asLong()).toArray();
+                long[] counts = notes.stream()
+                        .mapToLong(n -> n.path("tokens").asLong(1))
+                        .toArray();
+                long[] numbers =
+                        notes.stream().mapToLong(n -> n.path("row").asLong()).toArray();
                 if (format == FeatureFormat.NPY) {
                     data = 10 + b.getShort(8);
                     assertThat(data % 64).isZero();
@@ -95,7 +98,8 @@ class FeatureWriterTest {
                         counts = new long[numbers.length];
                         java.util.Arrays.fill(counts, 1);
                     }
-                    assertThat(json.path("features").path("shape").get(0).asLong()).isEqualTo(java.util.Arrays.stream(counts).sum());
+                    assertThat(json.path("features").path("shape").get(0).asLong())
+                            .isEqualTo(java.util.Arrays.stream(counts).sum());
                 }
                 b.position(data);
                 for (int i = 0; i < numbers.length; i++) {
@@ -103,7 +107,9 @@ class FeatureWriterTest {
                     for (int t = 0; t < counts[i]; t++) {
                         all.add(List.of((double) b.getFloat(), (double) b.getFloat(), (double) b.getFloat()));
                     }
-                    String id = i < notes.size() && notes.get(i).has("id") ? notes.get(i).path("id").asText() : "-";
+                    String id = i < notes.size() && notes.get(i).has("id")
+                            ? notes.get(i).path("id").asText()
+                            : "-";
                     out.add(numbers[i] + " " + id + " " + (perToken ? all : all.get(0)));
                 }
             }
@@ -123,7 +129,8 @@ class FeatureWriterTest {
     private static String expected(Features f, boolean perToken) {
         List<Object> all = new ArrayList<>();
         for (int t = 0; t < f.tokens(); t++) {
-            all.add(List.of((double) f.values()[t * DIM], (double) f.values()[t * DIM + 1], (double) f.values()[t * DIM + 2]));
+            all.add(List.of(
+                    (double) f.values()[t * DIM], (double) f.values()[t * DIM + 1], (double) f.values()[t * DIM + 2]));
         }
         return f.row() + " " + (f.id() == null ? "-" : f.id()) + " " + (perToken ? all : all.get(0));
     }
@@ -179,12 +186,15 @@ class FeatureWriterTest {
                 w.write(pooled(i)); // more than the buffers hold: on disk, but not committed
             }
         }
-        assertThatThrownBy(() -> FeatureWriter.open(out, format, false, "s", false)).hasMessageContaining("7 rows of an interrupted run");
-        assertThatThrownBy(() -> FeatureWriter.open(out, format, false, "other", true)).hasMessageContaining("other settings");
+        assertThatThrownBy(() -> FeatureWriter.open(out, format, false, "s", false))
+                .hasMessageContaining("7 rows of an interrupted run");
+        assertThatThrownBy(() -> FeatureWriter.open(out, format, false, "other", true))
+                .hasMessageContaining("other settings");
         try (FeatureWriter w = FeatureWriter.open(out, format, false, "s", true)) {
             assertThat(w.consumed()).isEqualTo(8);
             assertThat(w.skips()).containsEntry("empty row", 1L);
-            assertThatThrownBy(() -> FeatureWriter.open(out, format, false, "s", true)).hasMessageContaining("another process is writing it");
+            assertThatThrownBy(() -> FeatureWriter.open(out, format, false, "s", true))
+                    .hasMessageContaining("another process is writing it");
             for (int i = 9; i <= 12; i++) {
                 w.write(pooled(i));
             }

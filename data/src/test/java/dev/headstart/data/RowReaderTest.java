@@ -75,7 +75,9 @@ class RowReaderTest {
             assertThat(r.problems().byKind()).containsEntry("not UTF-8", 2L);
         }
         for (String name : List.of("l.txt", "l.jsonl")) {
-            Path q = Files.write(dir.resolve(name), "{\"text\":\"\u00e9\"}\n{\"text\":\"x\"}\n".getBytes(StandardCharsets.ISO_8859_1));
+            Path q = Files.write(
+                    dir.resolve(name),
+                    "{\"text\":\"\u00e9\"}\n{\"text\":\"x\"}\n".getBytes(StandardCharsets.ISO_8859_1));
             assertThat(read(q, SKIP)).hasSize(1);
             assertThatThrownBy(() -> read(q, ReadOptions.defaults())).hasMessageContaining("line 1 (row 1): not UTF-8");
         }
@@ -84,10 +86,13 @@ class RowReaderTest {
     @Test
     void emptyRowsInTheMiddle() throws IOException {
         Path p = file("a.txt", "one\n\ntwo\n\n\n");
-        assertThatThrownBy(() -> read(p, ReadOptions.defaults())).hasMessageContaining("a.txt line 2 (row 2): the row is empty");
+        assertThatThrownBy(() -> read(p, ReadOptions.defaults()))
+                .hasMessageContaining("a.txt line 2 (row 2): the row is empty");
         assertThat(read(p, SKIP)).extracting(Row::number).containsExactly(1L, 3L);
-        assertThat(read(p, ReadOptions.defaults().withEmptyRows(ReadOptions.EmptyRows.DROP))).hasSize(2);
-        assertThat(read(p, ReadOptions.defaults().withEmptyRows(ReadOptions.EmptyRows.KEEP))).hasSize(5);
+        assertThat(read(p, ReadOptions.defaults().withEmptyRows(ReadOptions.EmptyRows.DROP)))
+                .hasSize(2);
+        assertThat(read(p, ReadOptions.defaults().withEmptyRows(ReadOptions.EmptyRows.KEEP)))
+                .hasSize(5);
         Path c = file("e.csv", "text,label\na,1\n\nb,0\n,\nc,1\n\n\n");
         try (RowReader r = RowReader.open(c, SKIP)) {
             assertThat(r.readAll()).hasSize(3);
@@ -106,11 +111,14 @@ class RowReaderTest {
             assertThat(rows.get(1).number()).isEqualTo(3);
             assertThat(r.problems().byKind()).containsEntry("broken JSON", 1L).containsEntry("no object", 1L);
         }
-        assertThatThrownBy(() -> read(p, ReadOptions.defaults())).hasMessageContaining("a.jsonl line 2 (row 2): not valid JSON");
+        assertThatThrownBy(() -> read(p, ReadOptions.defaults()))
+                .hasMessageContaining("a.jsonl line 2 (row 2): not valid JSON");
         Path q = file("b.json", "{\"version\":{\"x\":[1]},\"data\":[{\"text\":\"a\"},{\"text\":\"b\"}]}");
         assertThat(read(q, ReadOptions.defaults())).hasSize(2);
         Path cut = file("c.json", "[{\"text\":\"a\"},{\"te");
-        assertThatThrownBy(() -> read(cut, ReadOptions.defaults())).hasMessageContaining("c.json line 1").hasMessageContaining("not valid JSON");
+        assertThatThrownBy(() -> read(cut, ReadOptions.defaults()))
+                .hasMessageContaining("c.json line 1")
+                .hasMessageContaining("not valid JSON");
     }
 
     @Test
@@ -120,7 +128,8 @@ class RowReaderTest {
         assertThat(rows).hasSize(1190);
         Row first = rows.get(0);
         assertThat(first.text("question")).isEqualTo("How many points did the Panthers defense surrender?");
-        assertThat(first.values().get("answers")).isEqualTo(Map.of("text", List.of("308"), "answer_start", List.of(34L)));
+        assertThat(first.values().get("answers"))
+                .isEqualTo(Map.of("text", List.of("308"), "answer_start", List.of(34L)));
         assertThat(first.text("context")).startsWith("The Panthers defense gave up just 308 points");
     }
 
@@ -146,7 +155,8 @@ class RowReaderTest {
         }
         try (RowReader r = RowReader.open(Shared.require("data/stsb/stsb-en-dev.csv"), ReadOptions.defaults())) {
             Columns c = Columns.infer(r, Map.of(), List.of(Role.TEXT, Role.TEXT_PAIR, Role.SCORE), List.of());
-            assertThat(List.of(c.get(Role.TEXT), c.get(Role.TEXT_PAIR), c.get(Role.SCORE))).containsExactly("column1", "column2", "column3");
+            assertThat(List.of(c.get(Role.TEXT), c.get(Role.TEXT_PAIR), c.get(Role.SCORE)))
+                    .containsExactly("column1", "column2", "column3");
             assertThat(r.readAll()).hasSize(1_500);
         }
         try (RowReader r = RowReader.open(Shared.require("data/ag-news-test/test.csv"), ReadOptions.defaults())) {
@@ -155,7 +165,8 @@ class RowReaderTest {
             assertThat(c.get(Role.TEXT)).isEqualTo("column3");
             assertThat(r.readAll()).hasSize(7_600);
         }
-        try (RowReader r = RowReader.open(Shared.require("data/mts-dialog/MTS-Dialog-TrainingSet.csv"), ReadOptions.defaults())) {
+        try (RowReader r =
+                RowReader.open(Shared.require("data/mts-dialog/MTS-Dialog-TrainingSet.csv"), ReadOptions.defaults())) {
             assertThat(r.columns()).containsExactly("ID", "section_header", "section_text", "dialogue");
             Columns c = Columns.infer(r, Map.of(), List.of(Role.SOURCE, Role.TARGET), List.of(Role.ID));
             assertThat(c.get(Role.SOURCE)).isEqualTo("dialogue");
@@ -163,7 +174,8 @@ class RowReaderTest {
             assertThat(c.get(Role.ID)).isEqualTo("ID");
             assertThat(r.readAll()).hasSize(1_201);
         }
-        try (RowReader r = RowReader.open(Shared.require("data/multi30k-en-de/raw/test_2016_flickr.en.gz"), ReadOptions.defaults())) {
+        try (RowReader r = RowReader.open(
+                Shared.require("data/multi30k-en-de/raw/test_2016_flickr.en.gz"), ReadOptions.defaults())) {
             assertThat(r.readAll()).hasSize(1_000);
         }
     }
@@ -199,12 +211,15 @@ class RowReaderTest {
     @CsvSource({"x.xlsx,PK\u0003\u0004abc,zip archive", "x.csv,ab\u0000c,binary data"})
     void foreignContentIsNamed(String name, String content, String found) throws IOException {
         Path p = file(name, content);
-        assertThatThrownBy(() -> read(p, ReadOptions.defaults())).hasMessageContaining("expected UTF-8 text, found").hasMessageContaining(found);
+        assertThatThrownBy(() -> read(p, ReadOptions.defaults()))
+                .hasMessageContaining("expected UTF-8 text, found")
+                .hasMessageContaining(found);
     }
 
     @Test
     void missingThings() throws IOException {
-        assertThatThrownBy(() -> read(dir.resolve("no.csv"), ReadOptions.defaults())).hasMessageContaining("no.csv: no such file");
+        assertThatThrownBy(() -> read(dir.resolve("no.csv"), ReadOptions.defaults()))
+                .hasMessageContaining("no.csv: no such file");
         Path p = file("a.csv", "headline,stars\nsome words here,1\nmore words here,2\n");
         try (RowReader r = RowReader.open(p, ReadOptions.defaults())) {
             assertThatThrownBy(() -> Columns.infer(r, Map.of(Role.TEXT, "text"), List.of(Role.TEXT), List.of()))
@@ -229,15 +244,21 @@ class RowReaderTest {
     @Test
     void quotesInTabSeparatedFilesAreText() throws IOException {
         Path p = file("a.tsv", "text\tlabel\n\" he said\t1\n\"a \"\"b\"\"\"\t0\n");
-        assertThat(read(p, ReadOptions.defaults())).extracting(r -> r.text("text")).containsExactly("\" he said", "a \"b\"");
+        assertThat(read(p, ReadOptions.defaults()))
+                .extracting(r -> r.text("text"))
+                .containsExactly("\" he said", "a \"b\"");
     }
 
     @Test
     void contentDecidesWhereTheNameDoesNot() throws IOException {
-        assertThat(read(file("a1", "{\"text\":\"x\"}\n{\"text\":\"y\"}\n"), ReadOptions.defaults())).hasSize(2);
-        assertThat(read(file("a2", " [ {\"text\":\"x\"} ]"), ReadOptions.defaults())).hasSize(1);
-        assertThat(read(file("a3", "text,label\nx,1\n"), ReadOptions.defaults())).hasSize(1);
-        assertThat(read(file("a4", "Well, this is text.\nx\n"), ReadOptions.defaults())).hasSize(2);
+        assertThat(read(file("a1", "{\"text\":\"x\"}\n{\"text\":\"y\"}\n"), ReadOptions.defaults()))
+                .hasSize(2);
+        assertThat(read(file("a2", " [ {\"text\":\"x\"} ]"), ReadOptions.defaults()))
+                .hasSize(1);
+        assertThat(read(file("a3", "text,label\nx,1\n"), ReadOptions.defaults()))
+                .hasSize(1);
+        assertThat(read(file("a4", "Well, this is text.\nx\n"), ReadOptions.defaults()))
+                .hasSize(2);
         ByteArrayOutputStream packed = new ByteArrayOutputStream();
         try (OutputStream out = new GZIPOutputStream(packed)) {
             out.write("a\tb\nc\td\n".getBytes(StandardCharsets.UTF_8));
@@ -252,7 +273,10 @@ class RowReaderTest {
         try (OutputStream out = new GZIPOutputStream(packed)) {
             out.write("line\n".repeat(100_000).getBytes(StandardCharsets.UTF_8));
         }
-        Path gz = Files.write(dir.resolve("a.txt.gz"), java.util.Arrays.copyOf(packed.toByteArray(), packed.size() / 2));
-        assertThatThrownBy(() -> read(gz, ReadOptions.defaults())).isInstanceOf(HeadstartException.class).hasMessageContaining("cannot be read");
+        Path gz =
+                Files.write(dir.resolve("a.txt.gz"), java.util.Arrays.copyOf(packed.toByteArray(), packed.size() / 2));
+        assertThatThrownBy(() -> read(gz, ReadOptions.defaults()))
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("cannot be read");
     }
 }
