@@ -46,7 +46,8 @@ final class TokenizeCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        if (file == null && texts.isEmpty()) throw new HeadstartException("no text: give TEXT arguments or --file FILE");
+        if (file == null && texts.isEmpty())
+            throw new HeadstartException("no text: give TEXT arguments or --file FILE");
         try (Tokenizer tokenizer = Tokenizer.fromPretrained(model)) {
             for (String text : texts) print(System.out, tokenizer, text, null);
             if (file != null) lines(tokenizer, file);
@@ -71,7 +72,8 @@ final class TokenizeCommand implements Callable<Integer> {
                 }
                 if (!entry.path("text").isTextual()) {
                     throw new HeadstartException(name + ":" + number
-                            + ": expected an object with \"text\" (and \"text_pair\" for pairs), found " + shorten(line));
+                            + ": expected an object with \"text\" (and \"text_pair\" for pairs), found "
+                            + shorten(line));
                 }
                 JsonNode pair = entry.path("text_pair");
                 print(System.out, tokenizer, entry.get("text").asText(), pair.isTextual() ? pair.asText() : null);
@@ -92,7 +94,10 @@ final class TokenizeCommand implements Callable<Integer> {
             for (int i = 0; i < e.length(); i++) {
                 out.printf(
                         "%6d  %-20s %d..%d%n",
-                        ids[i], tokens.get(i), offsets.get(i).start(), offsets.get(i).end());
+                        ids[i],
+                        tokens.get(i),
+                        offsets.get(i).start(),
+                        offsets.get(i).end());
             }
             out.println();
             return;
@@ -102,7 +107,8 @@ final class TokenizeCommand implements Callable<Integer> {
         line.set("token_type_ids", JSON.valueToTree(e.typeIds()));
         line.set("tokens", JSON.valueToTree(e.tokens()));
         var offsets = line.putArray("offsets");
-        for (Span span : e.codePointOffsets()) offsets.addArray().add(span.start()).add(span.end());
+        for (Span span : e.codePointOffsets())
+            offsets.addArray().add(span.start()).add(span.end());
         out.println(line);
     }
 
