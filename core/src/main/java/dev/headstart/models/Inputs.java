@@ -1,0 +1,139 @@
+package dev.headstart.models;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import dev.headstart.HeadstartException;
+import dev.headstart.nn.Trace;
+import dev.headstart.text.Encoded;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/** The arguments of one forward call under transformers' names, and what else the caller wants to see. One object for one call at a time. */
+public final class Inputs {
+    private final Map<String, Tensor> tensors;
+    private final boolean hiddenStates;
+    private final boolean attentions;
+    private final boolean gradients;
+    private final JsonNode kwargs;
+    private final Set<String> asked = new TreeSet<>();
+
+    private Inputs(
+            Map<String, Tensor> tensors, boolean hiddenStates, boolean attentions, boolean gradients, JsonNode kwargs) {
+        this.tensors = tensors;
+        this.hiddenStates = hiddenStates;
+        this.attentions = attentions;
+        this.gradients = gradients;
+        this.kwargs = kwargs;
+    }
+
+    /** Tensors by argument name; they stay the caller's. */
+    public static Inputs of(Map<String, Tensor> tensors) {
+        return new Inputs(new LinkedHashMap<>(tensors), false, false, false, JsonNodeFactory.instance.objectNode());
+    }
+
+    /** Tokenized text. The tensors are made in the caller's scope. */
+    public static Inputs of(Encoded encoded) {
+        Map<String, Tensor> tensors = new LinkedHashMap<>();
+        encoded.modelInputs().forEach((name, rows) -> tensors.put(name, Tensors.int64(rows)));
+        return of(tensors);
+    }
+
+    /** One more tensor. */
+    public Inputs with(String name, Tensor value) {
+        Map<String, Tensor> all = new LinkedHashMap<>(tensors);
+        all.put(name, value);
+        return replace(all);
+    }
+
+    /** Asks for hidden states. */
+    public Inputs withHiddenStates(boolean on) {
+        return new Inputs(tensors, on, attentions, gradients, kwargs);
+    }
+
+    /** Asks for attention weights. */
+    public Inputs withAttentions(boolean on) {
+        return new Inputs(tensors, hiddenStates, on, gradients, kwargs);
+    }
+
+    /** Asks for a differentiable result although the model is in inference mode (explanations). */
+    public Inputs withGradients(boolean on) {
+        return new Inputs(tensors, hiddenStates, attentions, on, kwargs);
+    }
+
+    /** Arguments that are no tensors, a JSON object. */
+    public Inputs withKwargs(JsonNode object) {
+        return new Inputs(tensors, hiddenStates, attentions, gradients, object);
+    }
+
+    /** The same call with other tensors. */
+    Inputs replace(Map<String, Tensor> others) {
+        return new Inputs(others, hiddenStates, attentions, gradients, kwargs);
+    }
+
+    /** Every tensor by name. */
+    public Map<String, Tensor> tensors() {
+        return tensors;
+    }
+
+    /** A tensor that must be there. @throws HeadstartException naming it and what was given */
+    public Tensor required(String name) {
+        Tensor t = optional(name);
+        if (t == null) {
+            throw new HeadstartException("input " + name + " is missing; given: " + String.join(", ", tensors.keySet()));
+        }
+        return t;
+    }
+
+    /** A tensor that may be absent. */
+    public @Nullable Tensor optional(String name) {
+        asked.add(name);
+        return tensors.get(name);
+    }
+
+    /** A whole number among the arguments that are no tensors. */
+    public long kwarg(String name, long absent) {
+        asked.add(name);
+        return kwargs.hasNonNull(name) ? kwargs.get(name).asLong() : absent;
+    }
+
+    /** A flag among the arguments that are no tensors. */
+    public boolean kwarg(String name, boolean absent) {
+        asked.add(name);
+        return kwargs.hasNonNull(name) ? kwargs.get(name).asBoolean() : absent;
+    }
+
+    /** A new trace that collects what this call asks for. */
+    public Trace trace() {
+        return new Trace(hiddenStates, attentions);
+    }
+
+    /** Whether hidden states are asked for. */
+    public boolean hiddenStates() {
+        return hiddenStates;
+    }
+
+    /** Whether attention weights are asked for. */
+    public boolean attentions() {
+        return attentions;
+    }
+
+    /** Whether a differentiable result is asked for. */
+    public boolean gradients() {
+        return gradients;
+    }
+
+    /** Fails when the caller gave an argument that the model did not look at. */
+    void checkAllUsed(String model) {
+        Set<String> unknown = new TreeSet<>(tensors.keySet());
+        kwargs.fieldNames().forEachRemaining(unknown::add);
+        unknown.removeAll(asked);
+        if (!unknown.isEmpty()) {
+            throw new HeadstartException(
+                    model + " takes no " + String.join(", ", unknown) + "; it takes " + String.join(", ", asked));
+        }
+    }
+}

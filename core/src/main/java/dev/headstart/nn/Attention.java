@@ -1,0 +1,101 @@
+package dev.headstart.nn;
+
+import static org.bytedeco.pytorch.global.torch.dropout;
+import static org.bytedeco.pytorch.global.torch.rsub;
+import static org.bytedeco.pytorch.global.torch.scaled_dot_product_attention;
+import static org.bytedeco.pytorch.global.torch.softmax;
+
+import org.bytedeco.pytorch.DoubleOptional;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.ScalarTypeOptional;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+
+/** Scaled dot-product attention (Vaswani et al. 2017, section 3.2.1) and the reshapes around it. */
+public final class Attention {
+    private Attention() {}
+
+    /** @param x [B, S, h * d]; @return [B, h, S, d] */
+    public static Tensor splitHeads(Tensor x, long heads) {
+        long b = x.size(0);
+        long s = x.size(1);
+        return x.view(b, s, heads, x.size(2) / heads).transpose(1, 2); // [B, h, S, d]
+    }
+
+    /** @param x [B, h, S, d]; @return [B, S, h * d] */
+    public static Tensor mergeHeads(Tensor x) {
+        return x.transpose(1, 2).reshape(x.size(0), x.size(2), x.size(1) * x.size(3)); // [B, S, h * d]
+    }
+
+    /**
+     * softmax(q k^T scale + mask) v.
+     *
+     * @param q [B, h, Sq, d]
+     * @param k [B, h, Sk, d]
+     * @param v [B, h, Sk, dv]
+     * @param mask added to the scores, broadcastable to [B, h, Sq, Sk]; null when every position may be seen
+     * @param scale usually 1 / sqrt(d)
+     * @param drop dropout on the attention weights
+     * @param trace receives the weights, [B, h, Sq, Sk], when it asks for them
+     * @return [B, h, Sq, dv]
+     */
+    public static Tensor attend(
+            Tensor q, Tensor k, Tensor v, @Nullable Tensor mask, double scale, Dropout drop, Trace trace) {
+        if (trace.wantsAttention() || plainIsFaster(q)) {
+            Tensor scores = q.matmul(k.transpose(2, 3)).mul(new Scalar(scale)); // [B, h, Sq, Sk]
+            if (mask != null) {
+                scores = scores.add(mask);
+            }
+            Tensor weights = Ops.type(q) == ScalarType.Float
+                    ? softmax(scores, -1)
+                    : softmax(scores, -1, new ScalarTypeOptional(ScalarType.Float)).to(Ops.type(q));
+            weights = drop.active() > 0 ? dropout(weights, drop.active(), true) : weights;
+            trace.attention(weights);
+            return weights.matmul(v); // [B, h, Sq, dv]
+        }
+        return scaled_dot_product_attention(
+                q,
+                k,
+                v,
+                mask == null ? new TensorOptional() : new TensorOptional(mask),
+                drop.active(),
+                false,
+                new DoubleOptional(scale),
+                false);
+    }
+
+    /** The fused kernel has no fast bf16 path on the CPU: plain matrix products take half its time there (engine.md). */
+    private static boolean plainIsFaster(Tensor q) {
+        return Ops.type(q) == ScalarType.BFloat16 && !q.is_cuda();
+    }
+
+    /**
+     * The additive form of an attention mask: 0 where a key may be seen, the type's lowest value where not.
+     *
+     * @param mask int64 or bool [B, S], 1 for tokens that count; null when all do
+     * @param type type of the scores
+     * @return [B, 1, 1, S], or null when nothing is masked
+     */
+    public static @Nullable Tensor additiveMask(@Nullable Tensor mask, ScalarType type) {
+        if (mask == null || mask.min().item_long() != 0) {
+            return null;
+        }
+        if (mask.dim() == 4) {
+            return mask.to(type);
+        }
+        Tensor keep = mask.dim() == 3 ? mask.unsqueeze(1) : mask.unsqueeze(1).unsqueeze(2); // [B, 1, 1 or S, S]
+        return rsub(keep.to(type), new Scalar(1.0)).mul(new Scalar(lowest(type))); // 0 or lowest
+    }
+
+    /** The lowest finite value of a float type. */
+    public static double lowest(ScalarType type) {
+        return switch (type) {
+            case Half -> -65504.0;
+            case BFloat16 -> -3.3895313892515355e38;
+            case Double -> -Double.MAX_VALUE;
+            default -> -Float.MAX_VALUE;
+        };
+    }
+}

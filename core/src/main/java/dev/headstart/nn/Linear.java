@@ -1,0 +1,154 @@
+package dev.headstart.nn;
+
+import static org.bytedeco.pytorch.global.torch.linear;
+
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorOptional;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * y = act(x W^T + b), as {@code torch.nn.Linear}: one object whose kernel can be exchanged (plain and differentiable, prepacked, quantized), with
+ * an optional low-rank delta (LoRA, Hu et al. 2021). GPT-2's Conv1D is the same with its weight stored as [in, out].
+ */
+public final class Linear {
+    private final String name;
+    private final long in;
+    private final long out;
+    private final boolean transposed;
+    private final Parameter weight;
+    private final @Nullable Parameter bias;
+    private volatile @Nullable Kernel kernel;
+    private volatile @Nullable Lora lora;
+    private volatile boolean released;
+
+    /** A low-rank delta: y += scaling * dropout(x) A^T B^T, with A [r, in] and B [out, r]. */
+    public record Lora(Parameter a, Parameter b, double scaling, Dropout dropout) {
+        Tensor delta(Tensor x) {
+            return linear(linear(dropout.forward(x), a.tensor()), b.tensor()).mul(new Scalar(scaling)); // [..., out]
+        }
+    }
+
+    Linear(String name, Parameter weight, @Nullable Parameter bias, boolean transposed) {
+        this.name = name;
+        this.weight = weight;
+        this.bias = bias;
+        this.transposed = transposed;
+        this.out = weight.tensor().size(transposed ? 1 : 0);
+        this.in = weight.tensor().size(transposed ? 0 : 1);
+    }
+
+    /** @param x [..., in]; @return [..., out] */
+    public Tensor forward(Tensor x) {
+        return forward(x, Activation.LINEAR);
+    }
+
+    /** @param x [..., in]; @return act(x W^T + b), [..., out] */
+    public Tensor forward(Tensor x, Activation act) {
+        Kernel k = kernel;
+        Lora delta = lora;
+        if (delta != null) {
+            Tensor y = k != null ? k.apply(x, Activation.LINEAR) : plain(x);
+            return act.apply(y.add(delta.delta(x)));
+        }
+        return k != null ? k.apply(x, act) : act.apply(plain(x));
+    }
+
+    private Tensor plain(Tensor x) {
+        Tensor w = transposed ? weight.tensor().transpose(0, 1) : weight.tensor(); // [out, in]
+        return bias == null ? linear(x, w) : linear(x, w, bias.optional());
+    }
+
+    /** Full path of the layer: {@code bert.encoder.layer.0.attention.self.query}. */
+    public String name() {
+        return name;
+    }
+
+    /** Size of the last dimension of the input. */
+    public long in() {
+        return in;
+    }
+
+    /** Size of the last dimension of the output. */
+    public long out() {
+        return out;
+    }
+
+    /** Whether the weight is stored as [in, out] (GPT-2's Conv1D). */
+    public boolean transposed() {
+        return transposed;
+    }
+
+    /** The weight, [out, in]; [in, out] when {@link #transposed}. Its tensor is empty while a packed kernel holds the values. */
+    public Parameter weight() {
+        return weight;
+    }
+
+    /** The bias, [out], if there is one. */
+    public @Nullable Parameter bias() {
+        return bias;
+    }
+
+    /** The low-rank delta in force, if any. */
+    public @Nullable Lora lora() {
+        return lora;
+    }
+
+    /** Puts a low-rank delta on this layer, or takes it off. */
+    public void lora(@Nullable Lora delta) {
+        this.lora = delta;
+    }
+
+    /** Name of the kernel in use. */
+    public String kernelName() {
+        Kernel k = kernel;
+        return k == null ? "plain" : k.name();
+    }
+
+    /**
+     * Replaces the plain kernel by another and frees the original weight. Only for inference; {@link #unpack} undoes it.
+     *
+     * @param shared whether an embedding reads the same weight, which then stays
+     */
+    void pack(Kernel packed, boolean shared) {
+        this.kernel = packed;
+        this.released = !shared;
+        if (released) {
+            weight.set(Kernels.empty());
+        }
+    }
+
+    /** Returns to the plain, differentiable kernel. */
+    void unpack() {
+        Kernel k = kernel;
+        if (k != null) {
+            if (released) {
+                Memory.scoped(() -> weight.set(plainWeight()));
+            }
+            kernel = null;
+            k.close();
+        }
+    }
+
+    /** The weight as it is stored, whichever kernel holds it: [out, in], or [in, out] when {@link #transposed}. Made in the caller's scope. */
+    public Tensor plainWeight() {
+        Kernel k = kernel;
+        if (k == null || !released) {
+            return weight.tensor();
+        }
+        Tensor w = k.weight(); // [out, in]
+        return transposed ? w.transpose(0, 1).contiguous() : w;
+    }
+
+    @Nullable TensorOptional biasOrNull() {
+        return bias == null ? null : bias.optional();
+    }
+
+    void close() {
+        Kernel k = kernel;
+        if (k != null) {
+            k.close();
+            kernel = null;
+        }
+    }
+}

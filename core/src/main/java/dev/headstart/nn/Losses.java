@@ -1,0 +1,56 @@
+package dev.headstart.nn;
+
+import static org.bytedeco.pytorch.global.torch.binary_cross_entropy_with_logits;
+import static org.bytedeco.pytorch.global.torch.cross_entropy_loss;
+import static org.bytedeco.pytorch.global.torch.mse_loss;
+
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/** Losses as the reference's heads compute them; all are means, scalars. */
+public final class Losses {
+    private static final long MEAN = 1;
+
+    private Losses() {}
+
+    /** Cross entropy over the last dimension, positions labelled -100 left out. @param logits [..., C]; @param labels int64 [...] */
+    public static Tensor crossEntropy(Tensor logits, Tensor labels) {
+        return crossEntropy(logits, labels, -100, 0);
+    }
+
+    /**
+     * Cross entropy over the last dimension.
+     *
+     * @param logits [..., C]
+     * @param labels int64 [...]
+     * @param ignoreIndex label that counts for nothing
+     * @param smoothing label smoothing in [0, 1)
+     */
+    public static Tensor crossEntropy(Tensor logits, Tensor labels, long ignoreIndex, double smoothing) {
+        Tensor flat = logits.reshape(-1, logits.size(-1)).to(ScalarType.Float); // [N, C]
+        return cross_entropy_loss(flat, labels.reshape(-1), new TensorOptional(), MEAN, ignoreIndex, smoothing);
+    }
+
+    /**
+     * The loss of a sequence classification head, as transformers chooses it: by config.json's problem_type, else by the number of labels (1 is
+     * regression) and the labels' type (integers are classes, floats are several labels at once).
+     *
+     * @param logits [B, C]
+     * @param labels int64 [B], or float [B] for regression, or float [B, C] for several labels
+     */
+    public static Tensor sequenceClassification(Tensor logits, Tensor labels, String problemType) {
+        String type = problemType;
+        if (type.isEmpty()) {
+            boolean integers = !labels.is_floating_point();
+            type = logits.size(-1) == 1 ? "regression" : integers ? "single_label_classification" : "multi_label_classification";
+        }
+        return switch (type) {
+            case "regression" -> logits.size(-1) == 1
+                    ? mse_loss(logits.reshape(-1), labels.to(Ops.type(logits)).reshape(-1))
+                    : mse_loss(logits, labels.to(Ops.type(logits)));
+            case "multi_label_classification" -> binary_cross_entropy_with_logits(logits, labels.to(Ops.type(logits)));
+            default -> crossEntropy(logits, labels);
+        };
+    }
+}

@@ -1,0 +1,42 @@
+package dev.headstart.nn;
+
+import java.util.function.Supplier;
+import org.bytedeco.javacpp.Pointer;
+import org.bytedeco.javacpp.PointerScope;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The two rules of native memory: what is made during a call belongs to the call's {@link PointerScope}, and what outlives it is {@linkplain
+ * #keep kept}. JavaCPP counts references: a scope holds one for what was made inside it and gives it back when it closes; {@code keep} takes
+ * another, which {@link Pointer#close()} gives back.
+ */
+public final class Memory {
+    private Memory() {}
+
+    /** Takes a reference of its own: {@code p} outlives every open scope until {@link Pointer#close()}. */
+    public static <P extends Pointer> P keep(P p) {
+        p.retainReference();
+        return p;
+    }
+
+    /** Runs {@code body} in a scope of its own; everything it makes is freed but the result, which the caller closes. */
+    public static <P extends Pointer> P scoped(Supplier<P> body) {
+        try (PointerScope scope = new PointerScope()) {
+            return keep(body.get());
+        }
+    }
+
+    /** Runs {@code body} in a scope of its own; everything it makes is freed. */
+    public static void scoped(Runnable body) {
+        try (PointerScope scope = new PointerScope()) {
+            body.run();
+        }
+    }
+
+    /** Closes what is there. */
+    public static void close(@Nullable Pointer p) {
+        if (p != null) {
+            p.close();
+        }
+    }
+}

@@ -1,0 +1,49 @@
+package dev.headstart.nn;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/** What the layers of one model share: its parameters by name, its Linear layers, and whether it is training. */
+public final class ModelState {
+    private final Map<String, Parameter> parameters = new LinkedHashMap<>();
+    private final Map<String, String> tied = new LinkedHashMap<>();
+    private final List<Linear> linears = new ArrayList<>();
+    private volatile boolean training;
+
+    /** Parameters and buffers by full path, in the order in which the layers were built; tied ones once. */
+    public Map<String, Parameter> parameters() {
+        return parameters;
+    }
+
+    /** Names that share another parameter's tensor: {@code cls.predictions.decoder.weight} -> {@code bert.embeddings.word_embeddings.weight}. */
+    public Map<String, String> tied() {
+        return tied;
+    }
+
+    /** Every Linear, for adapters, quantization and packing. */
+    public List<Linear> linears() {
+        return linears;
+    }
+
+    /** Whether dropout drops and batch normalization takes the batch's statistics. */
+    public boolean training() {
+        return training;
+    }
+
+    /** Switches between training and inference; Linear layers return to their plain kernel for training. */
+    public void training(boolean on) {
+        if (on) {
+            linears.forEach(Linear::unpack);
+        }
+        training = on;
+    }
+
+    /** Frees every native tensor. */
+    public void close() {
+        linears.forEach(Linear::close);
+        parameters.values().forEach(Parameter::close);
+        parameters.clear();
+    }
+}

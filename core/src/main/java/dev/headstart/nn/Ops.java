@@ -1,0 +1,57 @@
+package dev.headstart.nn;
+
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import org.bytedeco.pytorch.Dispatcher;
+import org.bytedeco.pytorch.GenericList;
+import org.bytedeco.pytorch.IValue;
+import org.bytedeco.pytorch.IValueVector;
+import org.bytedeco.pytorch.MemoryFormatOptional;
+import org.bytedeco.pytorch.OperatorHandle;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorOptions;
+import org.bytedeco.pytorch.Type;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/** Operators that libtorch registers but its Java bindings lack, called through the dispatcher. */
+public final class Ops {
+    private Ops() {}
+
+    /** An operator by its schema name, {@code mkldnn::_linear_pointwise}; looked up once and kept. */
+    public static OperatorHandle find(String name, String overload) {
+        return Memory.keep(Dispatcher.singleton().findSchemaOrThrow(name, overload));
+    }
+
+    /** An empty list of the element type that argument {@code index} of {@code op} has. */
+    static IValue emptyList(OperatorHandle op, int index) {
+        Type.TypePtr element = op.schema().arguments().getPointer(index).type().get().containedType(0);
+        return Memory.keep(new IValue(new GenericList(Memory.keep(element))));
+    }
+
+    /** The element type of a tensor, as the constant that {@code ==} and {@code switch} need (the bindings return copies of it). */
+    public static ScalarType type(Tensor x) {
+        return x.scalar_type().intern();
+    }
+
+    private static final Map<ScalarType, TensorOptions> OPTIONS = new ConcurrentHashMap<>();
+
+    /** Options for a new CPU tensor of the given type; made once (options made per call leak). */
+    public static TensorOptions options(ScalarType type) {
+        return OPTIONS.computeIfAbsent(type, t -> Memory.keep(new TensorOptions(t)));
+    }
+
+    /** A new CPU tensor, not initialised. */
+    public static Tensor empty(ScalarType type, long... shape) {
+        return torch.empty(shape, options(type), NO_FORMAT);
+    }
+
+    private static final MemoryFormatOptional NO_FORMAT = Memory.keep(new MemoryFormatOptional());
+
+    /** Calls an operator with one tensor result. */
+    public static Tensor call(OperatorHandle op, IValue... arguments) {
+        IValueVector stack = new IValueVector(arguments);
+        op.callBoxed(stack);
+        return stack.get(0).toTensor();
+    }
+}

@@ -1,0 +1,59 @@
+package dev.headstart.nn;
+
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorOptional;
+
+/** A named tensor of a model: a weight that training may change, or a buffer (running statistics) that is saved but has no gradient. */
+public final class Parameter {
+    private final String name;
+    private final boolean buffer;
+    private Tensor value;
+    private TensorOptional optional;
+
+    Parameter(String name, Tensor value, boolean buffer) {
+        this.name = name;
+        this.buffer = buffer;
+        this.value = Memory.keep(value);
+        this.optional = Memory.keep(new TensorOptional(value));
+    }
+
+    /** Full path under transformers' names: {@code bert.encoder.layer.0.output.dense.weight}. */
+    public String name() {
+        return name;
+    }
+
+    /** Whether this is a buffer: saved, never trained. */
+    public boolean isBuffer() {
+        return buffer;
+    }
+
+    /** The tensor; it belongs to the model and must not be closed. */
+    public Tensor tensor() {
+        return value;
+    }
+
+    /** The tensor as an optional argument of an operator. */
+    public TensorOptional optional() {
+        return optional;
+    }
+
+    /** Whether gradients flow into it. */
+    public boolean trainable() {
+        return value.requires_grad();
+    }
+
+    /** Puts another tensor in its place (other type, device, or a trained value) and frees the old one. */
+    public void set(Tensor next) {
+        Tensor oldValue = value;
+        TensorOptional oldOptional = optional;
+        value = Memory.keep(next);
+        optional = Memory.keep(new TensorOptional(next));
+        oldOptional.close();
+        oldValue.close();
+    }
+
+    void close() {
+        optional.close();
+        value.close();
+    }
+}

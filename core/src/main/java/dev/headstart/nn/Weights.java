@@ -1,0 +1,145 @@
+package dev.headstart.nn;
+
+import dev.headstart.HeadstartException;
+import dev.headstart.io.TensorInfo;
+import java.util.Arrays;
+import java.util.List;
+import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Where layers get their weights: a path into a checkpoint (or into nothing, when a model starts from scratch). {@link #sub} goes down,
+ * {@link #linear} and its like build a layer at the place. Missing weights are collected and reported together by {@link WeightLoader#finish}.
+ */
+public final class Weights {
+    private final WeightLoader loader;
+    private final String path;
+    private final boolean head;
+
+    Weights(WeightLoader loader, String path, boolean head) {
+        this.loader = loader;
+        this.path = path;
+        this.head = head;
+    }
+
+    /** The weights below {@code name}; dots go down several levels. */
+    public Weights sub(String name) {
+        return name.isEmpty() ? this : new Weights(loader, join(name), head);
+    }
+
+    /** The same place, marked as task head: with {@code Init.NEW_HEAD} its missing weights are initialised instead of reported. */
+    public Weights head() {
+        return new Weights(loader, path, true);
+    }
+
+    /** Whether the checkpoint holds a tensor of this name here; true for every name when starting from scratch. */
+    public boolean has(String name) {
+        return loader.has(join(name));
+    }
+
+    /** Full path of this place. */
+    public String path() {
+        return path;
+    }
+
+    /** The state that the layers share. */
+    public ModelState state() {
+        return loader.state();
+    }
+
+    /** The sizes of a stored tensor, for layers whose size no config field gives; null when it is not in the checkpoint. */
+    public @Nullable List<Long> shapeOf(String name) {
+        TensorInfo info = loader.info(join(name));
+        return info == null ? null : info.shape();
+    }
+
+    /** A weight of the given shape. @param init how it starts when it is not read */
+    public Parameter parameter(String name, Init init, long... shape) {
+        return loader.parameter(join(name), init, false, head, shape);
+    }
+
+    /** A buffer: saved with the weights, never trained. @param init how it starts when it is not read */
+    public Parameter buffer(String name, Init init, long... shape) {
+        return loader.parameter(join(name), init, true, head, shape);
+    }
+
+    /** A Linear with bias: {@code weight} [out, in], {@code bias} [out]. */
+    public Linear linear(long in, long out) {
+        return linear(in, out, true);
+    }
+
+    /** A Linear: {@code weight} [out, in] and, if asked for, {@code bias} [out]. */
+    public Linear linear(long in, long out, boolean bias) {
+        Parameter w = parameter("weight", loader.linearInit(), out, in);
+        return register(new Linear(path, w, bias ? parameter("bias", Init.ZEROS, out) : null, false));
+    }
+
+    /** GPT-2's Conv1D: {@code weight} [in, out], {@code bias} [out]. */
+    public Linear conv1d(long in, long out) {
+        Parameter w = parameter("weight", loader.linearInit(), in, out);
+        return register(new Linear(path, w, parameter("bias", Init.ZEROS, out), true));
+    }
+
+    /** A Linear whose weight is another parameter (tied to an embedding) and whose bias, if any, is given too. */
+    public Linear tiedLinear(Parameter weight, @Nullable Parameter bias) {
+        tie("weight", weight);
+        if (bias != null) {
+            tie("bias", bias);
+        }
+        return register(new Linear(path, weight, bias, false));
+    }
+
+    /** Declares that {@code name} here is the same tensor as {@code parameter}: not read, not saved twice. */
+    public void tie(String name, Parameter parameter) {
+        if (!join(name).equals(parameter.name())) {
+            loader.tie(join(name), parameter);
+        }
+    }
+
+    /** A table of {@code n} rows of size {@code d}: {@code weight} [n, d]. */
+    public Embedding embedding(long n, long d) {
+        return embedding(n, d, -1);
+    }
+
+    /** A table whose row {@code paddingIdx} gets no gradient and starts at zero; -1 for none. */
+    public Embedding embedding(long n, long d, long paddingIdx) {
+        Parameter w = parameter("weight", loader.embeddingInit(paddingIdx), n, d);
+        return new Embedding(w, paddingIdx);
+    }
+
+    /** LayerNorm over the last dimension: {@code weight} [d], {@code bias} [d]. */
+    public LayerNorm layerNorm(long d, double eps) {
+        return layerNorm(d, eps, true);
+    }
+
+    /** LayerNorm over the last dimension: {@code weight} [d] and, if asked for, {@code bias} [d]. */
+    public LayerNorm layerNorm(long d, double eps, boolean bias) {
+        return new LayerNorm(
+                parameter("weight", Init.ONES, d), bias ? parameter("bias", Init.ZEROS, d) : null, eps);
+    }
+
+    /** Dropout that follows the model's training mode. */
+    public Dropout dropout(double p) {
+        return new Dropout(p, loader.state());
+    }
+
+    private Linear register(Linear layer) {
+        loader.state().linears().add(layer);
+        return layer;
+    }
+
+    private String join(String name) {
+        return path.isEmpty() ? name : path + "." + name;
+    }
+
+    static HeadstartException wrongShape(String file, String name, List<Long> found, long[] expected, String config) {
+        return new HeadstartException(file + ": tensor " + name + " has shape " + found + ", config.json " + config + "needs "
+                + Arrays.toString(expected) + "; the file and its config.json do not belong together");
+    }
+
+    static HeadstartException notANumber(String file, String name, Tensor t) {
+        long bad = t.isnan().sum().item_long();
+        return new HeadstartException(file + ": tensor " + name + " holds " + bad
+                + " NaN of " + t.numel() + " values; the checkpoint is damaged or its training diverged: fetch it again or use an earlier one");
+    }
+}
