@@ -27,6 +27,11 @@ public final class ModelState {
         return linears;
     }
 
+    /** Whether a Linear's weight is read elsewhere too (tied to an embedding). */
+    public boolean isShared(Parameter parameter) {
+        return tied.containsValue(parameter.name());
+    }
+
     /** Whether dropout drops and batch normalization takes the batch's statistics. */
     public boolean training() {
         return training;

@@ -1,5 +1,6 @@
 package dev.headstart.nn;
 
+import dev.headstart.HeadstartException;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import org.bytedeco.pytorch.Dispatcher;
@@ -47,6 +48,17 @@ public final class Ops {
     }
 
     private static final MemoryFormatOptional NO_FORMAT = Memory.keep(new MemoryFormatOptional());
+
+    /** By transformers' name: float32, bfloat16, float16, float64. */
+    public static ScalarType typeNamed(String dtype) {
+        return switch (dtype) {
+            case "float32" -> ScalarType.Float;
+            case "bfloat16" -> ScalarType.BFloat16;
+            case "float16" -> ScalarType.Half;
+            case "float64" -> ScalarType.Double;
+            default -> throw new HeadstartException("unknown dtype \"" + dtype + "\"; known: float32, bfloat16, float16, float64");
+        };
+    }
 
     /** Calls an operator with one tensor result. */
     public static Tensor call(OperatorHandle op, IValue... arguments) {

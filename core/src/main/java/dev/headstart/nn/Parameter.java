@@ -7,6 +7,7 @@ import org.bytedeco.pytorch.TensorOptional;
 public final class Parameter {
     private final String name;
     private final boolean buffer;
+    private boolean frozen;
     private Tensor value;
     private TensorOptional optional;
 
@@ -35,6 +36,19 @@ public final class Parameter {
     /** The tensor as an optional argument of an operator. */
     public TensorOptional optional() {
         return optional;
+    }
+
+    /** Whether training leaves it alone. */
+    public boolean isFrozen() {
+        return frozen;
+    }
+
+    /** Takes it out of training, or puts it back (a model in training mode then asks for gradients at its next {@code train()}). */
+    public void freeze(boolean on) {
+        frozen = on;
+        if (on) {
+            value.set_requires_grad(false);
+        }
     }
 
     /** Whether gradients flow into it. */

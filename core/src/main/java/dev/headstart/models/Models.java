@@ -1,0 +1,151 @@
+package dev.headstart.models;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.headstart.HeadstartException;
+import dev.headstart.LoadOptions;
+import dev.headstart.hub.Hub;
+import dev.headstart.hub.ModelFolder;
+import dev.headstart.io.Checkpoint;
+import dev.headstart.io.TensorSource;
+import dev.headstart.nn.Ops;
+import dev.headstart.nn.Precision;
+import dev.headstart.nn.WeightLoader;
+import java.nio.file.Path;
+import java.util.Comparator;
+import java.util.List;
+import java.util.TreeMap;
+import java.util.function.Function;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.Device;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+
+/** Loads any model by its config.json: the registry of families and the one way from a folder to a model. */
+public final class Models {
+    private static final List<Family> FAMILIES = List.of(Bert.FAMILY);
+
+    private Models() {}
+
+    /** Every family there is. */
+    public static List<Family> families() {
+        return FAMILIES;
+    }
+
+    /** Finds an id and loads it as the class that config.json's {@code architectures} names. */
+    public static PreTrainedModel<?> fromPretrained(String id, LoadOptions options) {
+        return load(Hub.standard().resolve(id, options), null, options);
+    }
+
+    /** Finds an id and loads it as the given class. */
+    static <M extends PreTrainedModel<?>> M fromPretrained(String id, Class<M> type, LoadOptions options) {
+        return type.cast(load(Hub.standard().resolve(id, options), type.getSimpleName(), options));
+    }
+
+    /** Finds an id and loads it with the head whose class name ends so; empty for the model without a head. */
+    static PreTrainedModel<?> withHead(String id, String suffix, LoadOptions options) {
+        ModelFolder folder = Hub.standard().resolve(id, options);
+        ConfigJson config = ConfigJson.read(folder.path().resolve("config.json"));
+        return load(folder, family(config).withHead(suffix), options);
+    }
+
+    /**
+     * Loads a model from its folder.
+     *
+     * @param architecture class name; null takes config.json's first architecture
+     * @throws HeadstartException when config.json or weights are missing, damaged, or do not fit the class
+     */
+    public static PreTrainedModel<?> load(ModelFolder folder, @Nullable String architecture, LoadOptions options) {
+        Path root = folder.path();
+        ConfigJson config = ConfigJson.read(root.resolve("config.json"));
+        if (options.id2label() != null) {
+            config.labels(options.id2label());
+        } else if (options.numLabels() != null && options.numLabels() != config.numLabels()) {
+            config.labels(new TreeMap<>(IntStream.range(0, options.numLabels())
+                    .boxed()
+                    .collect(Collectors.toMap(Function.identity(), i -> "LABEL_" + i))));
+        }
+        try (TensorSource source = Checkpoint.open(root, folder.immutable())) {
+            return build(config, architecture, source, options);
+        }
+    }
+
+    /** Builds a model with new weights from {@code initializer_range} and the options' seed. */
+    public static PreTrainedModel<?> fromConfig(ConfigJson config, String architecture, LoadOptions options) {
+        return build(config, architecture, null, options);
+    }
+
+    private static PreTrainedModel<?> build(
+            ConfigJson config, @Nullable String architecture, @Nullable TensorSource source, LoadOptions options) {
+        Family family = family(config);
+        String name = architecture != null
+                ? architecture
+                : config.architectures().isEmpty()
+                        ? family.architectures().get(0)
+                        : config.architectures().get(0);
+        Family.Builder builder = family.builder(name);
+        if (builder == null) {
+            throw new HeadstartException(config.origin() + ": class " + name + " is not known for model_type "
+                    + family.modelType() + "; known: " + String.join(", ", family.architectures()));
+        }
+        try (PointerScope scope = new PointerScope()) {
+            WeightLoader loader = new WeightLoader(new WeightLoader.Plan(
+                    source == null ? null : family.adapt(source, config),
+                    family.basePrefix(),
+                    options.init() == LoadOptions.Init.NEW_HEAD,
+                    config.number("initializer_range", config.number("init_std", 0.02)),
+                    options.seed(),
+                    scalarType(options, config),
+                    device(options.device()),
+                    config.hint()));
+            PreTrainedModel<?> model = builder.build(loader.weights(), config);
+            loader.finish(name);
+            if (options.precision() != null) {
+                model.optimize(Precision.of(options.precision()));
+            }
+            return model;
+        }
+    }
+
+    private static ScalarType scalarType(LoadOptions options, ConfigJson config) {
+        String dtype = options.dtype();
+        if ("auto".equals(dtype)) {
+            dtype = config.text("dtype", config.text("torch_dtype", "float32"));
+        }
+        return dtype == null ? ScalarType.Float : Ops.typeNamed(dtype);
+    }
+
+    private static Device device(String name) {
+        boolean cuda = torch.cuda_is_available();
+        if (name.startsWith("cuda") && !cuda) {
+            throw new HeadstartException("device " + name
+                    + ": no usable GPU (headstart doctor says more); use --device cpu or the headstart-native-linux-x86_64-gpu artifact");
+        }
+        return new Device(name.equals("auto") ? cuda ? "cuda" : "cpu" : name);
+    }
+
+    /** The family of a config.json. @throws HeadstartException listing the families there are; code named by auto_map is never run */
+    static Family family(ConfigJson config) {
+        String type = config.modelType();
+        return FAMILIES.stream().filter(f -> f.modelType().equals(type)).findFirst().orElseGet(() -> byArchitecture(config));
+    }
+
+    private static Family byArchitecture(ConfigJson config) {
+        for (String architecture : config.architectures()) {
+            for (Family f : FAMILIES) {
+                if (f.builder(architecture) != null) {
+                    return f;
+                }
+            }
+        }
+        ObjectNode node = config.node();
+        if (node.has("auto_map")) {
+            throw new HeadstartException(config.origin() + ": auto_map names Python code (" + node.get("auto_map")
+                    + "), which Headstart never runs; use a checkpoint of a known family");
+        }
+        String known = FAMILIES.stream().map(Family::modelType).sorted(Comparator.naturalOrder()).collect(Collectors.joining(", "));
+        throw new HeadstartException(config.origin() + ": model_type \"" + config.modelType() + "\" is not known; known: " + known);
+    }
+}

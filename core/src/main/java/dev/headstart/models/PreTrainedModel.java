@@ -1,0 +1,227 @@
+package dev.headstart.models;
+
+import dev.headstart.HeadstartException;
+import dev.headstart.io.Safetensors;
+import dev.headstart.io.StagedFile;
+import dev.headstart.nn.Kernels;
+import dev.headstart.nn.Linear;
+import dev.headstart.nn.Memory;
+import dev.headstart.nn.ModelState;
+import dev.headstart.nn.Parameter;
+import dev.headstart.nn.Ops;
+import dev.headstart.nn.Precision;
+import dev.headstart.nn.Weights;
+import dev.headstart.text.Encoded;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.locks.ReentrantReadWriteLock;
+import java.util.function.Supplier;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Tensor;
+
+/**
+ * A model with its weights. Safe to call from many threads while it is in inference mode; {@link #close} waits for running calls, later calls throw
+ * IllegalStateException. In inference mode (the state after loading) results carry no gradients unless the call asks for them; in training mode they
+ * do.
+ *
+ * @param <O> what forward returns
+ */
+public abstract class PreTrainedModel<O extends ModelOutput> implements AutoCloseable {
+    private final ConfigJson config;
+    private final ModelState state;
+    private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
+    private boolean closed;
+
+    /** @param w the weights that the subclass builds its layers from; @param config config.json */
+    protected PreTrainedModel(Weights w, ConfigJson config) {
+        this.config = config;
+        this.state = w.state();
+    }
+
+    /** Computes the outputs, inside a scope that frees what is made on the way. */
+    protected abstract O compute(Inputs in);
+
+    /**
+     * Runs the model.
+     *
+     * @param in tensors under the names of transformers' forward arguments; they stay the caller's
+     * @return the outputs, to be closed by the caller
+     * @throws HeadstartException when an argument is missing or unknown
+     */
+    public O forward(Inputs in) {
+        return call(in.gradients(), () -> {
+            Inputs placed = place(in);
+            O out = compute(placed);
+            placed.checkAllUsed(getClass().getSimpleName());
+            return out;
+        });
+    }
+
+    /** Runs the model on tokenized text. */
+    public O forward(Encoded encoded) {
+        try (PointerScope scope = new PointerScope()) {
+            return forward(Inputs.of(encoded));
+        }
+    }
+
+    /**
+     * Runs {@code body} as one call: not while the model closes, in a scope of its own, without gradients in inference mode. The tensors of the
+     * output outlive the scope.
+     */
+    protected final <R extends ModelOutput> R call(boolean gradients, Supplier<R> body) {
+        lock.readLock().lock();
+        try {
+            if (closed) {
+                throw new IllegalStateException(getClass().getSimpleName() + " is closed");
+            }
+            try (PointerScope scope = new PointerScope()) {
+                NoGradGuard guard = state.training() || gradients ? null : new NoGradGuard();
+                try {
+                    R out = body.get();
+                    out.tensors().values().forEach(Memory::keep);
+                    return out;
+                } finally {
+                    Memory.close(guard);
+                }
+            }
+        } finally {
+            lock.readLock().unlock();
+        }
+    }
+
+    private Inputs place(Inputs in) {
+        Parameter any = state.parameters().values().iterator().next();
+        if (!any.tensor().is_cuda()) {
+            return in.replace(in.tensors());
+        }
+        Map<String, Tensor> moved = new LinkedHashMap<>();
+        in.tensors().forEach((name, t) -> moved.put(name, t.to(any.tensor().device(), Ops.type(t))));
+        return in.replace(moved);
+    }
+
+    /** config.json. */
+    public final ConfigJson config() {
+        return config;
+    }
+
+    /** Parameters and buffers by name, tied ones once. They belong to the model. */
+    public final Map<String, Parameter> namedParameters() {
+        return Collections.unmodifiableMap(state.parameters());
+    }
+
+    /** What the layers share. */
+    public final ModelState state() {
+        return state;
+    }
+
+    /** Every Linear layer, with its path. */
+    public final List<Linear> linears() {
+        return Collections.unmodifiableList(state.linears());
+    }
+
+    /** Number of elements of all parameters, tied ones once. */
+    public final long numParameters() {
+        long plain = state.parameters().values().stream()
+                .filter(p -> !p.isBuffer())
+                .mapToLong(p -> p.tensor().numel())
+                .sum();
+        long packed = state.linears().stream()
+                .filter(l -> l.weight().tensor().numel() == 0)
+                .mapToLong(l -> l.in() * l.out())
+                .sum();
+        return plain + packed;
+    }
+
+    /** Training mode: dropout drops, results carry gradients, plain kernels. Parameters that are not frozen require gradients. */
+    public final void train() {
+        exclusive(() -> {
+            state.training(true);
+            state.parameters().values().stream()
+                    .filter(p -> !p.isBuffer() && p.tensor().is_floating_point() && !p.isFrozen())
+                    .forEach(p -> p.tensor().set_requires_grad(true));
+        });
+    }
+
+    /** Inference mode, the state after loading. */
+    public final void eval() {
+        exclusive(() -> state.training(false));
+    }
+
+    /** Takes the parameters whose names start with {@code prefix} out of training, or puts them back. */
+    public final void freeze(String prefix, boolean frozen) {
+        exclusive(() -> state.parameters().values().stream()
+                .filter(p -> p.name().startsWith(prefix))
+                .forEach(p -> p.freeze(frozen)));
+    }
+
+    /**
+     * Packs the Linear layers for fast inference at the given precision and frees the originals; {@link #train} undoes it. On a GPU the plain kernels
+     * are the fast ones and nothing is packed.
+     */
+    public final void optimize(Precision precision) {
+        exclusive(() -> {
+            if (state.training()) {
+                throw new IllegalStateException("optimize() is for inference; call eval() first");
+            }
+            for (Linear l : state.linears()) {
+                Kernels.pack(l, precision, state.isShared(l.weight()));
+            }
+        });
+    }
+
+    /**
+     * Writes config.json and model.safetensors in Hugging Face layout.
+     *
+     * @param folder made when it is not there
+     */
+    public final void savePretrained(Path folder) {
+        exclusive(() -> {
+            try (PointerScope scope = new PointerScope()) {
+                Files.createDirectories(folder);
+                Map<String, Tensor> tensors = new LinkedHashMap<>();
+                state.parameters().forEach((name, p) -> tensors.put(name, p.tensor()));
+                state.linears().forEach(l -> tensors.put(l.weight().name(), l.plainWeight()));
+                Safetensors.write(folder.resolve("model.safetensors"), tensors, Map.of("format", "pt"));
+                config.node().putArray("architectures").add(getClass().getSimpleName());
+                byte[] json = (config.node().toPrettyString() + "\n").getBytes(StandardCharsets.UTF_8);
+                StagedFile.write(folder.resolve("config.json"), out -> out.write(ByteBuffer.wrap(json)));
+            } catch (IOException e) {
+                throw new HeadstartException(folder + ": cannot be written: " + e.getMessage(), e);
+            }
+        });
+    }
+
+    private void exclusive(Runnable body) {
+        lock.writeLock().lock();
+        try {
+            if (closed) {
+                throw new IllegalStateException(getClass().getSimpleName() + " is closed");
+            }
+            body.run();
+        } finally {
+            lock.writeLock().unlock();
+        }
+    }
+
+    /** Waits for running calls and frees the weights. Calling it again does nothing. */
+    @Override
+    public void close() {
+        lock.writeLock().lock();
+        try {
+            if (!closed) {
+                closed = true;
+                state.close();
+            }
+        } finally {
+            lock.writeLock().unlock();
+        }
+    }
+}
