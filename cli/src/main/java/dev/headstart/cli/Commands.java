@@ -28,8 +28,9 @@ final class Commands {
     }
 
     /** In the order of the overview. */
-    static final List<Entry> ALL =
-            List.of(new Entry("tokenize", "TokenizeCommand", "show how a model's tokenizer splits texts"));
+    static final List<Entry> ALL = List.of(
+            new Entry("forward", "ForwardCommand", "run a model once on the tensors of a file (raw, for comparisons)"),
+            new Entry("tokenize", "TokenizeCommand", "show how a model's tokenizer splits texts"));
 
     static Optional<Entry> find(String name) {
         return ALL.stream().filter(entry -> entry.name().equals(name)).findFirst();

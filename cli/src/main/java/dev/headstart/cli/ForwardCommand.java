@@ -1,0 +1,85 @@
+package dev.headstart.cli;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.headstart.HeadstartException;
+import dev.headstart.LoadOptions;
+import dev.headstart.hub.Hub;
+import dev.headstart.io.Safetensors;
+import dev.headstart.models.Inputs;
+import dev.headstart.models.ModelOutput;
+import dev.headstart.models.Models;
+import dev.headstart.models.PreTrainedModel;
+import java.nio.file.Path;
+import java.util.Map;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/** One forward call with tensors from a file: the entry point for conformance with other implementations. Always fp32. */
+@Command(
+        name = "forward",
+        description = "Runs a model once on the tensors of a safetensors file (raw; for comparisons with other implementations).")
+final class ForwardCommand implements Runnable {
+    private static final ObjectMapper JSON = new ObjectMapper();
+
+    @Option(names = "--model", required = true, paramLabel = "ID", description = "Folder or id.")
+    private String model = "";
+
+    @Option(
+            names = "--inputs",
+            required = true,
+            paramLabel = "FILE",
+            description = "safetensors with the arguments of forward().")
+    private Path inputs = Path.of("");
+
+    @Option(
+            names = "--outputs",
+            required = true,
+            paramLabel = "FILE",
+            description = "safetensors to write: the fields of the ModelOutput.")
+    private Path outputs = Path.of("");
+
+    @Option(names = "--architecture", paramLabel = "CLASS", description = "Class to load; default: config.json's first.")
+    private @Nullable String architecture;
+
+    @Option(names = "--output-hidden-states", description = "Also hidden_states.N.")
+    private boolean hiddenStates;
+
+    @Option(names = "--output-attentions", description = "Also attentions.N.")
+    private boolean attentions;
+
+    @Option(names = "--kwargs", paramLabel = "JSON", description = "Arguments of forward() that are no tensors.")
+    private String kwargs = "{}";
+
+    @Override
+    public void run() {
+        Map<String, Tensor> tensors = Safetensors.readMap(inputs);
+        LoadOptions options = LoadOptions.defaults();
+        try (PointerScope scope = new PointerScope();
+                PreTrainedModel<?> loaded = Models.load(Hub.standard().resolve(model, options), architecture, options)) {
+            Inputs in = Inputs.of(tensors)
+                    .withHiddenStates(hiddenStates)
+                    .withAttentions(attentions)
+                    .withKwargs(object("--kwargs", kwargs));
+            try (ModelOutput out = loaded.forward(in)) {
+                Safetensors.write(outputs, out.tensors());
+            }
+        }
+    }
+
+    static JsonNode object(String option, String json) {
+        try {
+            JsonNode node = JSON.readTree(json);
+            if (node != null && node.isObject()) {
+                return node;
+            }
+            throw new HeadstartException(option + ": expected a JSON object, found " + json);
+        } catch (JsonProcessingException e) {
+            throw new HeadstartException(option + ": not valid JSON: " + e.getOriginalMessage(), e);
+        }
+    }
+}
