@@ -22,7 +22,8 @@ import picocli.CommandLine.Option;
 /** One forward call with tensors from a file: the entry point for conformance with other implementations. Always fp32. */
 @Command(
         name = "forward",
-        description = "Runs a model once on the tensors of a safetensors file (raw; for comparisons with other implementations).")
+        description =
+                "Runs a model once on the tensors of a safetensors file (raw; for comparisons with other implementations).")
 final class ForwardCommand implements Runnable {
     private static final ObjectMapper JSON = new ObjectMapper();
 
@@ -43,7 +44,10 @@ final class ForwardCommand implements Runnable {
             description = "safetensors to write: the fields of the ModelOutput.")
     private Path outputs = Path.of("");
 
-    @Option(names = "--architecture", paramLabel = "CLASS", description = "Class to load; default: config.json's first.")
+    @Option(
+            names = "--architecture",
+            paramLabel = "CLASS",
+            description = "Class to load; default: config.json's first.")
     private @Nullable String architecture;
 
     @Option(names = "--output-hidden-states", description = "Also hidden_states.N.")
@@ -60,7 +64,8 @@ final class ForwardCommand implements Runnable {
         Map<String, Tensor> tensors = Safetensors.readMap(inputs);
         LoadOptions options = LoadOptions.defaults();
         try (PointerScope scope = new PointerScope();
-                PreTrainedModel<?> loaded = Models.load(Hub.standard().resolve(model, options), architecture, options)) {
+                PreTrainedModel<?> loaded =
+                        Models.load(Hub.standard().resolve(model, options), architecture, options)) {
             Inputs in = Inputs.of(tensors)
                     .withHiddenStates(hiddenStates)
                     .withAttentions(attentions)

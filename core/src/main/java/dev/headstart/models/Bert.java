@@ -103,7 +103,9 @@ public final class Bert {
 
         Tensor forward(Inputs in) {
             Tensor embeds = in.optional("inputs_embeds"); // [B, S, H]
-            Tensor x = embeds != null ? embeds : word.forward(Checks.ids(in.required("input_ids"), "input_ids", c.vocabSize()));
+            Tensor x = embeds != null
+                    ? embeds
+                    : word.forward(Checks.ids(in.required("input_ids"), "input_ids", c.vocabSize()));
             long s = Checks.length(x.size(1), c.maxPositionEmbeddings());
             Tensor positions = in.optional("position_ids");
             Tensor types = in.optional("token_type_ids");
@@ -146,7 +148,8 @@ public final class Bert {
             Tensor q = Attention.splitHeads(query.forward(x), heads); // [B, h, S, H/h]
             Tensor k = Attention.splitHeads(key.forward(x), heads);
             Tensor v = Attention.splitHeads(value.forward(x), heads);
-            Tensor context = Attention.mergeHeads(Attention.attend(q, k, v, mask, scale, attentionDropout, trace)); // [B, S, H]
+            Tensor context =
+                    Attention.mergeHeads(Attention.attend(q, k, v, mask, scale, attentionDropout, trace)); // [B, S, H]
             return norm.forward(dropout.forward(output.forward(context)).add(x));
         }
     }
@@ -211,7 +214,8 @@ public final class Bert {
         }
 
         /** @param x [B, S, H]; @return tanh of a Linear over the first position, [B, H]; null without a pooler */
-        @Nullable Tensor pool(Tensor x) {
+        @Nullable
+        Tensor pool(Tensor x) {
             return pooler == null ? null : tanh(pooler.forward(x.select(1, 0)));
         }
 

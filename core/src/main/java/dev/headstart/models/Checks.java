@@ -23,8 +23,8 @@ final class Checks {
     /** Fails when a text is longer than the position table. */
     static long length(long s, long most) {
         if (s > most) {
-            throw new HeadstartException(
-                    "the input has " + s + " tokens, the model takes at most " + most + "; truncate it, or use a stride");
+            throw new HeadstartException("the input has " + s + " tokens, the model takes at most " + most
+                    + "; truncate it, or use a stride");
         }
         return s;
     }
@@ -32,7 +32,8 @@ final class Checks {
     /** Fails when the hidden size cannot be divided among the heads. */
     static int heads(int hiddenSize, int heads) {
         if (hiddenSize % heads != 0) {
-            throw new HeadstartException("config.json: hidden_size " + hiddenSize + " must be a multiple of num_attention_heads " + heads);
+            throw new HeadstartException(
+                    "config.json: hidden_size " + hiddenSize + " must be a multiple of num_attention_heads " + heads);
         }
         return heads;
     }

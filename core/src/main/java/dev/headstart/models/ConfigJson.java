@@ -78,12 +78,14 @@ public final class ConfigJson {
         return value.apply(v);
     }
 
-    private <T> List<T> list(String field, List<T> absent, String expected, Predicate<JsonNode> fits, Function<JsonNode, T> value) {
+    private <T> List<T> list(
+            String field, List<T> absent, String expected, Predicate<JsonNode> fits, Function<JsonNode, T> value) {
         return get(field, absent, "a list of " + expected, v -> v instanceof ArrayNode || fits.test(v), v -> {
             List<T> all = new ArrayList<>();
             for (JsonNode e : v instanceof ArrayNode ? v : List.of(v)) {
                 if (!fits.test(e)) {
-                    throw new HeadstartException(origin + ": " + field + " must be a list of " + expected + ", found " + v);
+                    throw new HeadstartException(
+                            origin + ": " + field + " must be a list of " + expected + ", found " + v);
                 }
                 all.add(value.apply(e));
             }

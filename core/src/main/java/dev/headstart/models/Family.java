@@ -60,7 +60,8 @@ public final class Family {
         return List.copyOf(classes.keySet());
     }
 
-    @Nullable Builder builder(String architecture) {
+    @Nullable
+    Builder builder(String architecture) {
         return classes.get(architecture);
     }
 
@@ -73,8 +74,11 @@ public final class Family {
         if (suffix.isEmpty()) {
             return architectures().get(0);
         }
-        return classes.keySet().stream().filter(c -> c.endsWith(suffix)).findFirst().orElseThrow(() -> new HeadstartException(
-                "model_type " + modelType + " has no class ...$suffix; it has ".replace("$suffix", suffix)
-                        + String.join(", ", classes.keySet())));
+        return classes.keySet().stream()
+                .filter(c -> c.endsWith(suffix))
+                .findFirst()
+                .orElseThrow(() -> new HeadstartException(
+                        "model_type " + modelType + " has no class ...$suffix; it has ".replace("$suffix", suffix)
+                                + String.join(", ", classes.keySet())));
     }
 }

@@ -27,14 +27,16 @@ final class Heads {
         Tensor endPositions = in.optional("end_positions");
         Tensor loss = startPositions == null || endPositions == null
                 ? null
-                : positionLoss(start, startPositions).add(positionLoss(end, endPositions)).div(new Scalar(2.0));
+                : positionLoss(start, startPositions)
+                        .add(positionLoss(end, endPositions))
+                        .div(new Scalar(2.0));
         return new QuestionAnsweringModelOutput(loss, start, end, trace.hiddenStates(), trace.attentions());
     }
 
     private static Tensor positionLoss(Tensor logits, Tensor positions) {
         long ignored = logits.size(1);
-        Tensor inside = positions.reshape(-1)
-                .clamp(new ScalarOptional(new Scalar(0)), new ScalarOptional(new Scalar(ignored)));
+        Tensor inside =
+                positions.reshape(-1).clamp(new ScalarOptional(new Scalar(0)), new ScalarOptional(new Scalar(ignored)));
         return Losses.crossEntropy(logits, inside, ignored, 0);
     }
 

@@ -83,7 +83,8 @@ public final class Inputs {
     public Tensor required(String name) {
         Tensor t = optional(name);
         if (t == null) {
-            throw new HeadstartException("input " + name + " is missing; given: " + String.join(", ", tensors.keySet()));
+            throw new HeadstartException(
+                    "input " + name + " is missing; given: " + String.join(", ", tensors.keySet()));
         }
         return t;
     }

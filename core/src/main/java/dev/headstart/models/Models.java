@@ -120,8 +120,9 @@ public final class Models {
     private static Device device(String name) {
         boolean cuda = torch.cuda_is_available();
         if (name.startsWith("cuda") && !cuda) {
-            throw new HeadstartException("device " + name
-                    + ": no usable GPU (headstart doctor says more); use --device cpu or the headstart-native-linux-x86_64-gpu artifact");
+            throw new HeadstartException(
+                    "device " + name
+                            + ": no usable GPU (headstart doctor says more); use --device cpu or the headstart-native-linux-x86_64-gpu artifact");
         }
         return new Device(name.equals("auto") ? cuda ? "cuda" : "cpu" : name);
     }
@@ -129,7 +130,10 @@ public final class Models {
     /** The family of a config.json. @throws HeadstartException listing the families there are; code named by auto_map is never run */
     static Family family(ConfigJson config) {
         String type = config.modelType();
-        return FAMILIES.stream().filter(f -> f.modelType().equals(type)).findFirst().orElseGet(() -> byArchitecture(config));
+        return FAMILIES.stream()
+                .filter(f -> f.modelType().equals(type))
+                .findFirst()
+                .orElseGet(() -> byArchitecture(config));
     }
 
     private static Family byArchitecture(ConfigJson config) {
@@ -145,7 +149,11 @@ public final class Models {
             throw new HeadstartException(config.origin() + ": auto_map names Python code (" + node.get("auto_map")
                     + "), which Headstart never runs; use a checkpoint of a known family");
         }
-        String known = FAMILIES.stream().map(Family::modelType).sorted(Comparator.naturalOrder()).collect(Collectors.joining(", "));
-        throw new HeadstartException(config.origin() + ": model_type \"" + config.modelType() + "\" is not known; known: " + known);
+        String known = FAMILIES.stream()
+                .map(Family::modelType)
+                .sorted(Comparator.naturalOrder())
+                .collect(Collectors.joining(", "));
+        throw new HeadstartException(
+                config.origin() + ": model_type \"" + config.modelType() + "\" is not known; known: " + known);
     }
 }

@@ -15,8 +15,10 @@ public final class Outputs {
      * @param hiddenStates embeddings and every layer's output, each [B, S, H]; null unless asked for
      * @param attentions every layer's attention weights, each [B, h, S, S]; null unless asked for
      */
-    public record BaseModelOutput(Tensor lastHiddenState, @Nullable List<Tensor> hiddenStates, @Nullable List<Tensor> attentions)
-            implements ModelOutput {}
+    public record BaseModelOutput(
+            Tensor lastHiddenState,
+            @Nullable List<Tensor> hiddenStates,
+            @Nullable List<Tensor> attentions) implements ModelOutput {}
 
     /**
      * An encoder's output with a pooled one.
@@ -26,7 +28,11 @@ public final class Outputs {
      * @param hiddenStates embeddings and every layer's output, each [B, S, H]; null unless asked for
      * @param attentions every layer's attention weights, each [B, h, S, S]; null unless asked for
      */
-    public record BaseModelOutputWithPooling(Tensor lastHiddenState, @Nullable Tensor poolerOutput, @Nullable List<Tensor> hiddenStates, @Nullable List<Tensor> attentions)
+    public record BaseModelOutputWithPooling(
+            Tensor lastHiddenState,
+            @Nullable Tensor poolerOutput,
+            @Nullable List<Tensor> hiddenStates,
+            @Nullable List<Tensor> attentions)
             implements ModelOutput {}
 
     /**
@@ -37,7 +43,11 @@ public final class Outputs {
      * @param hiddenStates embeddings and every layer's output, each [B, S, H]; null unless asked for
      * @param attentions every layer's attention weights, each [B, h, S, S]; null unless asked for
      */
-    public record MaskedLMOutput(@Nullable Tensor loss, Tensor logits, @Nullable List<Tensor> hiddenStates, @Nullable List<Tensor> attentions)
+    public record MaskedLMOutput(
+            @Nullable Tensor loss,
+            Tensor logits,
+            @Nullable List<Tensor> hiddenStates,
+            @Nullable List<Tensor> attentions)
             implements ModelOutput {}
 
     /**
@@ -48,7 +58,11 @@ public final class Outputs {
      * @param hiddenStates embeddings and every layer's output, each [B, S, H]; null unless asked for
      * @param attentions every layer's attention weights, each [B, h, S, S]; null unless asked for
      */
-    public record CausalLMOutput(@Nullable Tensor loss, Tensor logits, @Nullable List<Tensor> hiddenStates, @Nullable List<Tensor> attentions)
+    public record CausalLMOutput(
+            @Nullable Tensor loss,
+            Tensor logits,
+            @Nullable List<Tensor> hiddenStates,
+            @Nullable List<Tensor> attentions)
             implements ModelOutput {}
 
     /**
@@ -59,7 +73,11 @@ public final class Outputs {
      * @param hiddenStates embeddings and every layer's output, each [B, S, H]; null unless asked for
      * @param attentions every layer's attention weights, each [B, h, S, S]; null unless asked for
      */
-    public record SequenceClassifierOutput(@Nullable Tensor loss, Tensor logits, @Nullable List<Tensor> hiddenStates, @Nullable List<Tensor> attentions)
+    public record SequenceClassifierOutput(
+            @Nullable Tensor loss,
+            Tensor logits,
+            @Nullable List<Tensor> hiddenStates,
+            @Nullable List<Tensor> attentions)
             implements ModelOutput {}
 
     /**
@@ -70,7 +88,11 @@ public final class Outputs {
      * @param hiddenStates embeddings and every layer's output, each [B, S, H]; null unless asked for
      * @param attentions every layer's attention weights, each [B, h, S, S]; null unless asked for
      */
-    public record TokenClassifierOutput(@Nullable Tensor loss, Tensor logits, @Nullable List<Tensor> hiddenStates, @Nullable List<Tensor> attentions)
+    public record TokenClassifierOutput(
+            @Nullable Tensor loss,
+            Tensor logits,
+            @Nullable List<Tensor> hiddenStates,
+            @Nullable List<Tensor> attentions)
             implements ModelOutput {}
 
     /**
@@ -81,7 +103,11 @@ public final class Outputs {
      * @param hiddenStates embeddings and every layer's output, each [B, S, H]; null unless asked for
      * @param attentions every layer's attention weights, each [B, h, S, S]; null unless asked for
      */
-    public record MultipleChoiceModelOutput(@Nullable Tensor loss, Tensor logits, @Nullable List<Tensor> hiddenStates, @Nullable List<Tensor> attentions)
+    public record MultipleChoiceModelOutput(
+            @Nullable Tensor loss,
+            Tensor logits,
+            @Nullable List<Tensor> hiddenStates,
+            @Nullable List<Tensor> attentions)
             implements ModelOutput {}
 
     /**
@@ -92,7 +118,11 @@ public final class Outputs {
      * @param hiddenStates embeddings and every layer's output, each [B, S, H]; null unless asked for
      * @param attentions every layer's attention weights, each [B, h, S, S]; null unless asked for
      */
-    public record NextSentencePredictorOutput(@Nullable Tensor loss, Tensor logits, @Nullable List<Tensor> hiddenStates, @Nullable List<Tensor> attentions)
+    public record NextSentencePredictorOutput(
+            @Nullable Tensor loss,
+            Tensor logits,
+            @Nullable List<Tensor> hiddenStates,
+            @Nullable List<Tensor> attentions)
             implements ModelOutput {}
 
     /**
@@ -104,6 +134,11 @@ public final class Outputs {
      * @param hiddenStates embeddings and every layer's output, each [B, S, H]; null unless asked for
      * @param attentions every layer's attention weights, each [B, h, S, S]; null unless asked for
      */
-    public record QuestionAnsweringModelOutput(@Nullable Tensor loss, Tensor startLogits, Tensor endLogits, @Nullable List<Tensor> hiddenStates, @Nullable List<Tensor> attentions)
+    public record QuestionAnsweringModelOutput(
+            @Nullable Tensor loss,
+            Tensor startLogits,
+            Tensor endLogits,
+            @Nullable List<Tensor> hiddenStates,
+            @Nullable List<Tensor> attentions)
             implements ModelOutput {}
 }

@@ -17,7 +17,8 @@ public final class Tensors {
         int columns = rows.length == 0 ? 0 : rows[0].length;
         Tensor t = Ops.empty(ScalarType.Long, rows.length, columns);
         if (t.numel() > 0) {
-            LongBuffer buffer = new LongPointer(t.data_ptr_long()).capacity(t.numel()).asBuffer();
+            LongBuffer buffer =
+                    new LongPointer(t.data_ptr_long()).capacity(t.numel()).asBuffer();
             for (long[] row : rows) {
                 if (row.length != columns) {
                     throw new HeadstartException("rows of a batch differ in length (" + columns + " and " + row.length

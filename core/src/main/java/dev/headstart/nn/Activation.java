@@ -96,12 +96,14 @@ public enum Activation {
     }
 
     /** oneDNN's name where a linear can apply it while it writes its output, else null. */
-    @Nullable String fused() {
+    @Nullable
+    String fused() {
         return fused;
     }
 
     /** oneDNN's variant of the activation, else null. */
-    @Nullable String algorithm() {
+    @Nullable
+    String algorithm() {
         return algorithm;
     }
 

@@ -50,7 +50,8 @@ public final class Attention {
             }
             Tensor weights = Ops.type(q) == ScalarType.Float
                     ? softmax(scores, -1)
-                    : softmax(scores, -1, new ScalarTypeOptional(ScalarType.Float)).to(Ops.type(q));
+                    : softmax(scores, -1, new ScalarTypeOptional(ScalarType.Float))
+                            .to(Ops.type(q));
             weights = drop.active() > 0 ? dropout(weights, drop.active(), true) : weights;
             trace.attention(weights);
             return weights.matmul(v); // [B, h, Sq, dv]

@@ -1,12 +1,12 @@
 package dev.headstart.nn;
 
+import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.IValue;
 import org.bytedeco.pytorch.OperatorHandle;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.bytedeco.pytorch.GradMode;
 import org.jspecify.annotations.Nullable;
 
 /** The one place that decides which kernel a {@link Linear} uses, by device, precision and mode, and builds it. */
@@ -40,8 +40,9 @@ public final class Kernels {
 
     static void refuseGradients(String kernel) {
         if (GradMode.is_enabled()) {
-            throw new IllegalStateException("the " + kernel
-                    + " kernel has no gradient: use torch's NoGradGuard around the call, or train() the model, which returns to the plain kernel");
+            throw new IllegalStateException(
+                    "the " + kernel
+                            + " kernel has no gradient: use torch's NoGradGuard around the call, or train() the model, which returns to the plain kernel");
         }
     }
 
@@ -64,7 +65,9 @@ public final class Kernels {
             this.type = type;
             this.packed = Memory.keep(Ops.call(PACK, new IValue(w.to(type).contiguous()), NONE));
             this.weight = Memory.keep(new IValue(packed));
-            this.bias = bias == null ? NONE : Memory.keep(new IValue(bias.get().detach().to(type).clone()));
+            this.bias = bias == null
+                    ? NONE
+                    : Memory.keep(new IValue(bias.get().detach().to(type).clone()));
         }
 
         @Override

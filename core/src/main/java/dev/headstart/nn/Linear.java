@@ -140,7 +140,8 @@ public final class Linear {
         return transposed ? w.transpose(0, 1).contiguous() : w;
     }
 
-    @Nullable TensorOptional biasOrNull() {
+    @Nullable
+    TensorOptional biasOrNull() {
         return bias == null ? null : bias.optional();
     }
 

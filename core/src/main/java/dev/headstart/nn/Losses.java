@@ -43,12 +43,16 @@ public final class Losses {
         String type = problemType;
         if (type.isEmpty()) {
             boolean integers = !labels.is_floating_point();
-            type = logits.size(-1) == 1 ? "regression" : integers ? "single_label_classification" : "multi_label_classification";
+            type = logits.size(-1) == 1
+                    ? "regression"
+                    : integers ? "single_label_classification" : "multi_label_classification";
         }
         return switch (type) {
-            case "regression" -> logits.size(-1) == 1
-                    ? mse_loss(logits.reshape(-1), labels.to(Ops.type(logits)).reshape(-1))
-                    : mse_loss(logits, labels.to(Ops.type(logits)));
+            case "regression" ->
+                logits.size(-1) == 1
+                        ? mse_loss(
+                                logits.reshape(-1), labels.to(Ops.type(logits)).reshape(-1))
+                        : mse_loss(logits, labels.to(Ops.type(logits)));
             case "multi_label_classification" -> binary_cross_entropy_with_logits(logits, labels.to(Ops.type(logits)));
             default -> crossEntropy(logits, labels);
         };

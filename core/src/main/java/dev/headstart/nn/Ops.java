@@ -26,7 +26,8 @@ public final class Ops {
 
     /** An empty list of the element type that argument {@code index} of {@code op} has. */
     static IValue emptyList(OperatorHandle op, int index) {
-        Type.TypePtr element = op.schema().arguments().getPointer(index).type().get().containedType(0);
+        Type.TypePtr element =
+                op.schema().arguments().getPointer(index).type().get().containedType(0);
         return Memory.keep(new IValue(new GenericList(Memory.keep(element))));
     }
 
@@ -56,7 +57,9 @@ public final class Ops {
             case "bfloat16" -> ScalarType.BFloat16;
             case "float16" -> ScalarType.Half;
             case "float64" -> ScalarType.Double;
-            default -> throw new HeadstartException("unknown dtype \"" + dtype + "\"; known: float32, bfloat16, float16, float64");
+            default ->
+                throw new HeadstartException(
+                        "unknown dtype \"" + dtype + "\"; known: float32, bfloat16, float16, float64");
         };
     }
 

@@ -111,7 +111,8 @@ public final class WeightLoader {
         return plan.source() == null || find(canonical) != null;
     }
 
-    @Nullable TensorInfo info(String canonical) {
+    @Nullable
+    TensorInfo info(String canonical) {
         String name = find(canonical);
         return name == null || plan.source() == null ? null : plan.source().info(name);
     }
@@ -164,7 +165,9 @@ public final class WeightLoader {
             throw Weights.wrongShape(source.fileOf(name), name, info.shape(), shape, plan.configHint());
         }
         Tensor t = source.tensor(name);
-        return t.is_floating_point() ? finite(name, t).to(plan.device(), plan.type()) : t.to(plan.device(), Ops.type(t));
+        return t.is_floating_point()
+                ? finite(name, t).to(plan.device(), plan.type())
+                : t.to(plan.device(), Ops.type(t));
     }
 
     private Tensor finite(String name, Tensor t) {
@@ -256,8 +259,9 @@ public final class WeightLoader {
             String file = source.names().isEmpty()
                     ? "the checkpoint"
                     : source.fileOf(source.names().iterator().next());
-            throw new HeadstartException(file + ": " + missing.size() + " weights of " + model + " are missing: " + shorten(missing)
-                    + "; is this a checkpoint of another class? (fine-tuning may initialise a new head)");
+            throw new HeadstartException(
+                    file + ": " + missing.size() + " weights of " + model + " are missing: " + shorten(missing)
+                            + "; is this a checkpoint of another class? (fine-tuning may initialise a new head)");
         }
         if (!initialised.isEmpty()) {
             LOG.info("{}: newly initialised, train before use: {}", model, String.join(", ", initialised));

@@ -114,8 +114,7 @@ public final class Weights {
 
     /** LayerNorm over the last dimension: {@code weight} [d] and, if asked for, {@code bias} [d]. */
     public LayerNorm layerNorm(long d, double eps, boolean bias) {
-        return new LayerNorm(
-                parameter("weight", Init.ONES, d), bias ? parameter("bias", Init.ZEROS, d) : null, eps);
+        return new LayerNorm(parameter("weight", Init.ONES, d), bias ? parameter("bias", Init.ZEROS, d) : null, eps);
     }
 
     /** Dropout that follows the model's training mode. */
@@ -133,13 +132,13 @@ public final class Weights {
     }
 
     static HeadstartException wrongShape(String file, String name, List<Long> found, long[] expected, String config) {
-        return new HeadstartException(file + ": tensor " + name + " has shape " + found + ", config.json " + config + "needs "
-                + Arrays.toString(expected) + "; the file and its config.json do not belong together");
+        return new HeadstartException(file + ": tensor " + name + " has shape " + found + ", config.json " + config
+                + "needs " + Arrays.toString(expected) + "; the file and its config.json do not belong together");
     }
 
     static HeadstartException notANumber(String file, String name, Tensor t) {
         long bad = t.isnan().sum().item_long();
-        return new HeadstartException(file + ": tensor " + name + " holds " + bad
-                + " NaN of " + t.numel() + " values; the checkpoint is damaged or its training diverged: fetch it again or use an earlier one");
+        return new HeadstartException(file + ": tensor " + name + " holds " + bad + " NaN of " + t.numel()
+                + " values; the checkpoint is damaged or its training diverged: fetch it again or use an earlier one");
     }
 }
