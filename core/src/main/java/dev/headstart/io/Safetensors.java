@@ -183,7 +183,7 @@ public final class Safetensors {
     private static void removeOthers(Path folder, Collection<String> written) {
         try (Stream<Path> files = Files.list(folder)) {
             for (Path file : files.toList()) {
-                String name = Checkpoint.fileName(file);
+                String name = NamedSource.fileName(file);
                 if ((SHARD.matcher(name).matches() || name.equals(INDEX)) && !written.contains(name)) {
                     Files.delete(file);
                 }

@@ -13,7 +13,6 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.CharBuffer;
-import java.nio.channels.FileChannel;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.CodingErrorAction;
 import java.nio.charset.StandardCharsets;
@@ -52,9 +51,10 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
             .build();
 
     /** One tensor: {@code begin} and {@code end} count from the start of the data. */
-    record Entry(String name, ElementType type, TensorInfo info, long begin, long end) {}
+    record Entry(String name, ElementType type, TensorInfo info, long begin, long end) implements NamedSource.Described {}
 
-    static SafetensorsHeader read(Path path, FileChannel file) throws IOException {
+    static SafetensorsHeader read(WeightFile file) throws IOException {
+        Path path = file.path();
         long size = file.size();
         if (size < 8) {
             throw new WeightFormatException(
@@ -62,9 +62,7 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
                     "expected a safetensors file, found " + size
                             + " bytes, less than the 8 of the header's length; fetch it again");
         }
-        ByteBuffer prefix = ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN);
-        TensorMemory.readFully(file, 0, prefix);
-        long length = prefix.getLong(0);
+        long length = ByteBuffer.wrap(file.bytes(0, 8)).order(ByteOrder.LITTLE_ENDIAN).getLong();
         if (length < 0 || length > MAX_BYTES) {
             throw new WeightFormatException(
                     path,
@@ -77,9 +75,8 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
                     "the header should have " + length + " bytes but the file ends after " + (size - 8)
                             + "; it is truncated, fetch it again");
         }
-        ByteBuffer json = ByteBuffer.allocate((int) length);
-        TensorMemory.readFully(file, 8, json);
-        return parse(path, json.flip(), 8 + length, size - 8 - length);
+        ByteBuffer json = ByteBuffer.wrap(file.bytes(8, (int) length));
+        return parse(path, json, 8 + length, size - 8 - length);
     }
 
     private static SafetensorsHeader parse(Path path, ByteBuffer json, long dataStart, long dataBytes)
@@ -127,7 +124,7 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
                             + "); the file is damaged, fetch it again",
                     e);
         }
-        return new SafetensorsHeader(inOrder(path, found, dataBytes), metadata, dataStart);
+        return new SafetensorsHeader(inOrder(path, found, dataBytes), Map.copyOf(metadata), dataStart);
     }
 
     private static Map<String, String> metadata(Path path, JsonParser parser) throws IOException {
@@ -174,22 +171,7 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
         }
         long begin = offsets.get(0);
         long end = offsets.get(1);
-        long bytes;
-        try {
-            bytes = type.bytes();
-            for (long size : shape) {
-                bytes = Math.multiplyExact(bytes, size);
-            }
-            // A dimension of 0 must not hide one that no tensor can have.
-            long elements = 1;
-            for (long size : shape) {
-                elements = Math.multiplyExact(elements, Math.max(1, size));
-            }
-            Math.multiplyExact(elements, type.bytes());
-        } catch (ArithmeticException e) {
-            throw new WeightFormatException(
-                    path, "tensor " + quote(name) + " has the impossible shape " + shape + "; the file is damaged", e);
-        }
+        long bytes = type.bytes() * TensorMemory.elements(path, name, type, shape);
         if (begin > end || end - begin != bytes) {
             throw new WeightFormatException(
                     path,

@@ -1,11 +1,16 @@
 package dev.headstart.io;
 
+import static dev.headstart.io.WeightFormatException.quote;
+
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.file.Path;
 import java.util.List;
+import java.util.function.Supplier;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.InferenceMode;
@@ -39,10 +44,47 @@ final class TensorMemory {
         }
     }
 
-    /** A new tensor on the CPU, contents undefined. To be called inside {@link #owned}. */
-    static Tensor empty(ElementType type, List<Long> shape) {
-        long[] sizes = shape.stream().mapToLong(Long::longValue).toArray();
-        return torch.empty(sizes, new TensorOptions(type.scalarType()), new MemoryFormatOptional());
+    /** As {@link #owned}, for what does no input or output. */
+    static Tensor made(Supplier<Tensor> maker) {
+        try {
+            return owned(maker::get);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** A new tensor on the CPU, [count], contents undefined. To be called inside {@link #owned}. */
+    static Tensor empty(ElementType type, long count) {
+        return torch.empty(new long[] {count}, new TensorOptions(type.scalarType()), new MemoryFormatOptional());
+    }
+
+    /** A view of a contiguous tensor in another shape of as many elements. */
+    static Tensor shaped(Tensor tensor, List<Long> shape) {
+        return tensor.view(shape.stream().mapToLong(Long::longValue).toArray());
+    }
+
+    /**
+     * The number of elements of a shape that a file gives.
+     *
+     * @throws WeightFormatException when a size is negative or the tensor would not fit into 63 bits of address, not even with its sizes of 0
+     *     taken as 1
+     */
+    static long elements(Path file, String name, ElementType type, List<Long> shape) {
+        try {
+            long elements = 1;
+            long atLeast = type.bytes();
+            for (long size : shape) {
+                if (size < 0) {
+                    throw new ArithmeticException("negative");
+                }
+                elements = Math.multiplyExact(elements, size);
+                atLeast = Math.multiplyExact(atLeast, Math.max(1, size));
+            }
+            return elements;
+        } catch (ArithmeticException e) {
+            throw new WeightFormatException(
+                    file, "tensor " + quote(name) + " has the impossible shape " + shape + "; the file is damaged", e);
+        }
     }
 
     /** Calls {@code action} with one piece after the other of the memory of a contiguous tensor on the CPU. */
