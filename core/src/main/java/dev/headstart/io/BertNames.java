@@ -48,17 +48,18 @@ public final class BertNames {
             if (!isTrainingState(name)) {
                 String renamed = huggingFaceName(name);
                 if (renamed == null) {
-                    throw new HeadstartException(bundle.fileOf(name) + ": expected a BERT checkpoint, found the variable "
-                            + WeightFormatException.quote(name) + ", which BERT does not have");
+                    throw new HeadstartException(
+                            bundle.fileOf(name) + ": expected a BERT checkpoint, found the variable "
+                                    + WeightFormatException.quote(name) + ", which BERT does not have");
                 }
                 boolean transposed = name.endsWith("/kernel");
                 if (transposed && bundle.info(name).shape().size() != 2) {
-                    throw new HeadstartException(bundle.fileOf(name) + ": variable " + WeightFormatException.quote(name) + " has shape "
-                            + bundle.info(name).shape() + ", expected a matrix");
+                    throw new HeadstartException(bundle.fileOf(name) + ": variable " + WeightFormatException.quote(name)
+                            + " has shape " + bundle.info(name).shape() + ", expected a matrix");
                 }
                 if (stored.put(renamed, new RenamedSource.Stored(name, transposed)) != null) {
-                    throw new HeadstartException(
-                            bundle.fileOf(name) + ": two variables would be named " + renamed + "; expected one BERT model in a checkpoint");
+                    throw new HeadstartException(bundle.fileOf(name) + ": two variables would be named " + renamed
+                            + "; expected one BERT model in a checkpoint");
                 }
             }
         }
@@ -66,7 +67,10 @@ public final class BertNames {
     }
 
     private static boolean isTrainingState(String name) {
-        return name.endsWith("/adam_m") || name.endsWith("/adam_v") || name.equals("global_step") || name.equals("signal_early_stopping/STOP");
+        return name.endsWith("/adam_m")
+                || name.endsWith("/adam_v")
+                || name.equals("global_step")
+                || name.equals("signal_early_stopping/STOP");
     }
 
     /**
@@ -85,13 +89,12 @@ public final class BertNames {
             return null;
         }
         String leaf = name.substring(last + 1);
-        String parameter =
-                switch (leaf) {
-                    case "kernel", "gamma" -> "weight";
-                    case "bias", "beta" -> "bias";
-                    case "word_embeddings", "position_embeddings", "token_type_embeddings" -> leaf + ".weight";
-                    default -> null;
-                };
+        String parameter = switch (leaf) {
+            case "kernel", "gamma" -> "weight";
+            case "bias", "beta" -> "bias";
+            case "word_embeddings", "position_embeddings", "token_type_embeddings" -> leaf + ".weight";
+            default -> null;
+        };
         if (parameter == null) {
             return null;
         }

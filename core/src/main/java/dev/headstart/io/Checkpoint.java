@@ -113,7 +113,9 @@ public final class Checkpoint {
                 if (!shards.containsKey(name)) {
                     if (!isPlainFileName(name)) {
                         throw new WeightFormatException(
-                                index, "expected plain names of files beside it, found " + quote(name) + "; the index is damaged or hostile");
+                                index,
+                                "expected plain names of files beside it, found " + quote(name)
+                                        + "; the index is damaged or hostile");
                     }
                     Path shard = index.resolveSibling(name);
                     if (!Files.isRegularFile(shard)) {
@@ -147,7 +149,8 @@ public final class Checkpoint {
         boolean found = false;
         try {
             if (Files.size(index) > LARGEST_INDEX) {
-                throw new WeightFormatException(index, "expected an index of at most " + LARGEST_INDEX + " bytes, found " + Files.size(index));
+                throw new WeightFormatException(
+                        index, "expected an index of at most " + LARGEST_INDEX + " bytes, found " + Files.size(index));
             }
             try (JsonParser parser = JSON.createParser(Files.readString(index))) {
                 boolean object = parser.nextToken() == JsonToken.START_OBJECT;
@@ -161,19 +164,23 @@ public final class Checkpoint {
                     while (parser.nextToken() == JsonToken.FIELD_NAME) {
                         String tensor = parser.currentName();
                         if (parser.nextToken() != JsonToken.VALUE_STRING) {
-                            throw new WeightFormatException(index, "expected a file name for tensor " + quote(tensor) + ", found no string");
+                            throw new WeightFormatException(
+                                    index, "expected a file name for tensor " + quote(tensor) + ", found no string");
                         }
                         fileOf.put(tensor, parser.getText());
                     }
                 }
             }
         } catch (JsonProcessingException e) {
-            throw new WeightFormatException(index, "expected JSON (" + e.getOriginalMessage() + "); fetch the index again", e);
+            throw new WeightFormatException(
+                    index, "expected JSON (" + e.getOriginalMessage() + "); fetch the index again", e);
         } catch (IOException e) {
-            throw new WeightFormatException(index, "expected a readable index, found an error: " + StagedFile.reason(e), e);
+            throw new WeightFormatException(
+                    index, "expected a readable index, found an error: " + StagedFile.reason(e), e);
         }
         if (!found) {
-            throw new WeightFormatException(index, "expected an object weight_map, found none; this is no index of weights");
+            throw new WeightFormatException(
+                    index, "expected an object weight_map, found none; this is no index of weights");
         }
         return fileOf;
     }

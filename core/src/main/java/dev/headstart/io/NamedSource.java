@@ -54,7 +54,9 @@ abstract class NamedSource<E extends NamedSource.Described> implements TensorSou
             throw new IllegalStateException(path + " was closed, or its reading was interrupted", e);
         } catch (IOException e) {
             throw new WeightFormatException(
-                    path, "tensor " + quote(name) + " cannot be read: " + StagedFile.reason(e) + "; fetch the file again", e);
+                    path,
+                    "tensor " + quote(name) + " cannot be read: " + StagedFile.reason(e) + "; fetch the file again",
+                    e);
         }
     }
 

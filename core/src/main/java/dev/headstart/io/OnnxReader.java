@@ -52,7 +52,8 @@ public final class OnnxReader {
             source = new Source(file, map, parser.entries, parser.nodes);
             return source;
         } catch (IOException e) {
-            throw new WeightFormatException(path, "expected a readable ONNX file, found an error: " + StagedFile.reason(e), e);
+            throw new WeightFormatException(
+                    path, "expected a readable ONNX file, found an error: " + StagedFile.reason(e), e);
         } finally {
             if (source == null && file != null) {
                 file.close();
@@ -71,7 +72,13 @@ public final class OnnxReader {
     }
 
     private record Entry(
-            TensorInfo info, ElementType type, long elements, Kind kind, long begin, long end, @Nullable String external)
+            TensorInfo info,
+            ElementType type,
+            long elements,
+            Kind kind,
+            long begin,
+            long end,
+            @Nullable String external)
             implements NamedSource.Described {}
 
     /** The initializers as stored. */
@@ -89,12 +96,11 @@ public final class OnnxReader {
 
         @Override
         Tensor read(String name, Entry entry) throws IOException {
-            Tensor tensor =
-                    switch (entry.kind()) {
-                        case RAW -> file.elements(entry.type(), entry.begin(), entry.elements());
-                        case TYPED -> typed(name, entry);
-                        case EXTERNAL -> external(name, entry);
-                    };
+            Tensor tensor = switch (entry.kind()) {
+                case RAW -> file.elements(entry.type(), entry.begin(), entry.elements());
+                case TYPED -> typed(name, entry);
+                case EXTERNAL -> external(name, entry);
+            };
             return TensorMemory.shaped(tensor, entry.info().shape());
         }
 
@@ -102,14 +108,16 @@ public final class OnnxReader {
             Path other = file.path().resolveSibling(String.valueOf(entry.external()));
             if (!Files.isRegularFile(other)) {
                 throw new WeightFormatException(
-                        path(), "expected the numbers of tensor " + quote(name) + " in " + other + ", found no such file; fetch it too");
+                        path(),
+                        "expected the numbers of tensor " + quote(name) + " in " + other
+                                + ", found no such file; fetch it too");
             }
             try (var data = WeightFile.open(other, map)) {
                 if (entry.begin() > data.size() || entry.end() > data.size()) {
                     throw new WeightFormatException(
                             other,
-                            "tensor " + quote(name) + " should lie at bytes " + entry.begin() + " to " + entry.end() + ", the file has "
-                                    + data.size() + "; it is truncated, fetch it again");
+                            "tensor " + quote(name) + " should lie at bytes " + entry.begin() + " to " + entry.end()
+                                    + ", the file has " + data.size() + "; it is truncated, fetch it again");
                 }
                 return data.elements(entry.type(), entry.begin(), entry.elements());
             }
@@ -123,7 +131,8 @@ public final class OnnxReader {
             TensorMemory.forEachChunk(tensor, (chunk, offset) -> {
                 ByteBuffer out = chunk.order(ByteOrder.LITTLE_ENDIAN);
                 if (offset > 0) {
-                    throw new WeightFormatException(path(), "tensor " + quote(name) + " is too large for typed numbers; export it again");
+                    throw new WeightFormatException(
+                            path(), "tensor " + quote(name) + " is too large for typed numbers; export it again");
                 }
                 while (proto.next()) {
                     if (isNumbers(proto.field()) && proto.isNumber()) {
@@ -141,14 +150,17 @@ public final class OnnxReader {
             });
             if (left[0] != 0) {
                 throw new WeightFormatException(
-                        path(), "tensor " + quote(name) + " lacks " + left[0] + " of its " + entry.elements() + " numbers; the file is damaged");
+                        path(),
+                        "tensor " + quote(name) + " lacks " + left[0] + " of its " + entry.elements()
+                                + " numbers; the file is damaged");
             }
             return tensor;
         }
 
         private void put(ByteBuffer out, String name, long number, ElementType type, int[] left) {
             if (left[0]-- == 0) {
-                throw new WeightFormatException(path(), "tensor " + quote(name) + " has more numbers than its shape; the file is damaged");
+                throw new WeightFormatException(
+                        path(), "tensor " + quote(name) + " has more numbers than its shape; the file is damaged");
             }
             switch (type.bytes()) {
                 case 1 -> out.put((byte) number);
@@ -186,10 +198,16 @@ public final class OnnxReader {
         }
         var names = new HashMap<String, RenamedSource.Stored>();
         for (Node node : source.nodes) {
-            boolean linear = !node.op().equals("Add") && node.inputs().size() >= 2 && !node.outputs().isEmpty();
+            boolean linear = !node.op().equals("Add")
+                    && node.inputs().size() >= 2
+                    && !node.outputs().isEmpty();
             String weight = linear ? node.inputs().get(1) : "";
-            if (linear && !node.transB() && source.names().contains(weight) && source.info(weight).shape().size() == 2) {
-                String torchName = torchName(node, weight, biasOf.get(node.outputs().get(0)));
+            if (linear
+                    && !node.transB()
+                    && source.names().contains(weight)
+                    && source.info(weight).shape().size() == 2) {
+                String torchName =
+                        torchName(node, weight, biasOf.get(node.outputs().get(0)));
                 if (torchName != null) {
                     names.putIfAbsent(weight, new RenamedSource.Stored(torchName, true));
                 }
@@ -199,7 +217,9 @@ public final class OnnxReader {
         for (String name : source.names()) {
             var named = names.getOrDefault(name, new RenamedSource.Stored(name, false));
             if (stored.put(named.name(), new RenamedSource.Stored(name, named.transposed())) != null) {
-                throw new WeightFormatException(source.path(), "two weights would be named " + quote(named.name()) + "; export the model again");
+                throw new WeightFormatException(
+                        source.path(),
+                        "two weights would be named " + quote(named.name()) + "; export the model again");
             }
         }
         return stored;
@@ -330,8 +350,8 @@ public final class OnnxReader {
                 if (dataType == 8) {
                     return; // strings are no weights
                 }
-                throw broken("tensor " + quote(name) + " has ONNX type " + dataType + ", which is not read; expected one of "
-                        + ElementType.allNames());
+                throw broken("tensor " + quote(name) + " has ONNX type " + dataType
+                        + ", which is not read; expected one of " + ElementType.allNames());
             }
             long elements = TensorMemory.elements(file.path(), name, type, shape);
             long bytes = elements * type.bytes();
@@ -341,8 +361,8 @@ public final class OnnxReader {
                 entry = external(name, info, type, elements, external);
             } else if (rawBegin >= 0) {
                 if (rawLength != bytes) {
-                    throw broken("tensor " + quote(name) + " of type " + type + " and shape " + shape + " needs " + bytes + " bytes, found "
-                            + rawLength);
+                    throw broken("tensor " + quote(name) + " of type " + type + " and shape " + shape + " needs "
+                            + bytes + " bytes, found " + rawLength);
                 }
                 entry = new Entry(info, type, elements, Kind.RAW, rawBegin, rawBegin + rawLength, null);
             } else if (elements == 0 || typed && elements <= end - begin) {
@@ -384,24 +404,27 @@ public final class OnnxReader {
             }
         }
 
-        private Entry external(String name, TensorInfo info, ElementType type, long elements, Map<String, String> where) {
+        private Entry external(
+                String name, TensorInfo info, ElementType type, long elements, Map<String, String> where) {
             String location = where.getOrDefault("location", "");
             if (!Checkpoint.isPlainFileName(location)) {
-                throw broken("tensor " + quote(name) + " lies in " + quote(location) + ", expected the plain name of a file beside it");
+                throw broken("tensor " + quote(name) + " lies in " + quote(location)
+                        + ", expected the plain name of a file beside it");
             }
             long bytes = elements * type.bytes();
             long offset = decimal(name, where.getOrDefault("offset", "0"));
             long length = decimal(name, where.getOrDefault("length", Long.toString(bytes)));
             if (length != bytes || offset > Long.MAX_VALUE - bytes) {
-                throw broken("tensor " + quote(name) + " of type " + type + " and shape " + info.shape() + " needs " + bytes
-                        + " bytes, found " + length + " at " + offset);
+                throw broken("tensor " + quote(name) + " of type " + type + " and shape " + info.shape() + " needs "
+                        + bytes + " bytes, found " + length + " at " + offset);
             }
             return new Entry(info, type, elements, Kind.EXTERNAL, offset, offset + bytes, location);
         }
 
         private long decimal(String name, String text) {
             if (!text.matches("\\d{1,18}")) {
-                throw broken("tensor " + quote(name) + " has the external place " + quote(text) + ", expected a number");
+                throw broken(
+                        "tensor " + quote(name) + " has the external place " + quote(text) + ", expected a number");
             }
             return Long.parseLong(text);
         }
@@ -430,7 +453,8 @@ public final class OnnxReader {
         }
 
         private WeightFormatException broken(String problem) {
-            return new WeightFormatException(file.path(), problem + "; if the file should be an ONNX model, fetch it again");
+            return new WeightFormatException(
+                    file.path(), problem + "; if the file should be an ONNX model, fetch it again");
         }
     }
 }

@@ -61,7 +61,8 @@ final class ProtoReader {
             case LENGTH -> {
                 value = varint();
                 if (value < 0 || value > end - position) {
-                    throw broken("a field of " + Long.toUnsignedString(value) + " bytes where " + (end - position) + " are left");
+                    throw broken("a field of " + Long.toUnsignedString(value) + " bytes where " + (end - position)
+                            + " are left");
                 }
                 position += value;
             }
@@ -178,6 +179,8 @@ final class ProtoReader {
 
     private WeightFormatException broken(String found) {
         return new WeightFormatException(
-                file, "expected protobuf data, found " + found + " before byte " + position + "; the file is damaged, fetch it again");
+                file,
+                "expected protobuf data, found " + found + " before byte " + position
+                        + "; the file is damaged, fetch it again");
     }
 }

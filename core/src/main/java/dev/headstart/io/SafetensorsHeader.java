@@ -51,7 +51,8 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
             .build();
 
     /** One tensor: {@code begin} and {@code end} count from the start of the data. */
-    record Entry(String name, ElementType type, TensorInfo info, long begin, long end) implements NamedSource.Described {}
+    record Entry(String name, ElementType type, TensorInfo info, long begin, long end)
+            implements NamedSource.Described {}
 
     static SafetensorsHeader read(WeightFile file) throws IOException {
         Path path = file.path();
@@ -62,7 +63,8 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
                     "expected a safetensors file, found " + size
                             + " bytes, less than the 8 of the header's length; fetch it again");
         }
-        long length = ByteBuffer.wrap(file.bytes(0, 8)).order(ByteOrder.LITTLE_ENDIAN).getLong();
+        long length =
+                ByteBuffer.wrap(file.bytes(0, 8)).order(ByteOrder.LITTLE_ENDIAN).getLong();
         if (length < 0 || length > MAX_BYTES) {
             throw new WeightFormatException(
                     path,

@@ -42,7 +42,8 @@ final class SafetensorsSource extends NamedSource<SafetensorsHeader.Entry> {
     Tensor read(String name, SafetensorsHeader.Entry entry) throws IOException {
         long count = (entry.end() - entry.begin()) / entry.type().bytes();
         return TensorMemory.shaped(
-                file.elements(entry.type(), header.dataStart() + entry.begin(), count), entry.info().shape());
+                file.elements(entry.type(), header.dataStart() + entry.begin(), count),
+                entry.info().shape());
     }
 
     @Override

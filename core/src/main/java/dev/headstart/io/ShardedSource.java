@@ -26,7 +26,9 @@ final class ShardedSource implements TensorSource {
             TensorSource shard = shards.get(file);
             if (shard == null || !shard.names().contains(name)) {
                 throw new WeightFormatException(
-                        index, "expected tensor " + quote(name) + " in " + file + ", found none there; index and files do not belong together");
+                        index,
+                        "expected tensor " + quote(name) + " in " + file
+                                + ", found none there; index and files do not belong together");
             }
             sourceOf.put(name, shard);
         });

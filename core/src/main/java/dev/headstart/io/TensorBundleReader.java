@@ -54,7 +54,9 @@ public final class TensorBundleReader {
                 Path shard = index.resolveSibling(String.format("%s.data-%05d-of-%05d", prefix, i, header.shards()));
                 if (!Files.isRegularFile(shard)) {
                     throw new WeightFormatException(
-                            index, "expected its data in " + NamedSource.fileName(shard) + " beside it, found no such file; fetch it too");
+                            index,
+                            "expected its data in " + NamedSource.fileName(shard)
+                                    + " beside it, found no such file; fetch it too");
                 }
                 shards.add(WeightFile.open(shard, map));
             }
@@ -84,13 +86,14 @@ public final class TensorBundleReader {
             return index;
         }
         throw new HeadstartException(
-                bundle + ": no TensorFlow checkpoint found; looked for variables/variables.index in it and for " + NamedSource.fileName(index)
-                        + " beside it");
+                bundle + ": no TensorFlow checkpoint found; looked for variables/variables.index in it and for "
+                        + NamedSource.fileName(index) + " beside it");
     }
 
     private record Header(int shards) {}
 
-    private record Entry(TensorInfo info, ElementType type, long elements, int shard, long offset, int checksum) implements NamedSource.Described {}
+    private record Entry(TensorInfo info, ElementType type, long elements, int shard, long offset, int checksum)
+            implements NamedSource.Described {}
 
     private static final class Source extends NamedSource<Entry> {
         private final List<WeightFile> shards;
@@ -109,8 +112,9 @@ public final class TensorBundleReader {
             if (masked(crc) != entry.checksum()) {
                 throw new WeightFormatException(
                         shard.path(),
-                        "the checksum of tensor " + quote(name) + " is " + Integer.toHexString(masked(crc)) + ", the index says "
-                                + Integer.toHexString(entry.checksum()) + "; the file is damaged, fetch it again");
+                        "the checksum of tensor " + quote(name) + " is " + Integer.toHexString(masked(crc))
+                                + ", the index says " + Integer.toHexString(entry.checksum())
+                                + "; the file is damaged, fetch it again");
             }
             return TensorMemory.shaped(tensor, entry.info().shape());
         }
@@ -186,7 +190,8 @@ public final class TensorBundleReader {
             crc.update(bytes, (int) offset, (int) size + 1);
             int stored = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).getInt(end + 1);
             if (masked(crc) != stored) {
-                throw broken("expected block checksum " + Integer.toHexString(stored) + ", found " + Integer.toHexString(masked(crc)));
+                throw broken("expected block checksum " + Integer.toHexString(stored) + ", found "
+                        + Integer.toHexString(masked(crc)));
             }
             int restarts = block.getInt(end - 4);
             if (restarts < 0 || restarts > (size - 4) / 4) {
@@ -198,10 +203,14 @@ public final class TensorBundleReader {
                 long shared = varint(block);
                 long rest = varint(block);
                 long length = varint(block);
-                if (shared < 0 || shared > key.length || rest < 0 || rest > LONGEST_KEY - shared
-                        || length < 0 || length > block.remaining() - rest) {
-                    throw broken("expected keys of at most " + LONGEST_KEY + " bytes in a block, found an entry of " + shared + " + " + rest
-                            + " bytes with " + length + " of value");
+                if (shared < 0
+                        || shared > key.length
+                        || rest < 0
+                        || rest > LONGEST_KEY - shared
+                        || length < 0
+                        || length > block.remaining() - rest) {
+                    throw broken("expected keys of at most " + LONGEST_KEY + " bytes in a block, found an entry of "
+                            + shared + " + " + rest + " bytes with " + length + " of value");
                 }
                 byte[] next = Arrays.copyOf(key, (int) (shared + rest));
                 block.get(next, (int) shared, (int) rest);
@@ -280,8 +289,10 @@ public final class TensorBundleReader {
                     case 4 -> offset = proto.number();
                     case 5 -> size = proto.number();
                     case 6 -> checksum = proto.fixed32();
-                    case 7 -> throw broken("tensor " + quote(name) + " is saved in slices (a partitioned variable), which are not read; "
-                            + "save the checkpoint from one unpartitioned graph");
+                    case 7 ->
+                        throw broken("tensor " + quote(name)
+                                + " is saved in slices (a partitioned variable), which are not read; "
+                                + "save the checkpoint from one unpartitioned graph");
                     default -> {}
                 }
             }
@@ -290,13 +301,13 @@ public final class TensorBundleReader {
             }
             ElementType type = type(dtype);
             if (type == null) {
-                throw broken("tensor " + quote(name) + " has TensorFlow type " + dtype + ", which is not read; expected one of "
-                        + ElementType.allNames());
+                throw broken("tensor " + quote(name) + " has TensorFlow type " + dtype
+                        + ", which is not read; expected one of " + ElementType.allNames());
             }
             long elements = TensorMemory.elements(path, name, type, shape);
             if (size != elements * type.bytes()) {
-                throw broken("tensor " + quote(name) + " of type " + type + " and shape " + shape + " needs " + elements * type.bytes()
-                        + " bytes, found " + size);
+                throw broken("tensor " + quote(name) + " of type " + type + " and shape " + shape + " needs "
+                        + elements * type.bytes() + " bytes, found " + size);
             }
             if (shard < 0 || shard >= shards.size()) {
                 throw broken("tensor " + quote(name) + " should lie in data file " + shard + " of " + shards.size());
@@ -305,8 +316,8 @@ public final class TensorBundleReader {
             if (offset < 0 || offset > file.size() - size) {
                 throw new WeightFormatException(
                         file.path(),
-                        "tensor " + quote(name) + " should lie at byte " + offset + " with " + size + " bytes, the file has " + file.size()
-                                + "; it is truncated, fetch it again");
+                        "tensor " + quote(name) + " should lie at byte " + offset + " with " + size
+                                + " bytes, the file has " + file.size() + "; it is truncated, fetch it again");
             }
             return new Entry(new TensorInfo(type.name(), shape), type, elements, (int) shard, offset, checksum);
         }
@@ -353,7 +364,8 @@ public final class TensorBundleReader {
         }
 
         private WeightFormatException broken(String problem) {
-            return new WeightFormatException(path, problem + "; if the file should be a TensorFlow checkpoint, fetch it again");
+            return new WeightFormatException(
+                    path, problem + "; if the file should be a TensorFlow checkpoint, fetch it again");
         }
     }
 }

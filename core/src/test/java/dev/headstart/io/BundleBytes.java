@@ -68,7 +68,12 @@ final class BundleBytes {
         handles.put(keys.get(keys.size() - 1) + "~", block(file, records.tailMap(middle)));
         byte[] meta = block(file, Map.of());
         byte[] index = block(file, handles);
-        byte[] footer = Arrays.copyOf(ByteBuffer.allocate(meta.length + index.length).put(meta).put(index).array(), 40);
+        byte[] footer = Arrays.copyOf(
+                ByteBuffer.allocate(meta.length + index.length)
+                        .put(meta)
+                        .put(index)
+                        .array(),
+                40);
         file.writeBytes(footer);
         file.writeBytes(ByteBuffer.allocate(8)
                 .order(ByteOrder.LITTLE_ENDIAN)
@@ -120,7 +125,10 @@ final class BundleBytes {
     }
 
     private static byte[] fixed(int value) {
-        return ByteBuffer.allocate(4).order(ByteOrder.LITTLE_ENDIAN).putInt(value).array();
+        return ByteBuffer.allocate(4)
+                .order(ByteOrder.LITTLE_ENDIAN)
+                .putInt(value)
+                .array();
     }
 
     private static void varint(ByteArrayOutputStream out, long value) {

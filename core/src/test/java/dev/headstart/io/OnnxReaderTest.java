@@ -41,7 +41,8 @@ class OnnxReaderTest {
         for (Proto initializer : initializers) {
             graph.message(5, initializer);
         }
-        return Files.write(folder.resolve("x.onnx"), proto().number(1, 8).message(7, graph).bytes());
+        return Files.write(
+                folder.resolve("x.onnx"), proto().number(1, 8).message(7, graph).bytes());
     }
 
     private static byte[] floats(float... values) {
@@ -56,15 +57,18 @@ class OnnxReaderTest {
     void readsTypedNumbers() throws IOException {
         Path file = model(
                 tensor("packed", 1, 2).data(4, floats(1, 2)),
-                tensor("single", 1, 2)
-                        .fixed32(4, Float.floatToIntBits(3))
-                        .fixed32(4, Float.floatToIntBits(4)),
+                tensor("single", 1, 2).fixed32(4, Float.floatToIntBits(3)).fixed32(4, Float.floatToIntBits(4)),
                 tensor("half", 10, 2).data(5, new byte[] {(byte) 0x80, 0x78, (byte) 0x80, (byte) 0x80, 0x01}),
                 tensor("int64", 7, 2).data(7, new byte[] {5, 6}),
                 tensor("int64single", 7, 1).number(7, -1),
                 tensor("int8", 3, 2).data(5, new byte[] {1, 2}),
                 tensor("double", 11, 1)
-                        .data(10, ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN).putDouble(0.5).array()),
+                        .data(
+                                10,
+                                ByteBuffer.allocate(8)
+                                        .order(ByteOrder.LITTLE_ENDIAN)
+                                        .putDouble(0.5)
+                                        .array()),
                 tensor("empty", 1, 0));
         try (var source = OnnxReader.open(file, false);
                 var packed = source.tensor("packed");
@@ -129,22 +133,42 @@ class OnnxReaderTest {
         }
         for (String location : new String[] {"../weights.bin", "/etc/passwd", "a\\b", "", ".."}) {
             Path file = model(external(location, "0"));
-            assertThatThrownBy(() -> OnnxReader.open(file, true)).hasMessageContaining("expected the plain name of a file");
+            assertThatThrownBy(() -> OnnxReader.open(file, true))
+                    .hasMessageContaining("expected the plain name of a file");
         }
     }
 
     @Test
     void linearWeightsAreNamedByBiasElseByScope() throws IOException {
-        Proto graph = proto()
-                .message(5, tensor("onnx::MatMul_1", 1, 2, 1).data(9, floats(1, 2)))
+        Proto graph = proto().message(5, tensor("onnx::MatMul_1", 1, 2, 1).data(9, floats(1, 2)))
                 .message(5, tensor("17", 1, 1, 2).data(9, floats(3, 4)))
                 .message(5, tensor("a.b.bias", 1, 1).data(9, floats(5)))
                 .message(5, tensor("own.weight", 1, 1, 2).data(9, floats(6, 7)))
-                .message(1, proto().text(1, "in").text(1, "onnx::MatMul_1").text(2, "m").text(3, "MatMul_7").text(4, "MatMul"))
-                .message(1, proto().text(1, "a.b.bias").text(1, "m").text(2, "s").text(4, "Add"))
-                .message(1, proto().text(1, "in").text(1, "17").text(2, "n").text(3, "/c/layer.0/d/MatMul").text(4, "MatMul"))
-                .message(1, proto().text(1, "in").text(1, "own.weight").text(2, "o").text(3, "/own/MatMul").text(4, "MatMul"));
-        Path file = Files.write(folder.resolve("y.onnx"), proto().message(7, graph).bytes());
+                .message(
+                        1,
+                        proto().text(1, "in")
+                                .text(1, "onnx::MatMul_1")
+                                .text(2, "m")
+                                .text(3, "MatMul_7")
+                                .text(4, "MatMul"))
+                .message(
+                        1, proto().text(1, "a.b.bias").text(1, "m").text(2, "s").text(4, "Add"))
+                .message(
+                        1,
+                        proto().text(1, "in")
+                                .text(1, "17")
+                                .text(2, "n")
+                                .text(3, "/c/layer.0/d/MatMul")
+                                .text(4, "MatMul"))
+                .message(
+                        1,
+                        proto().text(1, "in")
+                                .text(1, "own.weight")
+                                .text(2, "o")
+                                .text(3, "/own/MatMul")
+                                .text(4, "MatMul"));
+        Path file =
+                Files.write(folder.resolve("y.onnx"), proto().message(7, graph).bytes());
         try (var source = OnnxReader.open(file, false)) {
             assertThat(source.names()).containsExactly("a.b.weight", "c.layer.0.d.weight", "a.b.bias", "own.weight");
             assertThat(source.info("a.b.weight").shape()).containsExactly(1L, 2L);

@@ -112,7 +112,8 @@ class TensorBundleReaderTest {
         try (var source = TensorBundleReader.open(index, false)) {
             assertThatThrownBy(() -> source.tensor("bert/embeddings/word_embeddings"))
                     .isInstanceOf(WeightFormatException.class)
-                    .hasMessageContaining("x.data-00000-of-00001: the checksum of tensor \"bert/embeddings/word_embeddings\"");
+                    .hasMessageContaining(
+                            "x.data-00000-of-00001: the checksum of tensor \"bert/embeddings/word_embeddings\"");
             source.tensor("bert/embeddings/LayerNorm/beta").close();
         }
         Files.write(data, java.util.Arrays.copyOf(bytes, 20));
@@ -128,7 +129,8 @@ class TensorBundleReaderTest {
         // The last block of the file is the index block; its type byte stands before the checksum and the footer.
         bytes[bytes.length - 48 - 5] = 1;
         Files.write(index, bytes);
-        assertThatThrownBy(() -> TensorBundleReader.open(index, false)).hasMessageContaining("found one with snappy, which is not read");
+        assertThatThrownBy(() -> TensorBundleReader.open(index, false))
+                .hasMessageContaining("found one with snappy, which is not read");
         bytes[bytes.length - 48 - 5] = 0;
         bytes[bytes.length - 48 - 1] ^= 1;
         Files.write(index, bytes);
@@ -141,7 +143,10 @@ class TensorBundleReaderTest {
     void whatIsNotReadIsSaid() throws IOException {
         var shape = BundleBytes.proto().message(2, BundleBytes.proto().number(1, 1));
         Path strings = new BundleBytes()
-                .record("_CHECKPOINTABLE_OBJECT_GRAPH", BundleBytes.proto().number(1, 7).number(5, 3), new byte[3])
+                .record(
+                        "_CHECKPOINTABLE_OBJECT_GRAPH",
+                        BundleBytes.proto().number(1, 7).number(5, 3),
+                        new byte[3])
                 .floats("x", new long[] {1}, 1)
                 .write(folder.resolve("strings"));
         try (var source = TensorBundleReader.open(strings, false)) {
@@ -150,7 +155,8 @@ class TensorBundleReaderTest {
         Path quantized = new BundleBytes()
                 .record("q", BundleBytes.proto().number(1, 11).message(2, shape).number(5, 1), new byte[1])
                 .write(folder.resolve("quantized"));
-        assertThatThrownBy(() -> TensorBundleReader.open(quantized, false)).hasMessageContaining("has TensorFlow type 11");
+        assertThatThrownBy(() -> TensorBundleReader.open(quantized, false))
+                .hasMessageContaining("has TensorFlow type 11");
         Path sliced = new BundleBytes()
                 .record("s", BundleBytes.proto().number(1, 1).message(2, shape).data(7, new byte[0]), new byte[0])
                 .write(folder.resolve("sliced"));
