@@ -1,5 +1,7 @@
 package dev.headstart.cli;
 
+import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
 
@@ -14,7 +16,7 @@ final class Commands {
      *
      * @param name what the user types
      * @param type simple name of the class in this package
-     * @param description one line for the overview
+     * @param description one line for the overview; empty for what only the launcher calls
      */
     record Entry(String name, String type, String description) {
         /** The class, loaded now. */
@@ -27,13 +29,29 @@ final class Commands {
         }
     }
 
-    /** In the order of the overview. */
-    static final List<Entry> ALL = List.of(
-            new Entry("forward", "ForwardCommand", "run a model once on the tensors of a file (raw, for comparisons)"),
-            new Entry("tokenize", "TokenizeCommand", "show how a model's tokenizer splits texts"));
+    private static final List<Entry> ENTRIES = new ArrayList<>();
+
+    private static void add(String name, String type, String description) {
+        ENTRIES.add(new Entry(name, type, description));
+    }
+
+    static { // one command a statement: additions merge without conflict
+        add("doctor", "DoctorCommand", "check this machine: JVM, processor, memory, native libraries, caches");
+        add("forward", "ForwardCommand", "run a model once on the tensors of a file (raw, for comparisons)");
+        add("start-up", "StartUpCommand", "");
+        add("tokenize", "TokenizeCommand", "show how a model's tokenizer splits texts");
+    }
+
+    /** What the overview shows, by name. */
+    static List<Entry> all() {
+        return ENTRIES.stream()
+                .filter(entry -> !entry.description().isEmpty())
+                .sorted(Comparator.comparing(Entry::name))
+                .toList();
+    }
 
     static Optional<Entry> find(String name) {
-        return ALL.stream().filter(entry -> entry.name().equals(name)).findFirst();
+        return ENTRIES.stream().filter(entry -> entry.name().equals(name)).findFirst();
     }
 
     private Commands() {}

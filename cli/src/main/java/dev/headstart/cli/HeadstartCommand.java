@@ -138,7 +138,7 @@ public final class HeadstartCommand implements Runnable {
     }
 
     /** One line on stderr for what went wrong; the whole trace before it with {@code --debug}. */
-    private static int report(Throwable thrown, String where, boolean debug, PrintWriter err) {
+    static int report(Throwable thrown, String where, boolean debug, PrintWriter err) {
         Throwable e = thrown;
         while (e instanceof ExecutionException && e.getCause() != null) e = e.getCause();
         if (debug) e.printStackTrace(err);
@@ -181,11 +181,11 @@ public final class HeadstartCommand implements Runnable {
 
     private static String overview() {
         StringBuilder text = new StringBuilder();
-        int width = Commands.ALL.stream()
+        int width = Commands.all().stream()
                 .mapToInt(entry -> entry.name().length())
                 .max()
                 .orElse(0);
-        for (Commands.Entry entry : Commands.ALL) {
+        for (Commands.Entry entry : Commands.all()) {
             text.append("  ")
                     .append(entry.name())
                     .append(" ".repeat(width - entry.name().length() + 3))
@@ -196,7 +196,7 @@ public final class HeadstartCommand implements Runnable {
     }
 
     private static String similar(String typed) {
-        return Commands.ALL.stream()
+        return Commands.all().stream()
                 .map(Commands.Entry::name)
                 .filter(name -> distance(name, typed) <= 2 || (typed.length() > 2 && name.startsWith(typed)))
                 .findFirst()

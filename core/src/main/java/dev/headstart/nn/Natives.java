@@ -1,0 +1,137 @@
+package dev.headstart.nn;
+
+import dev.headstart.HeadstartException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.javacpp.Loader;
+import org.bytedeco.javacpp.Pointer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The native libraries of this platform. Headstart itself depends on none: the application adds the artifact of its platform, {@code
+ * dev.headstart:headstart-native-linux-x86_64} for instance. {@link #load} says which one is missing.
+ */
+public final class Natives {
+    /** Platforms that libtorch is published for, by JavaCPP's names. */
+    private static final Set<String> PUBLISHED = Set.of("linux-x86_64", "macosx-arm64", "windows-x86_64");
+
+    /**
+     * What has been loaded.
+     *
+     * @param platform JavaCPP's name of the platform, with {@code -gpu} where the CUDA build is on the class path
+     * @param library the file that was loaded; null when it was found by the system's loader
+     * @param torch libtorch's version
+     * @param blas what matrix products outside oneDNN use
+     * @param oneDnn oneDNN's version; null without it
+     * @param capability the instruction set that libtorch's own kernels chose: DEFAULT, AVX2, AVX512
+     * @param threads threads inside an operation
+     * @param interopThreads threads between operations
+     * @param cudaBuild whether the libraries were built with CUDA
+     * @param gpus CUDA devices that can be used
+     */
+    public record Facts(
+            String platform,
+            @Nullable String library,
+            String torch,
+            String blas,
+            @Nullable String oneDnn,
+            String capability,
+            int threads,
+            int interopThreads,
+            boolean cudaBuild,
+            List<String> gpus) {}
+
+    private Natives() {}
+
+    /**
+     * Loads libtorch, once; later calls cost nothing.
+     *
+     * @throws HeadstartException when the libraries of this platform are not on the class path (it names the artifact) or do not load
+     */
+    public static void load() {
+        requirePresent(Natives.class.getClassLoader());
+        try {
+            Loader.load(org.bytedeco.pytorch.global.torch.class);
+        } catch (UnsatisfiedLinkError | NoClassDefFoundError | ExceptionInInitializerError e) {
+            throw new HeadstartException(
+                    "the native libraries for " + platform() + " do not load: " + firstLine(e) + "; Headstart needs glibc 2.28 or newer on"
+                            + " Linux, and room in JavaCPP's cache " + cacheFolder(),
+                    e);
+        }
+    }
+
+    /** JavaCPP's name of this platform: {@code linux-x86_64}. */
+    public static String platform() {
+        return Loader.getPlatform();
+    }
+
+    /** Where JavaCPP unpacks native libraries. */
+    public static String cacheFolder() {
+        String named = System.getProperty("org.bytedeco.javacpp.cachedir", System.getProperty("org.bytedeco.javacpp.cacheDir"));
+        return named != null ? named : System.getProperty("user.home", ".") + "/.javacpp/cache";
+    }
+
+    /** Loads libtorch and asks it. */
+    public static Facts facts() {
+        load();
+        String config = string(org.bytedeco.pytorch.global.torch.show_config());
+        String mkldnn = string(org.bytedeco.pytorch.global.torch.get_mkldnn_version());
+        boolean cudaBuild = config.contains("CUDA Runtime") || config.contains("USE_CUDA=ON") || config.contains("USE_CUDA=1");
+        List<String> gpus = new ArrayList<>();
+        if (cudaBuild && org.bytedeco.pytorch.global.torch.cuda_is_available()) {
+            for (int i = 0; i < org.bytedeco.pytorch.global.torch.cuda_device_count(); i++) gpus.add("cuda:" + i);
+        }
+        return new Facts(
+                platform() + (present(Natives.class.getClassLoader(), platform() + "-gpu") ? "-gpu" : ""),
+                Loader.load(org.bytedeco.pytorch.global.torch.class),
+                find(config, "TORCH_VERSION=([^,\\s]+)", "unknown"),
+                find(config, "BLAS_INFO=([^,\\s]+)", "unknown"),
+                mkldnn.contains("not found") ? null : find(mkldnn, "v(\\d[\\w.]*)", mkldnn),
+                string(org.bytedeco.pytorch.global.torch.get_cpu_capability()),
+                org.bytedeco.pytorch.global.torch.get_num_threads(),
+                (int) org.bytedeco.pytorch.global.torch.get_num_interop_threads(),
+                cudaBuild,
+                List.copyOf(gpus));
+    }
+
+    /** Throws where the class path holds no libtorch for this platform. */
+    static void requirePresent(ClassLoader loader) {
+        String platform = platform();
+        if (present(loader, platform) || present(loader, platform + "-gpu")) return;
+        if (!PUBLISHED.contains(platform)) {
+            throw new HeadstartException("libtorch is not published for " + platform + ": Headstart runs on "
+                    + String.join(", ", PUBLISHED.stream().sorted().toList()));
+        }
+        throw new HeadstartException("the native libraries for " + platform
+                + " are not on the class path: add the dependency dev.headstart:headstart-native-" + platform
+                + (platform.startsWith("linux") ? " (or headstart-native-" + platform + "-gpu for CUDA)" : "")
+                + " of Headstart's own version");
+    }
+
+    private static boolean present(ClassLoader loader, String platform) {
+        String name = platform.startsWith("windows") ? "jnitorch.dll" : platform.startsWith("macosx") ? "libjnitorch.dylib" : "libjnitorch.so";
+        return loader.getResource("org/bytedeco/pytorch/" + platform + "/" + name) != null;
+    }
+
+    private static String string(BytePointer pointer) {
+        try (Pointer closed = pointer) {
+            return pointer.getString();
+        }
+    }
+
+    private static String find(String text, String pattern, String otherwise) {
+        Matcher matcher = Pattern.compile(pattern).matcher(text);
+        return matcher.find() ? matcher.group(1) : otherwise;
+    }
+
+    private static String firstLine(Throwable e) {
+        Throwable cause = e;
+        while (cause.getCause() != null) cause = cause.getCause();
+        String message = cause.getMessage();
+        return message == null ? cause.getClass().getSimpleName() : message.lines().findFirst().orElse("");
+    }
+}
