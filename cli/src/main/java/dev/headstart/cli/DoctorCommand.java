@@ -89,7 +89,9 @@ final class DoctorCommand implements Callable<Integer> {
         facts.put("architecture", System.getProperty("os.arch"));
         facts.put("processor", processor.model());
         facts.put("cores", processor.cores());
-        facts.put("instructions", Processor.KNOWN.stream().filter(processor.features()::contains).toList());
+        facts.put(
+                "instructions",
+                Processor.KNOWN.stream().filter(processor.features()::contains).toList());
         facts.put("fast_formats", formats(processor));
         facts.put("memory", new Bytes(MachineMemory.machine()));
         Long cgroup = MachineMemory.cgroup(Path.of("/"));
@@ -148,7 +150,9 @@ final class DoctorCommand implements Callable<Integer> {
         if (value == null) return "none";
         if (value instanceof Boolean yes) return yes ? "yes" : "no";
         if (value instanceof List<?> list)
-            return list.isEmpty() ? "none" : String.join(" ", list.stream().map(String::valueOf).toList());
+            return list.isEmpty()
+                    ? "none"
+                    : String.join(" ", list.stream().map(String::valueOf).toList());
         return value.toString();
     }
 
@@ -173,7 +177,8 @@ final class DoctorCommand implements Callable<Integer> {
                 Files.walkFileTree(folder, new SimpleFileVisitor<>() {
                     @Override
                     public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) {
-                        if (attributes.isRegularFile()) sum[0] += attributes.size(); // a link's target is counted where it lies
+                        if (attributes.isRegularFile())
+                            sum[0] += attributes.size(); // a link's target is counted where it lies
                         return FileVisitResult.CONTINUE;
                     }
 

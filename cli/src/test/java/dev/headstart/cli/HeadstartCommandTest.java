@@ -25,7 +25,9 @@ class HeadstartCommandTest {
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         ByteArrayOutputStream err = new ByteArrayOutputStream();
         int code = HeadstartCommand.execute(
-                new PrintStream(out, true, StandardCharsets.UTF_8), new PrintStream(err, true, StandardCharsets.UTF_8), args);
+                new PrintStream(out, true, StandardCharsets.UTF_8),
+                new PrintStream(err, true, StandardCharsets.UTF_8),
+                args);
         return new Result(code, out.toString(StandardCharsets.UTF_8), err.toString(StandardCharsets.UTF_8));
     }
 
@@ -45,13 +47,16 @@ class HeadstartCommandTest {
             assertThat(command.name()).isEqualTo(entry.name());
             Result help = run(entry.name(), "--help");
             assertThat(help.code()).isZero();
-            assertThat(help.out()).startsWith("Usage: headstart " + entry.name()).contains("--debug");
+            assertThat(help.out())
+                    .startsWith("Usage: headstart " + entry.name())
+                    .contains("--debug");
         });
     }
 
     @Test
     void usageErrorsAreOneLineAndExitCode2() {
-        for (String[] args : new String[][] {{}, {"doktor"}, {"doctor", "--nonsense"}, {"doctor", "surplus"}, {"--nonsense"}}) {
+        for (String[] args :
+                new String[][] {{}, {"doktor"}, {"doctor", "--nonsense"}, {"doctor", "surplus"}, {"--nonsense"}}) {
             Result result = run(args);
             assertThat(result.code()).as(String.join(" ", args)).isEqualTo(2);
             assertThat(result.out()).isEmpty();
@@ -68,17 +73,24 @@ class HeadstartCommandTest {
 
     @Test
     void errorsAreOneLineAndTheTraceComesWithDebugAlone() {
-        HeadstartException known = new HeadstartException("config.json: field\n  hidden_size: expected a number", new IllegalStateException("x"));
+        HeadstartException known = new HeadstartException(
+                "config.json: field\n  hidden_size: expected a number", new IllegalStateException("x"));
         assertThat(report(known, false)).isEqualTo("headstart: config.json: field hidden_size: expected a number\n");
-        assertThat(report(known, true)).contains("\tat ").endsWith("headstart: config.json: field hidden_size: expected a number\n");
+        assertThat(report(known, true))
+                .contains("\tat ")
+                .endsWith("headstart: config.json: field hidden_size: expected a number\n");
         assertThat(report(new IllegalArgumentException("first\nsecond"), false))
-                .isEqualTo("headstart: unexpected java.lang.IllegalArgumentException: first (--debug prints the stack trace)\n");
+                .isEqualTo(
+                        "headstart: unexpected java.lang.IllegalArgumentException: first (--debug prints the stack trace)\n");
     }
 
     @Test
     void lackOfMemoryNamesTheKnob() {
         assertThat(report(new OutOfMemoryError("Java heap space"), false)).contains("HEADSTART_JAVA_OPTS=-Xmx");
-        assertThat(report(new OutOfMemoryError("Physical memory usage is too high: physicalBytes (9G) > maxPhysicalBytes (8G)"), false))
+        assertThat(report(
+                        new OutOfMemoryError(
+                                "Physical memory usage is too high: physicalBytes (9G) > maxPhysicalBytes (8G)"),
+                        false))
                 .contains("HEADSTART_JAVA_OPTS=-Dorg.bytedeco.javacpp.maxPhysicalBytes=");
     }
 

@@ -58,8 +58,9 @@ public final class Natives {
             Loader.load(org.bytedeco.pytorch.global.torch.class);
         } catch (UnsatisfiedLinkError | NoClassDefFoundError | ExceptionInInitializerError e) {
             throw new HeadstartException(
-                    "the native libraries for " + platform() + " do not load: " + firstLine(e) + "; Headstart needs glibc 2.28 or newer on"
-                            + " Linux, and room in JavaCPP's cache " + cacheFolder(),
+                    "the native libraries for " + platform() + " do not load: " + firstLine(e)
+                            + "; Headstart needs glibc 2.28 or newer on" + " Linux, and room in JavaCPP's cache "
+                            + cacheFolder(),
                     e);
         }
     }
@@ -71,7 +72,8 @@ public final class Natives {
 
     /** Where JavaCPP unpacks native libraries. */
     public static String cacheFolder() {
-        String named = System.getProperty("org.bytedeco.javacpp.cachedir", System.getProperty("org.bytedeco.javacpp.cacheDir"));
+        String named = System.getProperty(
+                "org.bytedeco.javacpp.cachedir", System.getProperty("org.bytedeco.javacpp.cacheDir"));
         return named != null ? named : System.getProperty("user.home", ".") + "/.javacpp/cache";
     }
 
@@ -80,7 +82,8 @@ public final class Natives {
         load();
         String config = string(org.bytedeco.pytorch.global.torch.show_config());
         String mkldnn = string(org.bytedeco.pytorch.global.torch.get_mkldnn_version());
-        boolean cudaBuild = config.contains("CUDA Runtime") || config.contains("USE_CUDA=ON") || config.contains("USE_CUDA=1");
+        boolean cudaBuild =
+                config.contains("CUDA Runtime") || config.contains("USE_CUDA=ON") || config.contains("USE_CUDA=1");
         List<String> gpus = new ArrayList<>();
         if (cudaBuild && org.bytedeco.pytorch.global.torch.cuda_is_available()) {
             for (int i = 0; i < org.bytedeco.pytorch.global.torch.cuda_device_count(); i++) gpus.add("cuda:" + i);
@@ -113,7 +116,9 @@ public final class Natives {
     }
 
     private static boolean present(ClassLoader loader, String platform) {
-        String name = platform.startsWith("windows") ? "jnitorch.dll" : platform.startsWith("macosx") ? "libjnitorch.dylib" : "libjnitorch.so";
+        String name = platform.startsWith("windows")
+                ? "jnitorch.dll"
+                : platform.startsWith("macosx") ? "libjnitorch.dylib" : "libjnitorch.so";
         return loader.getResource("org/bytedeco/pytorch/" + platform + "/" + name) != null;
     }
 
@@ -132,6 +137,8 @@ public final class Natives {
         Throwable cause = e;
         while (cause.getCause() != null) cause = cause.getCause();
         String message = cause.getMessage();
-        return message == null ? cause.getClass().getSimpleName() : message.lines().findFirst().orElse("");
+        return message == null
+                ? cause.getClass().getSimpleName()
+                : message.lines().findFirst().orElse("");
     }
 }

@@ -20,8 +20,20 @@ import java.util.TreeSet;
 public record Processor(String model, int cores, Set<String> features) {
     /** The instruction sets that decide which kernels are fast, by Linux's names. */
     public static final List<String> KNOWN = List.of(
-            "avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16", "amx_int8", "asimd",
-            "asimddp", "bf16", "i8mm");
+            "avx2",
+            "fma",
+            "avx512f",
+            "avx512_vnni",
+            "avx_vnni",
+            "avx512_bf16",
+            "avx512_fp16",
+            "amx_tile",
+            "amx_bf16",
+            "amx_int8",
+            "asimd",
+            "asimddp",
+            "bf16",
+            "i8mm");
 
     /** This machine's. */
     public static Processor current() {
@@ -46,7 +58,9 @@ public record Processor(String model, int cores, Set<String> features) {
         Set<String> features = new TreeSet<>();
         if (Files.isReadable(cpuinfo)) {
             try (BufferedReader lines = Files.newBufferedReader(cpuinfo, StandardCharsets.UTF_8)) {
-                for (String line = lines.readLine(); line != null && !line.isBlank(); line = lines.readLine()) { // the first processor's block
+                for (String line = lines.readLine();
+                        line != null && !line.isBlank();
+                        line = lines.readLine()) { // the first processor's block
                     int colon = line.indexOf(':');
                     if (colon < 0) continue;
                     String value = line.substring(colon + 1).strip();
