@@ -49,6 +49,11 @@ final class Commands {
                 .sorted(Comparator.comparing(Entry::name))
                 .toList();
     }
+    /** In the order of the overview. */
+    static final List<Entry> ALL = List.of(
+            new Entry("forward", "ForwardCommand", "run a model once on the tensors of a file (raw, for comparisons)"),
+            new Entry("tokenize", "TokenizeCommand", "show how a model's tokenizer splits texts"),
+            new Entry("preprocess", "PreprocessCommand", "run files through a model's processor, as safetensors"));
 
     static Optional<Entry> find(String name) {
         return ENTRIES.stream().filter(entry -> entry.name().equals(name)).findFirst();

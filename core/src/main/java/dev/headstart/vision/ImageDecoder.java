@@ -180,16 +180,21 @@ final class ImageDecoder {
             int step = step(width, height, format, bytes, source);
             param.setSourceSubsampling(step, step, 0, 0);
             BufferedImage image = reader.read(0, param);
-            if (format == Format.JPEG && warning[0] != null && warning[0].toLowerCase(Locale.ROOT).contains("premature end")) {
-                throw new HeadstartException(source + ": this JPEG image is cut short (the file has " + bytes.length
-                        + " bytes and ends within the picture); replace the file");
-            }
+            checkEnd(warning[0], bytes, source);
             if (animated && step == 1) {
                 return gifFrame(image, reader, source);
             }
             return new Image(image.getWidth(), image.getHeight(), Pixels.rgb(image, true), source);
         } finally {
             reader.dispose();
+        }
+    }
+
+    /** The JPEG reader fills what is missing with grey and only warns. */
+    private static void checkEnd(@Nullable String warning, byte[] bytes, String source) {
+        if (warning != null && warning.toLowerCase(Locale.ROOT).contains("premature end")) {
+            throw new HeadstartException(source + ": this image is cut short (the file has " + bytes.length
+                    + " bytes and ends within the picture); replace the file");
         }
     }
 
@@ -309,11 +314,14 @@ final class ImageDecoder {
         ImageReader reader = reader(Format.JPEG);
         try (ImageInputStream in = new MemoryCacheImageInputStream(new ByteArrayInputStream(bytes))) {
             reader.setInput(in, true, true);
+            String[] warning = new String[1];
+            reader.addIIOReadWarningListener((r, message) -> warning[0] = message);
             int fullWidth = reader.getWidth(0), fullHeight = reader.getHeight(0);
             ImageReadParam param = reader.getDefaultReadParam();
             int step = step(fullWidth, fullHeight, Format.JPEG, bytes, source);
             param.setSourceSubsampling(step, step, 0, 0);
             Raster raster = reader.readRaster(0, param);
+            checkEnd(warning[0], bytes, source);
             Rectangle r = raster.getBounds();
             byte[] data = raster.getDataBuffer() instanceof DataBufferByte b && b.getData().length == 4 * r.width * r.height
                     ? b.getData()
