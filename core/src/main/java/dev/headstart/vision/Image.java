@@ -18,11 +18,12 @@ public record Image(int width, int height, byte[] rgb, String source) {
     /** Checks that the samples are as many as the sides say. */
     public Image {
         if (width < 1 || height < 1) {
-            throw new HeadstartException(source + ": an image needs sides of at least 1 pixel, found " + width + " x " + height);
+            throw new HeadstartException(
+                    source + ": an image needs sides of at least 1 pixel, found " + width + " x " + height);
         }
         if (rgb.length != 3L * width * height) {
-            throw new HeadstartException(source + ": an RGB image of " + width + " x " + height + " has " + 3L * width * height
-                    + " samples, found " + rgb.length);
+            throw new HeadstartException(source + ": an RGB image of " + width + " x " + height + " has "
+                    + 3L * width * height + " samples, found " + rgb.length);
         }
     }
 

@@ -66,13 +66,15 @@ final class ImageDecoder {
             }
             long size = Files.size(file);
             if (size > MAX_BYTES) {
-                throw new HeadstartException(file + ": image files may have up to " + (MAX_BYTES >> 20) + " MiB, found " + (size >> 20) + " MiB; store it smaller or compressed");
+                throw new HeadstartException(file + ": image files may have up to " + (MAX_BYTES >> 20) + " MiB, found "
+                        + (size >> 20) + " MiB; store it smaller or compressed");
             }
             bytes = Files.readAllBytes(file);
         } catch (NoSuchFileException e) {
             throw new HeadstartException(file + ": no such file; give the path of an image", e);
         } catch (IOException e) {
-            throw new HeadstartException(file + ": cannot be read (" + e.getMessage() + "); check that it exists and may be read", e);
+            throw new HeadstartException(
+                    file + ": cannot be read (" + e.getMessage() + "); check that it exists and may be read", e);
         }
         return decode(bytes, file.toString());
     }
@@ -81,14 +83,20 @@ final class ImageDecoder {
         Format format = format(bytes, source);
         try {
             checkWhole(bytes, format, source);
-            Image image = format == Format.JPEG && components(bytes) == 4 ? cmykJpeg(bytes, source) : plain(bytes, format, source);
+            Image image = format == Format.JPEG && components(bytes) == 4
+                    ? cmykJpeg(bytes, source)
+                    : plain(bytes, format, source);
             return upright(image, Exif.orientation(bytes));
         } catch (HeadstartException e) {
             throw e;
         } catch (IOException | RuntimeException e) {
-            String reason = e.getMessage() == null ? e.getClass().getSimpleName() : e.getMessage().lines().findFirst().orElse("");
-            throw new HeadstartException(source + ": this " + format + " image is damaged or cut short (" + reason + "; the file has "
-                    + bytes.length + " bytes); replace the file", e);
+            String reason = e.getMessage() == null
+                    ? e.getClass().getSimpleName()
+                    : e.getMessage().lines().findFirst().orElse("");
+            throw new HeadstartException(
+                    source + ": this " + format + " image is damaged or cut short (" + reason + "; the file has "
+                            + bytes.length + " bytes); replace the file",
+                    e);
         }
     }
 
@@ -109,14 +117,21 @@ final class ImageDecoder {
         } else if (starts(b, 0, "RIFF") && starts(b, 8, "WEBP")) {
             return Format.WEBP;
         }
-        throw new HeadstartException(source + ": expected a JPEG, PNG, WebP, TIFF, BMP or GIF image, found " + describe(b)
-                + "; convert the file or leave it out");
+        throw new HeadstartException(source + ": expected a JPEG, PNG, WebP, TIFF, BMP or GIF image, found "
+                + describe(b) + "; convert the file or leave it out");
     }
 
     private static String describe(byte[] b) {
         String[][] known = {
-            {"%PDF", "a PDF"}, {"PK\3\4", "a zip archive"}, {"<svg", "an SVG drawing"}, {"<?xml", "XML"}, {"<!DOCTYPE", "an HTML page"}, {"<html", "an HTML page"},
-            {"RIFF", "a RIFF file (audio or video)"}, {"\0\0\1\0", "an icon"}, {"8BPS", "a Photoshop file"}
+            {"%PDF", "a PDF"},
+            {"PK\3\4", "a zip archive"},
+            {"<svg", "an SVG drawing"},
+            {"<?xml", "XML"},
+            {"<!DOCTYPE", "an HTML page"},
+            {"<html", "an HTML page"},
+            {"RIFF", "a RIFF file (audio or video)"},
+            {"\0\0\1\0", "an icon"},
+            {"8BPS", "a Photoshop file"}
         };
         for (String[] k : known) {
             if (starts(b, 0, k[0])) {
@@ -148,14 +163,19 @@ final class ImageDecoder {
     /** What the readers do not notice: files that end early. */
     private static void checkWhole(byte[] b, Format format, String source) {
         if (format == Format.WEBP) {
-            long declared = 8 + (ByteBuffer.wrap(b).order(ByteOrder.LITTLE_ENDIAN).getInt(4) & 0xFFFFFFFFL);
+            long declared =
+                    8 + (ByteBuffer.wrap(b).order(ByteOrder.LITTLE_ENDIAN).getInt(4) & 0xFFFFFFFFL);
             if (b.length < declared) {
                 throw cutShort(source, format, b.length, declared);
             }
         } else if (format == Format.BMP && b.length > 34) {
             ByteBuffer h = ByteBuffer.wrap(b).order(ByteOrder.LITTLE_ENDIAN);
             if (h.getInt(14) >= 40 && h.getInt(30) == 0) { // uncompressed rows, each padded to 4 bytes
-                long needed = (h.getInt(10) & 0xFFFFFFFFL) + (Math.abs((long) h.getInt(18)) * h.getShort(28) + 31) / 32 * 4 * Math.abs((long) h.getInt(22));
+                long needed = (h.getInt(10) & 0xFFFFFFFFL)
+                        + (Math.abs((long) h.getInt(18)) * h.getShort(28) + 31)
+                                / 32
+                                * 4
+                                * Math.abs((long) h.getInt(22));
                 if (b.length < needed) {
                     throw cutShort(source, format, b.length, needed);
                 }
@@ -164,8 +184,8 @@ final class ImageDecoder {
     }
 
     private static HeadstartException cutShort(String source, Format format, long found, long declared) {
-        return new HeadstartException(source + ": this " + format + " image is cut short: its header declares " + declared + " bytes, the file has "
-                + found + "; replace the file");
+        return new HeadstartException(source + ": this " + format + " image is cut short: its header declares "
+                + declared + " bytes, the file has " + found + "; replace the file");
     }
 
     private static Image plain(byte[] bytes, Format format, String source) throws IOException {
@@ -218,7 +238,8 @@ final class ImageDecoder {
     private static int step(int width, int height, Format format, byte[] bytes, String source) {
         long pixels = (long) width * height;
         if (pixels > MAX_PIXELS) {
-            throw new HeadstartException(source + ": the header declares " + width + " x " + height + " pixels, more than the limit of 2^30; "
+            throw new HeadstartException(source + ": the header declares " + width + " x " + height
+                    + " pixels, more than the limit of 2^30; "
                     + "this may be a decompression bomb; store the image smaller");
         }
         int bytesPerPixel = 4;
@@ -226,14 +247,16 @@ final class ImageDecoder {
             int depth = bytes[24], type = bytes[25];
             int bits = depth * (type == 2 ? 3 : type == 4 ? 2 : type == 6 ? 4 : 1);
             if (pixels * bits / 8 > (long) DEFLATE_LIMIT * bytes.length) {
-                throw new HeadstartException(source + ": the header declares " + width + " x " + height + " pixels, which " + bytes.length
-                        + " bytes cannot hold; the file is damaged or a decompression bomb");
+                throw new HeadstartException(
+                        source + ": the header declares " + width + " x " + height + " pixels, which " + bytes.length
+                                + " bytes cannot hold; the file is damaged or a decompression bomb");
             }
             bytesPerPixel = Math.max(4, bits / 8);
         }
-        if (format == Format.WEBP && pixels > FULL_PIXELS) { // its reader holds the whole picture whatever it is asked for
-            throw new HeadstartException(source + ": WebP images may have up to 2^26 pixels, found " + width + " x " + height
-                    + "; store it smaller or as JPEG");
+        if (format == Format.WEBP
+                && pixels > FULL_PIXELS) { // its reader holds the whole picture whatever it is asked for
+            throw new HeadstartException(source + ": WebP images may have up to 2^26 pixels, found " + width + " x "
+                    + height + "; store it smaller or as JPEG");
         }
         int step = 1;
         while ((width / step + 1L) * (height / step + 1L) * bytesPerPixel > 4L * FULL_PIXELS) {
@@ -292,7 +315,9 @@ final class ImageDecoder {
             if (marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC) {
                 return b[at + 9] & 255;
             }
-            at += marker == 0x01 || marker >= 0xD0 && marker <= 0xD8 ? 2 : 2 + ((b[at + 2] & 255) << 8 | b[at + 3] & 255);
+            at += marker == 0x01 || marker >= 0xD0 && marker <= 0xD8
+                    ? 2
+                    : 2 + ((b[at + 2] & 255) << 8 | b[at + 3] & 255);
         }
         return 0;
     }
@@ -323,13 +348,15 @@ final class ImageDecoder {
             Raster raster = reader.readRaster(0, param);
             checkEnd(warning[0], bytes, source);
             Rectangle r = raster.getBounds();
-            byte[] data = raster.getDataBuffer() instanceof DataBufferByte b && b.getData().length == 4 * r.width * r.height
-                    ? b.getData()
-                    : (byte[]) raster.getDataElements(r.x, r.y, r.width, r.height, null);
+            byte[] data =
+                    raster.getDataBuffer() instanceof DataBufferByte b && b.getData().length == 4 * r.width * r.height
+                            ? b.getData()
+                            : (byte[]) raster.getDataElements(r.x, r.y, r.width, r.height, null);
             if (adobeTransform(bytes) == 2) {
                 for (int i = 0; i < data.length; i += 4) {
                     float y = data[i] & 255, cb = (data[i + 1] & 255) - 128, cr = (data[i + 2] & 255) - 128;
-                    // libjpeg turns YCCK into CMYK as 255 minus the RGB of the first three; Adobe's inks are inverted once more
+                    // libjpeg turns YCCK into CMYK as 255 minus the RGB of the first three; Adobe's inks are inverted
+                    // once more
                     data[i] = clip(255 - (y + 1.402f * cr));
                     data[i + 1] = clip(255 - (y - 0.344136f * cb - 0.714136f * cr));
                     data[i + 2] = clip(255 - (y + 1.772f * cb));
@@ -430,7 +457,8 @@ final class ImageDecoder {
 
         private static int tag(byte[] b, int tiff) {
             String order = new String(b, tiff, 2, StandardCharsets.ISO_8859_1);
-            ByteBuffer in = ByteBuffer.wrap(b).order(order.equals("II") ? ByteOrder.LITTLE_ENDIAN : ByteOrder.BIG_ENDIAN);
+            ByteBuffer in =
+                    ByteBuffer.wrap(b).order(order.equals("II") ? ByteOrder.LITTLE_ENDIAN : ByteOrder.BIG_ENDIAN);
             if (in.getShort(tiff + 2) != 42) {
                 return 1;
             }

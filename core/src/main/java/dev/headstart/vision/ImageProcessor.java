@@ -55,14 +55,43 @@ public final class ImageProcessor {
     private record Sides(int height, int width) {}
 
     /** Defaults of one processor class. */
-    private record Defaults(Kind kind, boolean square, Size size, @Nullable Sides crop, boolean crops, Resample resample, float[] mean, float[] std,
-            boolean normalize, boolean pad) {
+    private record Defaults(
+            Kind kind,
+            boolean square,
+            Size size,
+            @Nullable Sides crop,
+            boolean crops,
+            Resample resample,
+            float[] mean,
+            float[] std,
+            boolean normalize,
+            boolean pad) {
         static Defaults of(Size size, @Nullable Sides crop, Resample resample, float[] mean, float[] std) {
-            return new Defaults(Kind.PLAIN, size.shortestEdge() == null, size, crop, crop != null, resample, mean, std, true, false);
+            return new Defaults(
+                    Kind.PLAIN,
+                    size.shortestEdge() == null,
+                    size,
+                    crop,
+                    crop != null,
+                    resample,
+                    mean,
+                    std,
+                    true,
+                    false);
         }
 
         static Defaults detr(Kind kind) {
-            return new Defaults(kind, false, Size.shortest(800, 1333), null, false, Resample.BILINEAR, IMAGENET_MEAN, IMAGENET_STD, true, true);
+            return new Defaults(
+                    kind,
+                    false,
+                    Size.shortest(800, 1333),
+                    null,
+                    false,
+                    Resample.BILINEAR,
+                    IMAGENET_MEAN,
+                    IMAGENET_STD,
+                    true,
+                    true);
         }
     }
 
@@ -70,33 +99,109 @@ public final class ImageProcessor {
     private static final Map<String, Defaults> CLASSES = Map.ofEntries(
             Map.entry("ViT", Defaults.of(Size.of(224, 224), null, Resample.BILINEAR, HALF, HALF)),
             Map.entry("DeiT", Defaults.of(Size.of(256, 256), new Sides(224, 224), Resample.BICUBIC, HALF, HALF)),
-            Map.entry("CLIP", Defaults.of(Size.shortest(224, null), new Sides(224, 224), Resample.BICUBIC, CLIP_MEAN, CLIP_STD)),
-            Map.entry("Bit", Defaults.of(Size.shortest(224, null), new Sides(224, 224), Resample.BICUBIC, CLIP_MEAN, CLIP_STD)),
-            Map.entry("MobileNetV1", Defaults.of(Size.shortest(256, null), new Sides(224, 224), Resample.BILINEAR, HALF, HALF)),
-            Map.entry("MobileNetV2", Defaults.of(Size.shortest(256, null), new Sides(224, 224), Resample.BILINEAR, HALF, HALF)),
-            Map.entry("Siglip", new Defaults(Kind.PLAIN, false, Size.of(224, 224), null, false, Resample.BICUBIC, HALF, HALF, true, false)),
+            Map.entry(
+                    "CLIP",
+                    Defaults.of(Size.shortest(224, null), new Sides(224, 224), Resample.BICUBIC, CLIP_MEAN, CLIP_STD)),
+            Map.entry(
+                    "Bit",
+                    Defaults.of(Size.shortest(224, null), new Sides(224, 224), Resample.BICUBIC, CLIP_MEAN, CLIP_STD)),
+            Map.entry(
+                    "MobileNetV1",
+                    Defaults.of(Size.shortest(256, null), new Sides(224, 224), Resample.BILINEAR, HALF, HALF)),
+            Map.entry(
+                    "MobileNetV2",
+                    Defaults.of(Size.shortest(256, null), new Sides(224, 224), Resample.BILINEAR, HALF, HALF)),
+            Map.entry(
+                    "Siglip",
+                    new Defaults(
+                            Kind.PLAIN,
+                            false,
+                            Size.of(224, 224),
+                            null,
+                            false,
+                            Resample.BICUBIC,
+                            HALF,
+                            HALF,
+                            true,
+                            false)),
             Map.entry("Blip", Defaults.of(Size.of(384, 384), null, Resample.BICUBIC, CLIP_MEAN, CLIP_STD)),
             Map.entry("Pvt", Defaults.of(Size.of(224, 224), null, Resample.BICUBIC, IMAGENET_MEAN, IMAGENET_STD)),
-            Map.entry("Beit",
-                    new Defaults(Kind.PLAIN, true, Size.of(224, 224), new Sides(224, 224), false, Resample.BICUBIC, HALF, HALF, true, false)),
-            Map.entry("Segformer",
-                    new Defaults(Kind.SEGFORMER, true, Size.of(512, 512), null, false, Resample.BILINEAR, IMAGENET_MEAN, IMAGENET_STD, true, false)),
-            Map.entry("ConvNext",
-                    new Defaults(Kind.CONVNEXT, false, Size.shortest(384, null), null, false, Resample.BICUBIC, HALF, HALF, true, false)),
+            Map.entry(
+                    "Beit",
+                    new Defaults(
+                            Kind.PLAIN,
+                            true,
+                            Size.of(224, 224),
+                            new Sides(224, 224),
+                            false,
+                            Resample.BICUBIC,
+                            HALF,
+                            HALF,
+                            true,
+                            false)),
+            Map.entry(
+                    "Segformer",
+                    new Defaults(
+                            Kind.SEGFORMER,
+                            true,
+                            Size.of(512, 512),
+                            null,
+                            false,
+                            Resample.BILINEAR,
+                            IMAGENET_MEAN,
+                            IMAGENET_STD,
+                            true,
+                            false)),
+            Map.entry(
+                    "ConvNext",
+                    new Defaults(
+                            Kind.CONVNEXT,
+                            false,
+                            Size.shortest(384, null),
+                            null,
+                            false,
+                            Resample.BICUBIC,
+                            HALF,
+                            HALF,
+                            true,
+                            false)),
             Map.entry("Detr", Defaults.detr(Kind.DETR)),
             Map.entry("ConditionalDetr", Defaults.detr(Kind.DETR)),
             Map.entry("DeformableDetr", Defaults.detr(Kind.DETR)),
             Map.entry("Yolos", Defaults.detr(Kind.YOLOS)),
-            Map.entry("RTDetr",
-                    new Defaults(Kind.DETR, false, Size.of(640, 640), null, false, Resample.BILINEAR, IMAGENET_MEAN, IMAGENET_STD, false, false)));
+            Map.entry(
+                    "RTDetr",
+                    new Defaults(
+                            Kind.DETR,
+                            false,
+                            Size.of(640, 640),
+                            null,
+                            false,
+                            Resample.BILINEAR,
+                            IMAGENET_MEAN,
+                            IMAGENET_STD,
+                            false,
+                            false)));
 
     /** The processor of a model type whose configuration names none (transformers' automatic mapping). */
     private static final Map<String, String> BY_MODEL_TYPE = Map.ofEntries(
-            Map.entry("vit", "ViT"), Map.entry("deit", "DeiT"), Map.entry("clip", "CLIP"), Map.entry("dinov2", "Bit"),
-            Map.entry("dinov2_with_registers", "Bit"), Map.entry("resnet", "ConvNext"), Map.entry("convnext", "ConvNext"),
-            Map.entry("convnextv2", "ConvNext"), Map.entry("swin", "ViT"), Map.entry("swinv2", "ViT"), Map.entry("mobilenet_v2", "MobileNetV2"),
-            Map.entry("segformer", "Segformer"), Map.entry("detr", "Detr"), Map.entry("yolos", "Yolos"), Map.entry("rt_detr", "RTDetr"),
-            Map.entry("beit", "Beit"), Map.entry("siglip", "Siglip"));
+            Map.entry("vit", "ViT"),
+            Map.entry("deit", "DeiT"),
+            Map.entry("clip", "CLIP"),
+            Map.entry("dinov2", "Bit"),
+            Map.entry("dinov2_with_registers", "Bit"),
+            Map.entry("resnet", "ConvNext"),
+            Map.entry("convnext", "ConvNext"),
+            Map.entry("convnextv2", "ConvNext"),
+            Map.entry("swin", "ViT"),
+            Map.entry("swinv2", "ViT"),
+            Map.entry("mobilenet_v2", "MobileNetV2"),
+            Map.entry("segformer", "Segformer"),
+            Map.entry("detr", "Detr"),
+            Map.entry("yolos", "Yolos"),
+            Map.entry("rt_detr", "RTDetr"),
+            Map.entry("beit", "Beit"),
+            Map.entry("siglip", "Siglip"));
 
     private final String where;
     private final ObjectNode settings;
@@ -118,7 +223,12 @@ public final class ImageProcessor {
         Defaults d = CLASSES.get(name);
         if (d == null) {
             throw new HeadstartException(where + ": image_processor_type " + type + " is unknown; known are "
-                    + String.join(", ", CLASSES.keySet().stream().sorted().map(k -> k + "ImageProcessor").toList()) + ", and timm's pretrained_cfg");
+                    + String.join(
+                            ", ",
+                            CLASSES.keySet().stream()
+                                    .sorted()
+                                    .map(k -> k + "ImageProcessor")
+                                    .toList()) + ", and timm's pretrained_cfg");
         }
         kind = d.kind;
         size = flag("do_resize", true) ? size(d) : null;
@@ -144,7 +254,9 @@ public final class ImageProcessor {
         if (!input.isMissingNode() && (input.size() != 3 || input.get(0).asInt() != 3)) {
             throw new HeadstartException(where + ": input_size must be [3, height, width], found " + input);
         }
-        crop = input.isMissingNode() ? new Sides(224, 224) : new Sides(input.get(1).asInt(), input.get(2).asInt());
+        crop = input.isMissingNode()
+                ? new Sides(224, 224)
+                : new Sides(input.get(1).asInt(), input.get(2).asInt());
         size = null;
         resample = Resample.of(cfg.path("interpolation").asText("bicubic"), where + ": interpolation");
         cropPct = cfg.path("crop_pct").asDouble(0.875);
@@ -161,7 +273,9 @@ public final class ImageProcessor {
      * @throws HeadstartException when there is none of them, it is no JSON, names an unknown processor or states impossible values
      */
     public static ImageProcessor fromFolder(Path folder) {
-        Path combined = folder.resolve("processor_config.json"), own = folder.resolve("preprocessor_config.json"), config = folder.resolve("config.json");
+        Path combined = folder.resolve("processor_config.json"),
+                own = folder.resolve("preprocessor_config.json"),
+                config = folder.resolve("config.json");
         ObjectNode model = Files.exists(config) ? json(config) : null;
         if (Files.exists(combined) && json(combined).get("image_processor") instanceof ObjectNode nested) {
             return new ImageProcessor(nested, type(nested, model, combined), combined + ": image_processor");
@@ -173,10 +287,14 @@ public final class ImageProcessor {
         if (model != null && model.get("pretrained_cfg") instanceof ObjectNode cfg) {
             return new ImageProcessor(cfg, config + ": pretrained_cfg");
         }
-        if (model != null && !model.has("model_type") && model.has("input_size") && model.has("mean")) { // timm's first layout
+        if (model != null
+                && !model.has("model_type")
+                && model.has("input_size")
+                && model.has("mean")) { // timm's first layout
             return new ImageProcessor(model, config.toString());
         }
-        throw new HeadstartException(folder + ": no preprocessor_config.json and no pretrained_cfg in config.json, so how images are prepared is unknown; "
+        throw new HeadstartException(folder
+                + ": no preprocessor_config.json and no pretrained_cfg in config.json, so how images are prepared is unknown; "
                 + "copy preprocessor_config.json from where the model comes from");
     }
 
@@ -194,9 +312,12 @@ public final class ImageProcessor {
         if (kind != Kind.TIMM) {
             try {
                 Files.createDirectories(folder);
-                Files.writeString(folder.resolve("preprocessor_config.json"), JSON.writerWithDefaultPrettyPrinter().writeValueAsString(settings) + "\n");
+                Files.writeString(
+                        folder.resolve("preprocessor_config.json"),
+                        JSON.writerWithDefaultPrettyPrinter().writeValueAsString(settings) + "\n");
             } catch (IOException e) {
-                throw new HeadstartException(folder + ": preprocessor_config.json cannot be written (" + e.getMessage() + ")", e);
+                throw new HeadstartException(
+                        folder + ": preprocessor_config.json cannot be written (" + e.getMessage() + ")", e);
             }
         }
     }
@@ -218,16 +339,17 @@ public final class ImageProcessor {
         boolean masked = pad && (kind == Kind.DETR || kind == Kind.YOLOS);
         for (Image r : ready) {
             if (!pad && (r.height() != height || r.width() != width)) {
-                throw new HeadstartException(r.source() + ": becomes " + r.width() + " x " + r.height() + " pixels, the batch's first image " + width + " x "
-                        + height + ", and " + where + " neither crops nor pads; give images of one size, or one at a time");
+                throw new HeadstartException(r.source() + ": becomes " + r.width() + " x " + r.height()
+                        + " pixels, the batch's first image " + width + " x " + height + ", and " + where
+                        + " neither crops nor pads; give images of one size, or one at a time");
             }
             height = Math.max(height, r.height());
             width = Math.max(width, r.width());
         }
         if (pad && padSize != null) {
             if (padSize.height < height || padSize.width < width) {
-                throw new HeadstartException(where + ": pad_size " + padSize.width() + " x " + padSize.height() + " is smaller than a resized image of "
-                        + width + " x " + height);
+                throw new HeadstartException(where + ": pad_size " + padSize.width() + " x " + padSize.height()
+                        + " is smaller than a resized image of " + width + " x " + height);
             }
             height = padSize.height;
             width = padSize.width;
@@ -287,8 +409,11 @@ public final class ImageProcessor {
         if (kind == Kind.TIMM) {
             return timm(image);
         }
-        int[] to = size == null ? new int[] {h, w} : kind == Kind.CONVNEXT && size.shortestEdge() != null ? null
-                : size.apply(h, w, kind == Kind.YOLOS ? 16 : 1, where);
+        int[] to = size == null
+                ? new int[] {h, w}
+                : kind == Kind.CONVNEXT && size.shortestEdge() != null
+                        ? null
+                        : size.apply(h, w, kind == Kind.YOLOS ? 16 : 1, where);
         if (to == null) {
             int edge = requireNonNull(requireNonNull(size).shortestEdge());
             if (edge >= 384) {
@@ -315,7 +440,10 @@ public final class ImageProcessor {
         int[] to = switch (cropMode) {
             case "squash" -> new int[] {scaledHeight, scaledWidth};
             case "border" -> ratio(image, Math.max(rh, rw));
-            default -> scaledHeight == scaledWidth ? Size.keepRatio(image.height(), image.width(), scaledHeight) : ratio(image, Math.min(rh, rw));
+            default ->
+                scaledHeight == scaledWidth
+                        ? Size.keepRatio(image.height(), image.width(), scaledHeight)
+                        : ratio(image, Math.min(rh, rw));
         };
         return window(image, to, cropHeight, cropWidth, true);
     }
@@ -332,7 +460,10 @@ public final class ImageProcessor {
      */
     private Image window(Image image, int[] to, int height, int width, boolean halfEven) {
         int top = offset(to[0], height, halfEven), left = offset(to[1], width, halfEven);
-        int y0 = Math.max(0, top), x0 = Math.max(0, left), y1 = Math.min(to[0], top + height), x1 = Math.min(to[1], left + width);
+        int y0 = Math.max(0, top),
+                x0 = Math.max(0, left),
+                y1 = Math.min(to[0], top + height),
+                x1 = Math.min(to[1], left + width);
         Image part = resample.resize(image, to[1], to[0], x0, y0, x1 - x0, y1 - y0);
         return part.crop(left - x0, top - y0, width, height);
     }
@@ -350,7 +481,8 @@ public final class ImageProcessor {
             }
             throw new HeadstartException(file + ": expected a JSON object");
         } catch (JsonProcessingException e) {
-            throw new HeadstartException(file + ": is no JSON (" + e.getOriginalMessage() + "); fetch the file again", e);
+            throw new HeadstartException(
+                    file + ": is no JSON (" + e.getOriginalMessage() + "); fetch the file again", e);
         } catch (IOException e) {
             throw new HeadstartException(file + ": cannot be read (" + e.getMessage() + ")", e);
         }
@@ -365,7 +497,8 @@ public final class ImageProcessor {
         String modelType = model == null ? "" : model.path("model_type").asText("");
         String name = BY_MODEL_TYPE.get(modelType);
         if (name == null) {
-            throw new HeadstartException(file + ": names no image_processor_type, and model_type " + (modelType.isEmpty() ? "is unknown" : modelType + " implies none")
+            throw new HeadstartException(file + ": names no image_processor_type, and model_type "
+                    + (modelType.isEmpty() ? "is unknown" : modelType + " implies none")
                     + "; add image_processor_type");
         }
         return name + "ImageProcessor";
@@ -409,7 +542,8 @@ public final class ImageProcessor {
     private Sides sides(String field) {
         Size s = Size.read(settings.get(field), true, null, where + ": " + field);
         if (s.height() == null || s.width() == null) {
-            throw new HeadstartException(where + ": " + field + " must state height and width, found " + settings.get(field));
+            throw new HeadstartException(
+                    where + ": " + field + " must state height and width, found " + settings.get(field));
         }
         return new Sides(s.height(), s.width());
     }
@@ -440,7 +574,9 @@ public final class ImageProcessor {
         for (int c = 0; c < 3; c++) {
             float scale = rescale == null ? 1 : (float) (1.0 / rescale);
             for (int v = 0; v < 256; v++) {
-                table[c][v] = mean != null ? (v - mean[c] * scale) / (std[c] * scale) : rescale != null ? (float) (v * rescale) : v;
+                table[c][v] = mean != null
+                        ? (v - mean[c] * scale) / (std[c] * scale)
+                        : rescale != null ? (float) (v * rescale) : v;
             }
         }
         return table;

@@ -27,10 +27,12 @@ final class Pixels {
             return indexed(raster, palette);
         }
         int colours = model.getNumColorComponents();
-        boolean integral = raster.getTransferType() == DataBuffer.TYPE_BYTE || raster.getTransferType() == DataBuffer.TYPE_USHORT
+        boolean integral = raster.getTransferType() == DataBuffer.TYPE_BYTE
+                || raster.getTransferType() == DataBuffer.TYPE_USHORT
                 || raster.getTransferType() == DataBuffer.TYPE_INT;
         int space = model.getColorSpace().getType();
-        if (!integral || space != ColorSpace.TYPE_RGB && space != ColorSpace.TYPE_GRAY && space != ColorSpace.TYPE_CMYK) {
+        if (!integral
+                || space != ColorSpace.TYPE_RGB && space != ColorSpace.TYPE_GRAY && space != ColorSpace.TYPE_CMYK) {
             return converted(image);
         }
         byte[] direct = colours == 3 ? interleaved(image, owned) : null;
@@ -115,7 +117,9 @@ final class Pixels {
         int step = samples.getPixelStride(), stride = samples.getScanlineStride();
         int[] offsets = samples.getBandOffsets();
         byte[] data = buffer.getData();
-        int base = buffer.getOffset() - raster.getSampleModelTranslateY() * stride - raster.getSampleModelTranslateX() * step;
+        int base = buffer.getOffset()
+                - raster.getSampleModelTranslateY() * stride
+                - raster.getSampleModelTranslateX() * step;
         int r = base + offsets[0], g = base + offsets[1], b = base + offsets[2];
         if (owned && step == 3 && stride == 3 * w && base == 0 && data.length == 3 * w * h) {
             if (offsets[0] == 2) { // blue first: exchanged in place

@@ -49,7 +49,9 @@ public enum Resample {
                 return r;
             }
         }
-        throw new HeadstartException(where + ": resample must be 0 (nearest), 1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box) or 5 (hamming), found " + code);
+        throw new HeadstartException(where
+                + ": resample must be 0 (nearest), 1 (lanczos), 2 (bilinear), 3 (bicubic), 4 (box) or 5 (hamming), found "
+                + code);
     }
 
     /**
@@ -65,8 +67,9 @@ public enum Resample {
             case "bicubic" -> BICUBIC;
             case "box" -> BOX;
             case "hamming" -> HAMMING;
-            default -> throw new HeadstartException(
-                    where + ": interpolation must be nearest, lanczos, bilinear, bicubic, box or hamming, found " + name);
+            default ->
+                throw new HeadstartException(where
+                        + ": interpolation must be nearest, lanczos, bilinear, bicubic, box or hamming, found " + name);
         };
     }
 
@@ -84,8 +87,8 @@ public enum Resample {
      */
     Image resize(Image image, int width, int height, int left, int top, int windowWidth, int windowHeight) {
         if (width < 1 || height < 1) {
-            throw new HeadstartException(image.source() + ": cannot be resized from " + image.width() + " x " + image.height() + " to "
-                    + width + " x " + height + "; sides must be at least 1 pixel");
+            throw new HeadstartException(image.source() + ": cannot be resized from " + image.width() + " x "
+                    + image.height() + " to " + width + " x " + height + "; sides must be at least 1 pixel");
         }
         if (width == image.width() && height == image.height()) {
             return image.crop(left, top, windowWidth, windowHeight);
@@ -100,9 +103,7 @@ public enum Resample {
         byte[] wide = width == image.width() && left == 0 && windowWidth == width
                 ? java.util.Arrays.copyOfRange(image.rgb(), 3 * first * width, 3 * last * width)
                 : horizontal(image, columns, first, last);
-        byte[] result = height == image.height()
-                ? wide
-                : vertical(wide, 3 * windowWidth, rows, first);
+        byte[] result = height == image.height() ? wide : vertical(wide, 3 * windowWidth, rows, first);
         return new Image(windowWidth, windowHeight, result, image.source());
     }
 
@@ -156,7 +157,8 @@ public enum Resample {
         return (byte) Math.max(0, Math.min(255, fixed >> PRECISION));
     }
 
-    private static Image nearest(Image image, int width, int height, int left, int top, int windowWidth, int windowHeight) {
+    private static Image nearest(
+            Image image, int width, int height, int left, int top, int windowWidth, int windowHeight) {
         byte[] result = new byte[Math.multiplyExact(3 * windowWidth, windowHeight)];
         double sx = (double) image.width() / width, sy = (double) image.height() / height;
         for (int y = 0, o = 0; y < windowHeight; y++) {
@@ -177,7 +179,8 @@ public enum Resample {
             case NEAREST -> throw new IllegalStateException("nearest has no filter");
             case BOX -> x > -0.5 && x <= 0.5 ? 1 : 0;
             case BILINEAR -> a < 1 ? 1 - a : 0;
-            case HAMMING -> a == 0 ? 1 : a >= 1 ? 0 : Math.sin(a * Math.PI) / (a * Math.PI) * (0.54 + 0.46 * Math.cos(a * Math.PI));
+            case HAMMING ->
+                a == 0 ? 1 : a >= 1 ? 0 : Math.sin(a * Math.PI) / (a * Math.PI) * (0.54 + 0.46 * Math.cos(a * Math.PI));
             case BICUBIC -> a < 1 ? (1.5 * a - 2.5) * a * a + 1 : a < 2 ? ((-0.5 * a + 2.5) * a - 4) * a + 2 : 0;
             case LANCZOS -> a < 3 ? sinc(x) * sinc(x / 3) : 0;
         };

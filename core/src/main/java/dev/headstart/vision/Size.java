@@ -46,12 +46,15 @@ record Size(
                     field(node, "longest_edge", where),
                     field(node, "max_height", where),
                     field(node, "max_width", where));
-            if (size.height != null && size.width != null || size.shortestEdge != null || size.longestEdge != null
+            if (size.height != null && size.width != null
+                    || size.shortestEdge != null
+                    || size.longestEdge != null
                     || size.maxHeight != null && size.maxWidth != null) {
                 return size;
             }
         }
-        throw new HeadstartException(where + ": expected a number, [height, width], or an object with height and width, shortest_edge, longest_edge, "
+        throw new HeadstartException(where
+                + ": expected a number, [height, width], or an object with height and width, shortest_edge, longest_edge, "
                 + "or max_height and max_width, found " + node);
     }
 
@@ -85,7 +88,9 @@ record Size(
         } else if (height != null && width != null) {
             return new int[] {height, width};
         }
-        throw new HeadstartException(where + ": size must state height and width, shortest_edge, or max_height and max_width, found longest_edge alone");
+        throw new HeadstartException(
+                where
+                        + ": size must state height and width, shortest_edge, or max_height and max_width, found longest_edge alone");
     }
 
     /** Shortest edge as asked, the other in proportion, rounded down (torchvision {@code Resize}). */

@@ -42,50 +42,65 @@ class ImageProcessorTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"clip-bicubic-center-crop", "clip-grey-rgba-palette", "convnext-crop-bicubic", "detr-pad-mask", "timm-bicubic-center", "vit-jpeg", "vit-png"})
+    @ValueSource(
+            strings = {
+                "clip-bicubic-center-crop",
+                "clip-grey-rgba-palette",
+                "convnext-crop-bicubic",
+                "detr-pad-mask",
+                "timm-bicubic-center",
+                "vit-jpeg",
+                "vit-png"
+            })
     void golden(String name) throws IOException {
         Path at = Shared.require("golden/preprocess/" + name);
         JsonNode c = JSON.readTree(at.resolve("case.json").toFile()).get("preprocess");
         List<Image> images = new ArrayList<>();
         c.get("input").forEach(f -> images.add(Image.read(at.resolve(f.asText()))));
         try (PointerScope scope = new PointerScope();
-                ImageBatch batch = ImageProcessor.fromFolder(at.resolve("model")).preprocess(images)) {
+                ImageBatch batch =
+                        ImageProcessor.fromFolder(at.resolve("model")).preprocess(images)) {
             Map<String, Tensor> want = Safetensors.readMap(at.resolve("preprocessed.safetensors"));
             want.forEach((k, w) -> {
-                Tensor got = batch.modelInputs().get(k);
-                assertThat(got).as(k).isNotNull();
+                Tensor got = java.util.Objects.requireNonNull(batch.modelInputs().get(k), k);
                 assertThat(got.shape()).as(k).isEqualTo(w.shape());
-                Tensor error = got.to(torch.ScalarType.Float).sub(w.to(torch.ScalarType.Float)).abs();
-                assertThat(error.max().item_float()).as(k).isLessThanOrEqualTo((float) c.get("atol").asDouble());
-                assertThat(error.mean().item_float()).as(k).isLessThanOrEqualTo((float) c.get("mean_atol").asDouble());
+                Tensor error = got.to(torch.ScalarType.Float)
+                        .sub(w.to(torch.ScalarType.Float))
+                        .abs();
+                assertThat(error.max().item_float()).as(k).isLessThanOrEqualTo((float)
+                        c.get("atol").asDouble());
+                assertThat(error.mean().item_float()).as(k).isLessThanOrEqualTo((float)
+                        c.get("mean_atol").asDouble());
             });
         }
     }
 
     @ParameterizedTest
-    @CsvSource(delimiter = '|', value = {
-        // settings | width x height of the image | width x height of the result
-        "{'image_processor_type':'ViTImageProcessor'} | 50 | 40 | 224 | 224",
-        "{'feature_extractor_type':'ViTFeatureExtractor','size':32} | 50 | 40 | 32 | 32",
-        "{'image_processor_type':'ViTImageProcessorFast','size':[20,30]} | 50 | 40 | 30 | 20",
-        "{'image_processor_type':'ViTImageProcessor','size':{'max_height':20,'max_width':20}} | 50 | 40 | 20 | 16",
-        "{'image_processor_type':'ViTImageProcessor','do_resize':false} | 50 | 40 | 50 | 40",
-        "{'image_processor_type':'ViTImageProcessor','size':20,'do_center_crop':true,'crop_size':31} | 50 | 40 | 31 | 31",
-        "{'image_processor_type':'CLIPImageProcessor','size':20} | 50 | 40 | 224 | 224",
-        "{'image_processor_type':'CLIPImageProcessor','size':20,'do_center_crop':false} | 50 | 40 | 25 | 20",
-        "{'image_processor_type':'CLIPImageProcessor','size':21,'do_center_crop':false} | 33 | 47 | 21 | 29",
-        "{'image_processor_type':'ConvNextImageProcessor'} | 50 | 40 | 384 | 384",
-        "{'image_processor_type':'ConvNextImageProcessor','size':24,'crop_pct':0.9} | 50 | 40 | 24 | 24",
-        "{'image_processor_type':'DeiTImageProcessor'} | 50 | 40 | 224 | 224",
-        "{'image_processor_type':'MobileNetV2ImageProcessor','crop_size':{'height':10,'width':12}} | 50 | 40 | 12 | 10",
-        "{'image_processor_type':'SegformerImageProcessor','size':{'height':8,'width':9}} | 50 | 40 | 9 | 8",
-        "{'image_processor_type':'DetrImageProcessor'} | 50 | 40 | 1000 | 800",
-        "{'image_processor_type':'DetrImageProcessor','size':400,'max_size':450} | 50 | 40 | 450 | 360",
-        "{'image_processor_type':'DetrImageProcessor','size':{'shortest_edge':400,'longest_edge':999}} | 40 | 50 | 400 | 500",
-        "{'image_processor_type':'YolosImageProcessor','size':{'shortest_edge':51,'longest_edge':70}} | 50 | 40 | 48 | 48",
-        "{'image_processor_type':'RTDetrImageProcessor'} | 50 | 40 | 640 | 640",
-        "{'image_processor_type':'BeitImageProcessor','do_center_crop':true} | 50 | 40 | 224 | 224",
-    })
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                // settings | width x height of the image | width x height of the result
+                "{'image_processor_type':'ViTImageProcessor'} | 50 | 40 | 224 | 224",
+                "{'feature_extractor_type':'ViTFeatureExtractor','size':32} | 50 | 40 | 32 | 32",
+                "{'image_processor_type':'ViTImageProcessorFast','size':[20,30]} | 50 | 40 | 30 | 20",
+                "{'image_processor_type':'ViTImageProcessor','size':{'max_height':20,'max_width':20}} | 50 | 40 | 20 | 16",
+                "{'image_processor_type':'ViTImageProcessor','do_resize':false} | 50 | 40 | 50 | 40",
+                "{'image_processor_type':'ViTImageProcessor','size':20,'do_center_crop':true,'crop_size':31} | 50 | 40 | 31 | 31",
+                "{'image_processor_type':'CLIPImageProcessor','size':20} | 50 | 40 | 224 | 224",
+                "{'image_processor_type':'CLIPImageProcessor','size':20,'do_center_crop':false} | 50 | 40 | 25 | 20",
+                "{'image_processor_type':'CLIPImageProcessor','size':21,'do_center_crop':false} | 33 | 47 | 21 | 29",
+                "{'image_processor_type':'ConvNextImageProcessor'} | 50 | 40 | 384 | 384",
+                "{'image_processor_type':'ConvNextImageProcessor','size':24,'crop_pct':0.9} | 50 | 40 | 24 | 24",
+                "{'image_processor_type':'DeiTImageProcessor'} | 50 | 40 | 224 | 224",
+                "{'image_processor_type':'MobileNetV2ImageProcessor','crop_size':{'height':10,'width':12}} | 50 | 40 | 12 | 10",
+                "{'image_processor_type':'SegformerImageProcessor','size':{'height':8,'width':9}} | 50 | 40 | 9 | 8",
+                "{'image_processor_type':'DetrImageProcessor'} | 50 | 40 | 1000 | 800",
+                "{'image_processor_type':'DetrImageProcessor','size':400,'max_size':450} | 50 | 40 | 450 | 360",
+                "{'image_processor_type':'DetrImageProcessor','size':{'shortest_edge':400,'longest_edge':999}} | 40 | 50 | 400 | 500",
+                "{'image_processor_type':'YolosImageProcessor','size':{'shortest_edge':51,'longest_edge':70}} | 50 | 40 | 48 | 48",
+                "{'image_processor_type':'RTDetrImageProcessor'} | 50 | 40 | 640 | 640",
+                "{'image_processor_type':'BeitImageProcessor','do_center_crop':true} | 50 | 40 | 224 | 224",
+            })
     void sizes(String json, int width, int height, long outWidth, long outHeight) throws IOException {
         try (ImageBatch batch = of(json.replace('\'', '"')).preprocess(List.of(image(width, height)))) {
             assertThat(batch.pixelValues().shape()).containsExactly(1, 3, outHeight, outWidth);
@@ -101,7 +116,13 @@ class ImageProcessorTest {
             Tensor mask = java.util.Objects.requireNonNull(batch.pixelMask());
             assertThat(mask.shape()).containsExactly(2, 5, 4);
             assertThat(mask.sum().item_long()).isEqualTo(12 + 10);
-            assertThat(batch.pixelValues().select(0, 0).narrow(1, 3, 2).abs().max().item_float()).isZero();
+            assertThat(batch.pixelValues()
+                            .select(0, 0)
+                            .narrow(1, 3, 2)
+                            .abs()
+                            .max()
+                            .item_float())
+                    .isZero();
         }
     }
 
@@ -110,12 +131,16 @@ class ImageProcessorTest {
         Image image = new Image(1, 1, new byte[] {(byte) 200, 100, 0}, "dot");
         assertThat(values("\"do_normalize\":false", image)).containsExactly(200 / 255f, 100 / 255f, 0);
         assertThat(values("\"do_normalize\":false,\"do_rescale\":false", image)).containsExactly(200, 100, 0);
-        assertThat(values("\"do_rescale\":false,\"image_mean\":[100,50,1],\"image_std\":[2,4,5]", image)).containsExactly(50, 12.5f, -0.2f);
-        assertThat(values("\"rescale_factor\":0.5,\"image_mean\":0,\"image_std\":[2]", image)).containsExactly(50, 25, 0);
+        assertThat(values("\"do_rescale\":false,\"image_mean\":[100,50,1],\"image_std\":[2,4,5]", image))
+                .containsExactly(50, 12.5f, -0.2f);
+        assertThat(values("\"rescale_factor\":0.5,\"image_mean\":0,\"image_std\":[2]", image))
+                .containsExactly(50, 25, 0);
     }
 
     private static float[] values(String settings, Image image) throws IOException {
-        try (ImageBatch batch = of("{\"image_processor_type\":\"ViTImageProcessor\",\"do_resize\":false," + settings + "}").preprocess(List.of(image))) {
+        try (ImageBatch batch = of("{\"image_processor_type\":\"ViTImageProcessor\",\"do_resize\":false," + settings
+                        + "}")
+                .preprocess(List.of(image))) {
             float[] result = new float[3];
             batch.pixelValues().data_ptr_float().get(result);
             return result;
@@ -133,8 +158,11 @@ class ImageProcessorTest {
 
     @Test
     void processorConfigComesFirst() throws IOException {
-        Files.writeString(folder.resolve("processor_config.json"), "{\"image_processor\":{\"image_processor_type\":\"CLIPImageProcessor\",\"crop_size\":16}}");
-        Files.writeString(folder.resolve("preprocessor_config.json"), "{\"image_processor_type\":\"ViTImageProcessor\"}");
+        Files.writeString(
+                folder.resolve("processor_config.json"),
+                "{\"image_processor\":{\"image_processor_type\":\"CLIPImageProcessor\",\"crop_size\":16}}");
+        Files.writeString(
+                folder.resolve("preprocessor_config.json"), "{\"image_processor_type\":\"ViTImageProcessor\"}");
         try (ImageBatch batch = ImageProcessor.fromFolder(folder).preprocess(List.of(image(5, 6)))) {
             assertThat(batch.pixelValues().shape()).containsExactly(1, 3, 16, 16);
         }
@@ -149,27 +177,35 @@ class ImageProcessorTest {
     }
 
     @ParameterizedTest
-    @CsvSource(delimiter = '|', value = {
-        "{'image_processor_type':'SamImageProcessor'} | SamImageProcessor is unknown",
-        "{'image_processor_type':'ViTImageProcessor','size':0} | size",
-        "{'image_processor_type':'ViTImageProcessor','size':{'height':3}} | size",
-        "{'image_processor_type':'ViTImageProcessor','do_center_crop':true} | crop_size",
-        "{'image_processor_type':'ViTImageProcessor','resample':9} | resample",
-        "{'image_processor_type':'ViTImageProcessor','image_mean':[1,2]} | image_mean",
-        "{'size':9} | image_processor_type",
-    })
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "{'image_processor_type':'SamImageProcessor'} | SamImageProcessor is unknown",
+                "{'image_processor_type':'ViTImageProcessor','size':0} | size",
+                "{'image_processor_type':'ViTImageProcessor','size':{'height':3}} | size",
+                "{'image_processor_type':'ViTImageProcessor','do_center_crop':true} | crop_size",
+                "{'image_processor_type':'ViTImageProcessor','resample':9} | resample",
+                "{'image_processor_type':'ViTImageProcessor','image_mean':[1,2]} | image_mean",
+                "{'size':9} | image_processor_type",
+            })
     void settingsThatMakeNoSenseAreNamed(String json, String message) {
-        assertThatThrownBy(() -> of(json.replace('\'', '"'))).isInstanceOf(HeadstartException.class).hasMessageContaining(message);
+        assertThatThrownBy(() -> of(json.replace('\'', '"')))
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining(message);
     }
 
     @Test
     void aBatchOfDifferentSizesIsRefused() throws IOException {
         var processor = of("{\"image_processor_type\":\"ViTImageProcessor\",\"do_resize\":false}");
-        assertThatThrownBy(() -> processor.preprocess(List.of(image(4, 3), image(2, 5)))).isInstanceOf(HeadstartException.class).hasMessageContaining("2x5");
+        assertThatThrownBy(() -> processor.preprocess(List.of(image(4, 3), image(2, 5))))
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("2x5");
     }
 
     @Test
     void aFolderWithoutSettingsIsNamed() {
-        assertThatThrownBy(() -> ImageProcessor.fromFolder(folder)).isInstanceOf(HeadstartException.class).hasMessageContaining("preprocessor_config.json");
+        assertThatThrownBy(() -> ImageProcessor.fromFolder(folder))
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("preprocessor_config.json");
     }
 }

@@ -57,8 +57,9 @@ class ImageTest {
     }
 
     static Stream<String> filters() {
-        return Stream.of(Resample.values()).flatMap(r -> Stream.of("11x9", "37x9", "11x23", "80x51", "1x1", "5x60")
-                .map(s -> r.name().toLowerCase(java.util.Locale.ROOT) + "-" + s));
+        return Stream.of(Resample.values())
+                .flatMap(r -> Stream.of("11x9", "37x9", "11x23", "80x51", "1x1", "5x60")
+                        .map(s -> r.name().toLowerCase(java.util.Locale.ROOT) + "-" + s));
     }
 
     @ParameterizedTest
@@ -78,7 +79,9 @@ class ImageTest {
         Image scene = Image.decode(resource("scene.png"), "scene.png");
         for (Resample filter : Resample.values()) {
             Image whole = filter.resize(scene, 50, 40).crop(7, 9, 21, 17);
-            assertThat(filter.resize(scene, 50, 40, 7, 9, 21, 17).rgb()).as(filter.name()).isEqualTo(whole.rgb());
+            assertThat(filter.resize(scene, 50, 40, 7, 9, 21, 17).rgb())
+                    .as(filter.name())
+                    .isEqualTo(whole.rgb());
         }
     }
 
@@ -97,20 +100,30 @@ class ImageTest {
     @Test
     void anEmptyFileIsNamed() throws IOException {
         Path file = Files.createFile(folder.resolve("nothing.jpg"));
-        assertThatThrownBy(() -> Image.read(file)).isInstanceOf(HeadstartException.class).hasMessageContaining("nothing.jpg").hasMessageContaining("0 bytes");
+        assertThatThrownBy(() -> Image.read(file))
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("nothing.jpg")
+                .hasMessageContaining("0 bytes");
     }
 
     @Test
     void aMissingFileAndAFolderAreNamed() {
-        assertThatThrownBy(() -> Image.read(folder.resolve("absent.png"))).isInstanceOf(HeadstartException.class).hasMessageContaining("no such file");
-        assertThatThrownBy(() -> Image.read(folder)).isInstanceOf(HeadstartException.class).hasMessageContaining("found a folder");
+        assertThatThrownBy(() -> Image.read(folder.resolve("absent.png")))
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("no such file");
+        assertThatThrownBy(() -> Image.read(folder))
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("found a folder");
     }
 
     @ParameterizedTest
     @CsvSource({"%PDF-1.4 hello,a PDF", "PK\u0003\u0004....,a zip archive", "hello world,68 65 6c 6c 6f"})
     void otherContentIsNamed(String content, String found) throws IOException {
         Path file = Files.writeString(folder.resolve("photo.jpg"), content);
-        assertThatThrownBy(() -> Image.read(file)).isInstanceOf(HeadstartException.class).hasMessageContaining("photo.jpg").hasMessageContaining(found);
+        assertThatThrownBy(() -> Image.read(file))
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("photo.jpg")
+                .hasMessageContaining(found);
     }
 
     @Test
@@ -120,7 +133,19 @@ class ImageTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"scene.png", "rgb.bmp", "still.gif", "rgb-raw.tiff", "rgb-tiff_lzw.tiff", "lossless.webp", "lossy.webp", "photo-420.jpg", "progressive.jpg", "cmyk.jpg"})
+    @ValueSource(
+            strings = {
+                "scene.png",
+                "rgb.bmp",
+                "still.gif",
+                "rgb-raw.tiff",
+                "rgb-tiff_lzw.tiff",
+                "lossless.webp",
+                "lossy.webp",
+                "photo-420.jpg",
+                "progressive.jpg",
+                "cmyk.jpg"
+            })
     void halfAFileIsRefused(String name) {
         byte[] whole = resource(name);
         for (int part : new int[] {whole.length / 2, whole.length / 4, 20}) {
@@ -179,7 +204,15 @@ class ImageTest {
     private static byte[] png(int width, int height, int depth, int type, byte[] rows) throws IOException {
         var out = new ByteArrayOutputStream();
         out.write(new byte[] {(byte) 0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'});
-        chunk(out, "IHDR", ByteBuffer.allocate(13).putInt(width).putInt(height).put((byte) depth).put((byte) type).array());
+        chunk(
+                out,
+                "IHDR",
+                ByteBuffer.allocate(13)
+                        .putInt(width)
+                        .putInt(height)
+                        .put((byte) depth)
+                        .put((byte) type)
+                        .array());
         var packed = new ByteArrayOutputStream();
         try (var deflate = new DeflaterOutputStream(packed)) {
             deflate.write(rows);
@@ -190,7 +223,10 @@ class ImageTest {
     }
 
     private static void chunk(ByteArrayOutputStream out, String type, byte[] data) {
-        ByteBuffer b = ByteBuffer.allocate(12 + data.length).putInt(data.length).put(type.getBytes(StandardCharsets.US_ASCII)).put(data);
+        ByteBuffer b = ByteBuffer.allocate(12 + data.length)
+                .putInt(data.length)
+                .put(type.getBytes(StandardCharsets.US_ASCII))
+                .put(data);
         CRC32 crc = new CRC32();
         crc.update(b.array(), 4, 4 + data.length);
         b.putInt((int) crc.getValue());
