@@ -22,7 +22,11 @@ final class PreprocessCommand implements Runnable {
     @Option(names = "--model", required = true, paramLabel = "ID", description = "Model folder or id.")
     private @Nullable String model;
 
-    @Option(names = "--outputs", required = true, paramLabel = "FILE", description = "Safetensors file to write: pixel_values, pixel_mask.")
+    @Option(
+            names = "--outputs",
+            required = true,
+            paramLabel = "FILE",
+            description = "Safetensors file to write: pixel_values, pixel_mask.")
     private @Nullable Path outputs;
 
     @Parameters(arity = "1..*", paramLabel = "FILE", description = "Images: JPEG, PNG, WebP, TIFF, BMP or GIF.")
@@ -30,9 +34,12 @@ final class PreprocessCommand implements Runnable {
 
     @Override
     public void run() {
-        Path folder = Hub.standard().resolve(Objects.requireNonNull(model), null, FileSelection.NO_WEIGHTS).path();
+        Path folder = Hub.standard()
+                .resolve(Objects.requireNonNull(model), null, FileSelection.NO_WEIGHTS)
+                .path();
         ImageProcessor processor = ImageProcessor.fromFolder(folder);
-        List<Image> images = Objects.requireNonNull(files).stream().map(Image::read).toList();
+        List<Image> images =
+                Objects.requireNonNull(files).stream().map(Image::read).toList();
         try (ImageBatch batch = processor.preprocess(images)) {
             Safetensors.write(Objects.requireNonNull(outputs), batch.modelInputs());
         }

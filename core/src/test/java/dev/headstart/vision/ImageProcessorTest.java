@@ -62,7 +62,8 @@ class ImageProcessorTest {
                         ImageProcessor.fromFolder(at.resolve("model")).preprocess(images)) {
             Map<String, Tensor> want = Safetensors.readMap(at.resolve("preprocessed.safetensors"));
             want.forEach((k, w) -> {
-                Tensor got = java.util.Objects.requireNonNull(batch.modelInputs().get(k), k);
+                Tensor got =
+                        java.util.Objects.requireNonNull(batch.modelInputs().get(k), k);
                 assertThat(got.shape()).as(k).isEqualTo(w.shape());
                 Tensor error = got.to(torch.ScalarType.Float)
                         .sub(w.to(torch.ScalarType.Float))
