@@ -2,15 +2,22 @@ package dev.headstart.hub;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
 import java.io.IOException;
+import java.nio.file.AtomicMoveNotSupportedException;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileVisitOption;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.HexFormat;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.concurrent.ThreadLocalRandom;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -22,10 +29,28 @@ import org.jspecify.annotations.Nullable;
 final class HfCache {
     private static final ObjectMapper JSON = new ObjectMapper();
 
-    private final Path root;
+    /** Files that Python asks for whether they exist or not. */
+    private static final List<String> OPTIONAL = List.of(
+            "added_tokens.json",
+            "adapter_config.json",
+            "chat_template.jinja",
+            "chat_template.json",
+            "generation_config.json",
+            "preprocessor_config.json",
+            "processor_config.json",
+            "special_tokens_map.json",
+            "tokenizer.json",
+            "tokenizer.model",
+            "tokenizer_config.json",
+            "model.safetensors",
+            "model.safetensors.index.json");
 
-    HfCache(Path root) {
+    private final Path root;
+    private final boolean symlinks;
+
+    HfCache(Path root, boolean symlinks) {
         this.root = root;
+        this.symlinks = symlinks;
     }
 
     Path root() {
@@ -136,6 +161,129 @@ final class HfCache {
             return files.isEmpty() ? null : files;
         } catch (IOException e) {
             return null; // a listing is a help, never a condition
+        }
+    }
+
+    // === Writing ===
+
+    Path blob(String name, String etag) {
+        return repository(name).resolve("blobs").resolve(etag);
+    }
+
+    Path lock(String name, String etag) {
+        return root.resolve(".locks").resolve(repository(name).getFileName()).resolve(etag + ".lock");
+    }
+
+    /** Marks the cache as one, so that backups leave it out (bford.info/cachedir). */
+    void tag() throws IOException {
+        Path tag = root.resolve("CACHEDIR.TAG");
+        if (!Files.exists(tag)) {
+            replace(tag, "Signature: 8a477f597d28d172789f06886806bc55\n# Cache of models from the Hugging Face hub.\n");
+        }
+    }
+
+    /**
+     * Puts a blob into a snapshot: a relative link, or where the file system has none, the file itself.
+     *
+     * @param fresh whether nobody else can use the blob yet, so that it may be moved instead of copied
+     */
+    void link(String name, String etag, Path pointer, boolean fresh) throws IOException {
+        Path blob = blob(name, etag);
+        Path folder = Files.createDirectories(pointer.resolveSibling("."));
+        if (Files.isSymbolicLink(pointer) && !Files.exists(pointer)) {
+            Files.deleteIfExists(pointer); // its blob was removed
+        }
+        try {
+            if (!symlinks) {
+                throw new UnsupportedOperationException("links are switched off");
+            }
+            Path target = folder.normalize()
+                    .toAbsolutePath()
+                    .relativize(blob.toAbsolutePath().normalize());
+            Files.createSymbolicLink(pointer, target);
+        } catch (FileAlreadyExistsException e) {
+            // another process was faster, with the same content
+        } catch (IOException | UnsupportedOperationException | SecurityException e) {
+            if (fresh) {
+                rename(blob, pointer);
+            } else {
+                Path copy = temporary(pointer);
+                try {
+                    Files.copy(blob, copy);
+                    rename(copy, pointer);
+                } finally {
+                    Files.deleteIfExists(copy);
+                }
+            }
+        }
+    }
+
+    /** Remembers which commit a branch or tag is now; written when all files are here, so that it never points to half a model. */
+    void writeRef(ModelId id, String commit) throws IOException {
+        String revision = id.revisionOrMain();
+        if (revision.equals(commit)) {
+            return;
+        }
+        Path ref = SafePaths.resolve(repository(id.name()).resolve("refs"), revision, id.toString());
+        if (!Files.isRegularFile(ref) || !Files.readString(ref).equals(commit)) {
+            replace(ref, commit);
+        }
+    }
+
+    /** Keeps the list of what a commit holds, in the form that huggingface_hub keeps it; and which usual files it does not hold. */
+    void writeTree(String name, String commit, Map<String, HubFile> files) throws IOException {
+        if (files.values().stream().allMatch(f -> f.size() >= 0 && f.blobId() != null)) {
+            ObjectNode tree = JSON.createObjectNode().put("format_version", 1);
+            ObjectNode list = tree.putObject("files");
+            new java.util.TreeMap<>(files).forEach((path, file) -> {
+                ObjectNode entry = list.putObject(path).put("size", file.size()).put("blob_id", file.blobId());
+                if (file.sha256() != null) {
+                    entry.put("lfs_sha256", file.sha256()).put("lfs_size", file.size());
+                }
+            });
+            replace(repository(name).resolve("trees").resolve(commit + ".json"), tree.toPrettyString());
+        }
+        for (String usual : OPTIONAL) {
+            if (!files.containsKey(usual)) {
+                noteMissing(name, commit, usual);
+            }
+        }
+    }
+
+    /** An empty file says that a commit has no such file, so that Python does not ask again. */
+    void noteMissing(String name, @Nullable String commit, String file) throws IOException {
+        if (commit != null && ModelId.isCommit(commit)) {
+            Path mark = SafePaths.resolve(repository(name).resolve(".no_exist").resolve(commit), file, name);
+            Files.createDirectories(mark.resolveSibling("."));
+            if (!Files.exists(mark)) {
+                Files.write(mark, new byte[0]);
+            }
+        }
+    }
+
+    private static Path temporary(Path file) {
+        return file.resolveSibling(file.getFileName() + "."
+                + HexFormat.of().toHexDigits(ThreadLocalRandom.current().nextInt()) + ".tmp");
+    }
+
+    /** Writes a small file so that readers see the old or the new one, never half of it. */
+    static void replace(Path file, String content) throws IOException {
+        Files.createDirectories(file.resolveSibling(".").normalize());
+        Path temporary = temporary(file);
+        try {
+            Files.writeString(temporary, content);
+            rename(temporary, file);
+        } finally {
+            Files.deleteIfExists(temporary);
+        }
+    }
+
+    /** Renames in one step where the file system can. */
+    static void rename(Path from, Path to) throws IOException {
+        try {
+            Files.move(from, to, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+        } catch (AtomicMoveNotSupportedException e) {
+            Files.move(from, to, StandardCopyOption.REPLACE_EXISTING);
         }
     }
 }

@@ -20,11 +20,13 @@ public final class Hub {
     private final HubOptions options;
     private final HfCache shared;
     private final OwnCache own;
+    private final HubClient client;
 
     private Hub(HubOptions options) {
         this.options = options;
-        shared = new HfCache(options.hubCache());
+        shared = new HfCache(options.hubCache(), options.symlinks());
         own = new OwnCache(options.ownCache());
+        client = new HubClient(options, shared);
     }
 
     /** The hub that {@code fromPretrained} uses: as the environment says, unless {@link #useAsStandard} said otherwise. */
@@ -95,7 +97,7 @@ public final class Hub {
         }
         ModelId model = ModelId.parse(id, revision);
         for (ModelId name : names(model)) {
-            Path found = shared.find(name, wanted, false);
+            Path found = shared.find(name, wanted, !options.offline());
             if (found == null) {
                 found = own.find(name);
             }

@@ -54,6 +54,8 @@ public final class HubOptions {
         b.httpsProxy = orElse(first(env, "HTTPS_PROXY", "https_proxy"), all);
         b.httpProxy = orElse(first(env, "HTTP_PROXY", "http_proxy"), all);
         b.noProxy = first(env, "NO_PROXY", "no_proxy");
+        String noLinks = first(env, "HF_HUB_DISABLE_SYMLINKS");
+        b.symlinks = noLinks == null || !TRUE.contains(noLinks.toUpperCase(Locale.ROOT));
         String ca = first(env, "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE");
         b.caFile = ca == null ? null : expand(ca, home);
         return b.build();
@@ -181,6 +183,16 @@ public final class HubOptions {
         return values.usableSpace;
     }
 
+    /** The first pause before something is tried again; doubled each time. */
+    Duration retryDelay() {
+        return values.retryDelay;
+    }
+
+    /** Whether the shared cache may use symbolic links; where it may not or cannot, it holds the files themselves. */
+    public boolean symlinks() {
+        return values.symlinks;
+    }
+
     /** A builder that starts from these values. */
     public Builder toBuilder() {
         return values.copy();
@@ -222,6 +234,8 @@ public final class HubOptions {
         private ClassLoader zoo = HubOptions.class.getClassLoader();
         private Progress progress = Progress.NONE;
         private ToLongFunction<Path> usableSpace = DiskSpace::usable;
+        private Duration retryDelay = Duration.ofMillis(500);
+        private boolean symlinks = true;
 
         /**
          * @param hubCache the shared Hugging Face cache
@@ -248,6 +262,8 @@ public final class HubOptions {
             b.zoo = zoo;
             b.progress = progress;
             b.usableSpace = usableSpace;
+            b.retryDelay = retryDelay;
+            b.symlinks = symlinks;
             return b;
         }
 
@@ -337,6 +353,18 @@ public final class HubOptions {
         /** How the free space below a folder is found, in bytes. */
         Builder usableSpace(ToLongFunction<Path> value) {
             usableSpace = value;
+            return this;
+        }
+
+        /** See {@link HubOptions#retryDelay()}. */
+        Builder retryDelay(Duration value) {
+            retryDelay = value;
+            return this;
+        }
+
+        /** See {@link HubOptions#symlinks()}. */
+        public Builder symlinks(boolean value) {
+            symlinks = value;
             return this;
         }
 
