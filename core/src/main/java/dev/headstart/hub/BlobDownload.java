@@ -111,8 +111,10 @@ final class BlobDownload implements AutoCloseable {
                         + " while it was fetched (its sha256 is now " + etag + ", the commit's list says " + sha256
                         + "); try again");
             }
-            receive(answer, out);
-            return finish(out, etag != null ? etag : expected());
+            Progress.Transfer transfer = receive(answer, out);
+            Path here = finish(out, etag != null ? etag : expected());
+            options.progress().end(transfer);
+            return here;
         }
     }
 
@@ -136,7 +138,7 @@ final class BlobDownload implements AutoCloseable {
         return etag.matches("[\\w][\\w.-]{0,127}") && !etag.contains("..") ? etag : null;
     }
 
-    private void receive(HubHttp.Answer answer, FileChannel out) throws IOException {
+    private Progress.Transfer receive(HubHttp.Answer answer, FileChannel out) throws IOException {
         long length = answer.length();
         long total = file.size() >= 0 ? file.size() : length >= 0 ? have + length : -1;
         if (file.size() < 0 && length > 0) {
@@ -173,7 +175,7 @@ final class BlobDownload implements AutoCloseable {
             throw new HubClient.BrokeOff(
                     "the connection ended after " + have + " of " + total + " bytes", have > before, null);
         }
-        options.progress().end(transfer);
+        return transfer;
     }
 
     /** A failure to write is no failure of the network: it is not tried again. */

@@ -105,9 +105,24 @@ public final class Hub {
                 return new ModelFolder(id, found, true);
             }
         }
-        throw new HeadstartException(
-                "model '" + model + "' is not on this machine: no such folder, not in the shared cache " + shared.root()
-                        + ", not in " + own.models());
+        String looked = "model '" + model + "' is not on this machine (no such folder, not in the shared cache "
+                + shared.root() + ", not in " + own.models() + ")";
+        if (options.offline()) {
+            throw new HeadstartException(looked + ", and nothing may be fetched (HF_HUB_OFFLINE or --offline)");
+        }
+        try {
+            return new ModelFolder(id, client.fetch(model, wanted), true);
+        } catch (HubRefused e) {
+            if (e.unreachable()) {
+                for (ModelId name : names(model)) {
+                    Path partly = shared.find(name, wanted, false);
+                    if (partly != null) {
+                        return new ModelFolder(id, partly, true);
+                    }
+                }
+            }
+            throw new HeadstartException(looked + ", and " + e.getMessage(), e);
+        }
     }
 
     /** The names that a model may be kept under: the one asked for first. */
