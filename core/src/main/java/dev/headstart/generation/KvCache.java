@@ -1,0 +1,357 @@
+package dev.headstart.generation;
+
+import static org.bytedeco.pytorch.global.torch.arange;
+import static org.bytedeco.pytorch.global.torch.empty;
+
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.Map;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.BoolOptional;
+import org.bytedeco.pytorch.Device;
+import org.bytedeco.pytorch.DeviceOptional;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorOptions;
+import org.bytedeco.pytorch.global.torch;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Keys and values of the tokens that were read, one pair of buffers a layer, [R, H, capacity, D], reserved at the first use. Rows have their own
+ * lengths, so that prompts of different lengths need no padding, and can join, leave, repeat and move. Belongs to one call.
+ *
+ * <p>A step: {@link #begin}, then in every layer {@link #update} and attention under {@link #mask}, then {@link #end}.
+ */
+public final class KvCache implements AutoCloseable {
+    /** Keys and values of all tokens so far, both [R, H, L, D]; views of the cache. */
+    public record KeysValues(Tensor keys, Tensor values) {}
+
+    private final Tensor @Nullable [] keys;
+    private final Tensor @Nullable [] values;
+    private final int capacity;
+    private int[] lengths;
+    private int[][] shared; // shared[i][j]: how many leading tokens of rows i and j are the same by history
+    private int reservedRows;
+
+    // --- of the running step
+    private int[] added = new int[0];
+    private int width;
+    private int total;
+    private boolean aligned;
+    private @Nullable Tensor positions;
+    private final Map<Integer, Tensor> masks = new HashMap<>();
+
+    /**
+     * @param layers number of decoder layers
+     * @param rows rows to begin with
+     * @param capacity most tokens a row will hold
+     */
+    public KvCache(int layers, int rows, int capacity) {
+        this.keys = new Tensor[layers];
+        this.values = new Tensor[layers];
+        this.capacity = capacity;
+        this.lengths = new int[rows];
+        this.shared = new int[rows][rows];
+        this.reservedRows = rows;
+    }
+
+    /** Rows in use. */
+    public int rows() {
+        return lengths.length;
+    }
+
+    /** Tokens that each row holds. */
+    public int[] lengths() {
+        return lengths.clone();
+    }
+
+    /** Tokens of the longest row. */
+    public int longest() {
+        return Arrays.stream(lengths).max().orElse(0);
+    }
+
+    /**
+     * Begins a step.
+     *
+     * @param added real new tokens of each row
+     * @param width tokens a row in the step's tensors, padding on the right included
+     * @param device where the step's positions and masks are made
+     */
+    public void begin(int[] added, int width, Device device) {
+        if (added.length != rows()) {
+            throw new IllegalArgumentException("a step of " + added.length + " rows, but the cache holds " + rows());
+        }
+        this.added = added.clone();
+        this.width = width;
+        int longest = longest();
+        total = longest + width;
+        aligned = Arrays.stream(lengths).allMatch(n -> n == longest);
+        if (longest + Arrays.stream(added).max().orElse(0) > capacity) {
+            throw new IllegalStateException("the cache holds " + capacity + " tokens a row and is full");
+        }
+        masks.clear();
+        Tensor offset = arange(new Scalar(width)).to(device, torch.ScalarType.Long).unsqueeze(0); // [1, S]
+        long[] start = Arrays.stream(lengths).asLongStream().toArray();
+        positions = aligned
+                ? offset.add(new Scalar(longest))
+                : Tensor.create(start, start.length, 1).to(device, torch.ScalarType.Long).add(offset);
+    }
+
+    /** Position of each token of the step, [R, S], or [1, S] where it is the same for all rows. */
+    public Tensor positions() {
+        return begun(positions);
+    }
+
+    /**
+     * Adds a layer's keys and values of the step.
+     *
+     * @param k [R, H, S, D]
+     * @param v [R, H, S, D]
+     * @return those of all tokens so far; in places that {@link #mask} hides, what lies there is of no meaning
+     */
+    public KeysValues update(int layer, Tensor k, Tensor v) {
+        return new KeysValues(put(keys, layer, k), put(values, layer, v));
+    }
+
+    private Tensor put(Tensor @Nullable [] buffers, int layer, Tensor x) {
+        Tensor buffer = buffers[layer];
+        if (buffer == null) {
+            // padding of a ragged step may lie beyond the last real token, hence the margin of one step's width
+            buffer = reserve(x.size(1), Math.max(capacity, total), x.size(3), x);
+            buffers[layer] = buffer;
+        }
+        int longest = total - width;
+        if (buffer.size(2) < total) {
+            Tensor wider = reserve(x.size(1), total, x.size(3), x);
+            wider.narrow(2, 0, longest).copy_(buffer.narrow(2, 0, longest));
+            buffer.close();
+            buffer = wider;
+            buffers[layer] = wider;
+        }
+        Tensor rows = buffer.size(0) == rows() ? buffer : buffer.narrow(0, 0, rows());
+        if (aligned) {
+            rows.narrow(2, longest, width).copy_(x);
+        } else {
+            rows.narrow(2, longest, width).zero_(); // shorter rows do not reach here; what a mask hides is multiplied by 0 and must be a number
+            Tensor index = begun(positions).view(rows(), 1, width, 1).expand(x.sizes()); // [R, H, S, D]
+            rows.scatter_(2, index, x);
+        }
+        return rows.narrow(2, 0, total); // [R, H, L, D]
+    }
+
+    private Tensor reserve(long heads, long tokens, long size, Tensor like) {
+        Tensor t = empty(new long[] {reservedRows, heads, tokens, size}, options(like), null);
+        t.retainReference();
+        return t;
+    }
+
+    private static TensorOptions options(Tensor like) {
+        return like.options().requires_grad(new BoolOptional(false));
+    }
+
+    /**
+     * Which tokens each new token may see: an additive mask, 0 or minus infinity, [R or 1, 1, S, L], or null when every new token sees all.
+     *
+     * @param window tokens that a sliding window lets a token see, itself included; 0 for all
+     * @param dtype the type of the attention scores
+     */
+    public @Nullable Tensor mask(int window, torch.ScalarType dtype) {
+        boolean everything = width == 1 && aligned && (window == 0 || total <= window);
+        return everything ? null : masks.computeIfAbsent(window, w -> makeMask(w, dtype));
+    }
+
+    private Tensor makeMask(int window, torch.ScalarType dtype) {
+        Tensor query = begun(positions).unsqueeze(-1); // [R, S, 1]
+        Tensor key = arange(new Scalar(total)).to(query.device(), torch.ScalarType.Long).view(1, 1, -1); // [1, 1, L]
+        Tensor hidden = key.gt(query); // [R, S, L]
+        if (window > 0) {
+            hidden = hidden.logical_or(key.le(query.sub(new Scalar(window))));
+        }
+        return torch.zeros_like(hidden, new TensorOptions(dtype).device(new DeviceOptional(query.device())), null)
+                .masked_fill(hidden, new Scalar(Double.NEGATIVE_INFINITY))
+                .unsqueeze(1); // [R, 1, S, L]
+    }
+
+    /**
+     * The hidden states of the last real token of each row.
+     *
+     * @param hidden [R, S, E]
+     * @return [R, E]
+     */
+    public Tensor last(Tensor hidden) {
+        return last(hidden, added);
+    }
+
+    /** The hidden states at the last of each row's {@code lengths} tokens; from [R, S, E] to [R, E]. */
+    public static Tensor last(Tensor hidden, int[] lengths) {
+        long width = hidden.size(1);
+        if (Arrays.stream(lengths).allMatch(n -> n == width)) {
+            return hidden.select(1, width - 1);
+        }
+        long[] at = Arrays.stream(lengths).mapToLong(n -> n - 1).toArray();
+        Tensor index = Tensor.create(at, at.length, 1, 1).to(hidden.device(), torch.ScalarType.Long).expand(hidden.size(0), 1, hidden.size(2));
+        return hidden.gather(1, index).squeeze(1);
+    }
+
+    /** Ends a step: its tokens count from now on. */
+    public void end() {
+        for (int r = 0; r < lengths.length; r++) {
+            lengths[r] += added[r];
+            shared[r][r] = lengths[r];
+        }
+        positions = null;
+        masks.clear();
+    }
+
+    /**
+     * Chooses the rows that go on: row i becomes what row {@code sources[i]} was. Of rows with a common history only what differs is copied.
+     */
+    public void select(int[] sources) {
+        int count = sources.length;
+        int[] from = new int[count];
+        int first = Integer.MAX_VALUE;
+        int end = 0;
+        int changed = 0;
+        for (int i = 0; i < count; i++) {
+            int s = sources[i];
+            from[i] = i < lengths.length ? (i == s ? lengths[s] : Math.min(shared[i][s], lengths[s])) : 0;
+            if (i != s && from[i] < lengths[s]) {
+                changed++;
+                first = Math.min(first, from[i]);
+                end = Math.max(end, lengths[s]);
+            }
+        }
+        if (changed > 0 || count > lengths.length) {
+            long[] to = new long[changed];
+            long[] source = new long[changed];
+            for (int i = 0, n = 0; i < count; i++) {
+                if (i != sources[i] && from[i] < lengths[sources[i]]) {
+                    to[n] = i;
+                    source[n++] = sources[i];
+                }
+            }
+            int begin = Math.min(first, end);
+            int tokens = end - begin;
+            try (PointerScope scope = new PointerScope()) {
+                for (Tensor[] buffers : new Tensor[][] {keys, values}) {
+                    for (int layer = 0; layer < buffers.length; layer++) {
+                        if (buffers[layer] != null) {
+                            buffers[layer] = move(buffers[layer], count, to, source, begin, tokens);
+                        }
+                    }
+                }
+            }
+            reservedRows = Math.max(reservedRows, count);
+        }
+        int[] newLengths = new int[count];
+        int[][] newShared = new int[count][count];
+        for (int i = 0; i < count; i++) {
+            newLengths[i] = lengths[sources[i]];
+            for (int j = 0; j < count; j++) {
+                newShared[i][j] = sources[i] == sources[j] ? lengths[sources[i]] : shared[sources[i]][sources[j]];
+            }
+        }
+        lengths = newLengths;
+        shared = newShared;
+    }
+
+    private Tensor move(Tensor buffer, int count, long[] to, long[] source, int begin, int tokens) {
+        int old = rows();
+        int longest = longest();
+        Tensor target = buffer;
+        if (count > buffer.size(0)) { // more rows than there were: the fork of beams
+            long[] shape = {count, buffer.size(1), buffer.size(2), buffer.size(3)};
+            target = empty(shape, options(buffer), null);
+            target.retainReference();
+            target.narrow(0, 0, old).narrow(2, 0, longest).copy_(buffer.narrow(0, 0, old).narrow(2, 0, longest));
+        }
+        if (count > old) {
+            target.narrow(0, old, count - old).narrow(2, 0, longest).zero_();
+        }
+        if (to.length > 0 && tokens > 0) {
+            Device device = buffer.device();
+            Tensor sources = Tensor.create(source).to(device, torch.ScalarType.Long);
+            Tensor taken = buffer.narrow(2, begin, tokens).index_select(0, sources); // [changed, H, tokens, D]
+            target.narrow(2, begin, tokens).index_copy_(0, Tensor.create(to).to(device, torch.ScalarType.Long), taken);
+        }
+        if (target != buffer) {
+            buffer.close();
+        }
+        return target;
+    }
+
+    /**
+     * Lets one row of another cache join this one, as its last row.
+     *
+     * @param other a cache of the same model
+     */
+    public void join(KvCache other, int row) {
+        int at = rows();
+        grow(at + 1);
+        try (PointerScope scope = new PointerScope()) {
+            for (int layer = 0; layer < keys.length; layer++) {
+                copyRow(keys, other.keys[layer], layer, row, at, other.lengths[row]);
+                copyRow(values, other.values[layer], layer, row, at, other.lengths[row]);
+            }
+        }
+        lengths[at] = other.lengths[row];
+        shared[at][at] = lengths[at];
+    }
+
+    private void grow(int count) {
+        int[][] wider = new int[count][count];
+        for (int i = 0; i < lengths.length; i++) {
+            System.arraycopy(shared[i], 0, wider[i], 0, lengths.length);
+        }
+        shared = wider;
+        lengths = Arrays.copyOf(lengths, count);
+        reservedRows = Math.max(reservedRows, count);
+    }
+
+    private void copyRow(Tensor @Nullable [] buffers, @Nullable Tensor from, int layer, int row, int at, int tokens) {
+        if (from == null) {
+            return;
+        }
+        Tensor buffer = buffers[layer];
+        if (buffer == null) {
+            buffer = reserve(from.size(1), Math.max(capacity, tokens), from.size(3), from);
+        } else if (buffer.size(0) <= at || buffer.size(2) < tokens) {
+            Tensor wider = reserve(from.size(1), Math.max(buffer.size(2), tokens), from.size(3), from);
+            wider.narrow(0, 0, at).narrow(2, 0, longest()).copy_(buffer.narrow(0, 0, at).narrow(2, 0, longest()));
+            buffer.close();
+            buffer = wider;
+        }
+        buffers[layer] = buffer;
+        buffer.select(0, at).narrow(1, 0, Math.max(longest(), tokens)).zero_();
+        buffer.select(0, at).narrow(1, 0, tokens).copy_(from.select(0, row).narrow(1, 0, tokens));
+    }
+
+    /** Forgets all but the first {@code tokens} of the only row, so that a chat can go on from a common beginning. */
+    public void truncate(int tokens) {
+        for (int r = 0; r < lengths.length; r++) {
+            lengths[r] = Math.min(lengths[r], tokens);
+            for (int j = 0; j < lengths.length; j++) {
+                shared[r][j] = Math.min(shared[r][j], tokens);
+            }
+        }
+    }
+
+    private static Tensor begun(@Nullable Tensor t) {
+        if (t == null) {
+            throw new IllegalStateException("no step has begun");
+        }
+        return t;
+    }
+
+    @Override
+    public void close() {
+        for (Tensor[] buffers : new Tensor[][] {keys, values}) {
+            for (int i = 0; i < buffers.length; i++) {
+                if (buffers[i] != null) {
+                    buffers[i].close();
+                    buffers[i] = null;
+                }
+            }
+        }
+    }
+}
