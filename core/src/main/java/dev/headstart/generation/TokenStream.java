@@ -64,6 +64,11 @@ public final class TokenStream implements Iterator<Token>, AutoCloseable {
         return subscriber -> new TokenSubscription(this, subscriber).start();
     }
 
+    /** Whether all tokens were read; computes nothing. */
+    synchronized boolean isOver() {
+        return ready.isEmpty() && (closed || decoding.done);
+    }
+
     /** What there is so far: everything, once the stream has been read. */
     public synchronized GenerationOutput output() {
         return decoding.output();

@@ -24,12 +24,13 @@ final class TokenSubscription implements Flow.Subscription {
     private void run() {
         try (tokens) {
             subscriber.onSubscribe(this);
-            while (awaitRequest()) {
-                if (!tokens.hasNext()) {
-                    subscriber.onComplete();
-                    return;
+            while (!tokens.isOver() && awaitRequest()) {
+                if (tokens.hasNext()) {
+                    subscriber.onNext(tokens.next());
                 }
-                subscriber.onNext(tokens.next());
+            }
+            if (!isCancelled()) {
+                subscriber.onComplete();
             }
             if (illegal) {
                 subscriber.onError(new IllegalArgumentException("at least one token must be requested"));
@@ -39,6 +40,10 @@ final class TokenSubscription implements Flow.Subscription {
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
+    }
+
+    private synchronized boolean isCancelled() {
+        return cancelled;
     }
 
     private synchronized boolean awaitRequest() throws InterruptedException {
