@@ -22,7 +22,11 @@ final class BeamDecoding extends Decoding {
     private static final float LOWEST = -1e9f; // what transformers uses for "not in the running"
 
     /** A text with its score: accumulated log-probability while it runs, divided by the length penalty once it ended. */
-    private record Beam(long[] ids, int generated, float score, @Nullable FinishReason finished) {}
+    private record Beam(
+            long[] ids,
+            int generated,
+            float score,
+            @Nullable FinishReason finished) {}
 
     /** Everything of one prompt. */
     private static final class Group {
@@ -63,7 +67,8 @@ final class BeamDecoding extends Decoding {
             Beam[] running = new Beam[beams];
             Beam[] best = new Beam[beams];
             for (int b = 0; b < beams; b++) {
-                running[b] = new Beam(prompt, 0, b == 0 ? 0f : LOWEST, null); // all are the same text: only the first counts
+                running[b] =
+                        new Beam(prompt, 0, b == 0 ? 0f : LOWEST, null); // all are the same text: only the first counts
                 best[b] = new Beam(prompt, 0, LOWEST, null);
             }
             groups[g] = new Group(running, best);
@@ -74,8 +79,12 @@ final class BeamDecoding extends Decoding {
     List<Token> advance() {
         Tensor logits;
         if (length == plan.promptLength()) {
-            int[] fork = IntStream.range(0, groups.length * beams).map(r -> r / beams).toArray();
-            logits = readPrompts().index_select(0, Tensor.create(Arrays.stream(fork).asLongStream().toArray()));
+            int[] fork = IntStream.range(0, groups.length * beams)
+                    .map(r -> r / beams)
+                    .toArray();
+            logits = readPrompts()
+                    .index_select(
+                            0, Tensor.create(Arrays.stream(fork).asLongStream().toArray()));
             plan.session().select(fork);
         } else {
             logits = read(rows().mapToLong(b -> b.ids[length - 1]).toArray());
@@ -88,7 +97,8 @@ final class BeamDecoding extends Decoding {
         for (int r = 0; r < ids.length; r++) {
             scores[r] = groups[r / beams].running[r % beams].score;
         }
-        Tensor accumulated = logProbabilities.add(Tensor.create(scores, ids.length, 1)).view(groups.length, beams * vocabulary);
+        Tensor accumulated =
+                logProbabilities.add(Tensor.create(scores, ids.length, 1)).view(groups.length, beams * vocabulary);
         Tensor values;
         Tensor indices;
         if (sample) {
@@ -103,8 +113,11 @@ final class BeamDecoding extends Decoding {
         float[] value = floats(values);
         long[] index = longs(indices);
         for (int g = 0; g < groups.length; g++) {
-            int[] from = extend(groups[g], Arrays.copyOfRange(value, g * candidates, (g + 1) * candidates),
-                    Arrays.copyOfRange(index, g * candidates, (g + 1) * candidates), vocabulary);
+            int[] from = extend(
+                    groups[g],
+                    Arrays.copyOfRange(value, g * candidates, (g + 1) * candidates),
+                    Arrays.copyOfRange(index, g * candidates, (g + 1) * candidates),
+                    vocabulary);
             for (int b = 0; b < beams; b++) {
                 sources[g * beams + b] = g * beams + from[b];
             }
@@ -115,7 +128,8 @@ final class BeamDecoding extends Decoding {
             group.improvable = group.improvable && canImprove(group);
             improvable |= group.improvable;
         }
-        boolean allFull = earlyStopping == EarlyStopping.TRUE && Arrays.stream(groups).allMatch(Group::full);
+        boolean allFull =
+                earlyStopping == EarlyStopping.TRUE && Arrays.stream(groups).allMatch(Group::full);
         boolean stuck = Arrays.stream(groups).allMatch(g -> g.allCandidatesEnd);
         done = !improvable || allFull || stuck;
         if (!done) {
@@ -184,7 +198,10 @@ final class BeamDecoding extends Decoding {
 
     /** Indexes of the k largest, by torch's own topk so that ties fall the same way. */
     private static int[] top(float[] scores, int k) {
-        return Arrays.stream(longs(topk(Tensor.create(scores, 1, scores.length), k).get1())).mapToInt(i -> (int) i).toArray();
+        return Arrays.stream(
+                        longs(topk(Tensor.create(scores, 1, scores.length), k).get1()))
+                .mapToInt(i -> (int) i)
+                .toArray();
     }
 
     /** Whether the best running text could still beat the worst finished one ({@code _check_early_stop_heuristic}). */
@@ -207,8 +224,11 @@ final class BeamDecoding extends Decoding {
     @Override
     void cancel() {
         for (Group group : groups) { // what is finished stays; the best of what is running fills the rest
-            Beam[] finished = Arrays.stream(group.best).filter(b -> b.finished != null).toArray(Beam[]::new);
-            group.best = Stream.concat(Arrays.stream(finished), Arrays.stream(group.running)).limit(beams).toArray(Beam[]::new);
+            Beam[] finished =
+                    Arrays.stream(group.best).filter(b -> b.finished != null).toArray(Beam[]::new);
+            group.best = Stream.concat(Arrays.stream(finished), Arrays.stream(group.running))
+                    .limit(beams)
+                    .toArray(Beam[]::new);
         }
     }
 
@@ -221,7 +241,9 @@ final class BeamDecoding extends Decoding {
             chosen[r] = groups[r / returned].best[r % returned];
             generated = Math.max(generated, chosen[r].generated);
         }
-        int fill = plan.eos().isEmpty() ? -1 : plan.pad() > 0 ? plan.pad() : plan.eos().get(0); // a pad token 0 counts as none, as in transformers
+        int fill = plan.eos().isEmpty()
+                ? -1
+                : plan.pad() > 0 ? plan.pad() : plan.eos().get(0); // a pad token 0 counts as none, as in transformers
         long[][] sequences = new long[rows][];
         float[] scores = new float[rows];
         int[] lengths = Arrays.stream(chosen).mapToInt(Beam::generated).toArray();
@@ -230,7 +252,9 @@ final class BeamDecoding extends Decoding {
             Arrays.fill(sequences[r], chosen[r].ids.length, sequences[r].length, fill);
             scores[r] = chosen[r].score;
         }
-        List<FinishReason> reasons = Arrays.stream(chosen).map(b -> b.finished == null ? FinishReason.CANCELLED : b.finished).toList();
+        List<FinishReason> reasons = Arrays.stream(chosen)
+                .map(b -> b.finished == null ? FinishReason.CANCELLED : b.finished)
+                .toList();
         return new GenerationOutput(sequences, plan.promptLength(), lengths, scores, null, reasons);
     }
 }

@@ -51,7 +51,8 @@ abstract sealed class Decoding implements AutoCloseable permits SamplingDecoding
     /** A generator of this call's own, as {@code torch.manual_seed(seed)} would leave torch's CPU generator. */
     private static Generator newGenerator(@Nullable Long seed) {
         try (PointerScope scope = new PointerScope()) {
-            Generator made = createCPUGenerator(seed == null ? ThreadLocalRandom.current().nextLong() : seed);
+            Generator made = createCPUGenerator(
+                    seed == null ? ThreadLocalRandom.current().nextLong() : seed);
             made.retainReference();
             return made;
         }
@@ -102,7 +103,9 @@ abstract sealed class Decoding implements AutoCloseable permits SamplingDecoding
     }
 
     private static Tensor scores(Tensor logits) {
-        return logits.is_cpu() ? logits.to(torch.ScalarType.Float) : logits.cpu().to(torch.ScalarType.Float);
+        return logits.is_cpu()
+                ? logits.to(torch.ScalarType.Float)
+                : logits.cpu().to(torch.ScalarType.Float);
     }
 
     final Tensor process(Rows rows, Tensor scores) {

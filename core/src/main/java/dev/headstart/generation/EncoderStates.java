@@ -1,6 +1,7 @@
 package dev.headstart.generation;
 
 import java.util.Arrays;
+import java.util.List;
 import java.util.function.Supplier;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
@@ -12,8 +13,8 @@ import org.jspecify.annotations.Nullable;
  * the same memory: their queries are laid side by side ({@link #group}), the keys are not repeated. Belongs to one call.
  */
 public final class EncoderStates implements AutoCloseable {
-    private final Tensor @Nullable [] keys;
-    private final Tensor @Nullable [] values;
+    private final @Nullable Tensor[] keys;
+    private final @Nullable Tensor[] values;
     private @Nullable Tensor mask;
     private int prompts;
     private int[] promptOf;
@@ -88,7 +89,7 @@ public final class EncoderStates implements AutoCloseable {
             try (PointerScope scope = new PointerScope()) {
                 long[] at = Arrays.stream(of).asLongStream().toArray();
                 mask = mask == null ? null : chosen(mask, at);
-                for (Tensor[] states : new Tensor[][] {keys, values}) {
+                for (@Nullable Tensor[] states : List.of(keys, values)) {
                     for (int i = 0; i < states.length; i++) {
                         states[i] = states[i] == null ? null : chosen(states[i], at);
                     }
@@ -119,7 +120,7 @@ public final class EncoderStates implements AutoCloseable {
             mask.close();
             mask = null;
         }
-        for (Tensor[] states : new Tensor[][] {keys, values}) {
+        for (@Nullable Tensor[] states : List.of(keys, values)) {
             for (int i = 0; i < states.length; i++) {
                 if (states[i] != null) {
                     states[i].close();

@@ -123,12 +123,14 @@ public final class Generation {
      */
     public TokenStream stream() {
         if (config.over(model.generationConfig()).integer("num_beams", 1) > 1) {
-            throw new HeadstartException("streaming contradicts num_beams > 1: the tokens of a beam search are known only at its end; set num_beams to 1");
+            throw new HeadstartException(
+                    "streaming contradicts num_beams > 1: the tokens of a beam search are known only at its end; set num_beams to 1");
         }
         return new TokenStream(start(true));
     }
 
-    // --- preparation --------------------------------------------------------------------------------------------------------------------------
+    // --- preparation
+    // --------------------------------------------------------------------------------------------------------------------------
 
     private Decoding start(boolean wantProbabilities) {
         GenerationConfig own = model.generationConfig();
@@ -143,15 +145,19 @@ public final class Generation {
             List<Integer> pads = c.ids("pad_token_id");
             int pad = !pads.isEmpty() ? pads.get(0) : !eos.isEmpty() ? eos.get(0) : -1;
             StopStrings strings = stopStrings(c);
-            Stopping stopping = new Stopping(new HashSet<>(eos), strings, maxLength, c.has("max_time") ? c.number("max_time", -1) : -1);
-            Processors.Context context =
-                    new Processors.Context(promptLength, maxLength, eos, prompts.padding, prompts.source, model.isEncoderDecoder());
+            Stopping stopping = new Stopping(
+                    new HashSet<>(eos), strings, maxLength, c.has("max_time") ? c.number("max_time", -1) : -1);
+            Processors.Context context = new Processors.Context(
+                    promptLength, maxLength, eos, prompts.padding, prompts.source, model.isEncoderDecoder());
             List<LogitsProcessor> all = Processors.of(c, context, processors);
             int rows = prompts.padded.length;
             DecodingSession session = model.startDecoding(inputs, rows, maxLength);
             try {
-                Decoding.Plan plan = new Decoding.Plan(session, prompts.real, prompts.padded, c, all, stopping, eos, pad, cancelled);
-                return c.integer("num_beams", 1) > 1 ? new BeamDecoding(plan) : new SamplingDecoding(plan, wantProbabilities);
+                Decoding.Plan plan =
+                        new Decoding.Plan(session, prompts.real, prompts.padded, c, all, stopping, eos, pad, cancelled);
+                return c.integer("num_beams", 1) > 1
+                        ? new BeamDecoding(plan)
+                        : new SamplingDecoding(plan, wantProbabilities);
             } catch (RuntimeException e) {
                 session.close();
                 throw e;
@@ -172,7 +178,8 @@ public final class Generation {
         if (ids == null || ids.length == 0 || ids[0].length == 0) {
             List<Integer> bos = c.ids("bos_token_id");
             if (bos.isEmpty()) {
-                throw new HeadstartException("the prompt is empty and the model names no bos_token_id to begin with; give at least one token");
+                throw new HeadstartException(
+                        "the prompt is empty and the model names no bos_token_id to begin with; give at least one token");
             }
             int rows = ids == null || ids.length == 0 ? 1 : ids.length;
             ids = new long[rows][];
@@ -182,8 +189,8 @@ public final class Generation {
         }
         long[][] real = mask != null ? mask : rows("attention_mask");
         if (real != null && (real.length != ids.length || real[0].length != ids[0].length)) {
-            throw new HeadstartException("attention_mask has shape [" + real.length + ", " + real[0].length + "], input_ids [" + ids.length + ", "
-                    + ids[0].length + "]; they must be the same");
+            throw new HeadstartException("attention_mask has shape [" + real.length + ", " + real[0].length
+                    + "], input_ids [" + ids.length + ", " + ids[0].length + "]; they must be the same");
         }
         if (real == null) {
             real = inferredMask(ids, c);
@@ -194,9 +201,13 @@ public final class Generation {
         for (int r = 0; r < ids.length; r++) {
             long[] row = ids[r];
             long[] keep = real[r];
-            without[r] = IntStream.range(0, row.length).filter(i -> keep[i] != 0).mapToLong(i -> row[i]).toArray();
+            without[r] = IntStream.range(0, row.length)
+                    .filter(i -> keep[i] != 0)
+                    .mapToLong(i -> row[i])
+                    .toArray();
             if (without[r].length == 0) {
-                throw new HeadstartException("attention_mask hides every token of row " + r + "; leave the row out, or give it at least one token");
+                throw new HeadstartException("attention_mask hides every token of row " + r
+                        + "; leave the row out, or give it at least one token");
             }
             while (keep[padding[r]] == 0) {
                 padding[r]++;
@@ -216,20 +227,26 @@ public final class Generation {
         long[][] mask = new long[ids.length][];
         for (int r = 0; r < ids.length; r++) {
             boolean can = !pad.isEmpty() && !eos.contains(pad.get(0));
-            mask[r] = Arrays.stream(ids[r]).map(t -> can && t == pad.get(0) ? 0 : 1).toArray();
+            mask[r] = Arrays.stream(ids[r])
+                    .map(t -> can && t == pad.get(0) ? 0 : 1)
+                    .toArray();
         }
         return mask;
     }
 
     private Prompts decoderPrompts(GenerationConfig c) {
-        Tensor main = inputs.values().stream().findFirst().orElseThrow(() -> new HeadstartException("a model with an encoder needs inputs; none were given"));
+        Tensor main = inputs.values().stream()
+                .findFirst()
+                .orElseThrow(() -> new HeadstartException("a model with an encoder needs inputs; none were given"));
         int batch = (int) main.size(0);
         List<Integer> start = c.has("decoder_start_token_id") ? c.ids("decoder_start_token_id") : c.ids("bos_token_id");
         if (start.isEmpty()) {
-            throw new HeadstartException("decoder_start_token_id is not set in generation_config.json or config.json, nor is bos_token_id; set one of them");
+            throw new HeadstartException(
+                    "decoder_start_token_id is not set in generation_config.json or config.json, nor is bos_token_id; set one of them");
         }
         if (start.size() != 1 && start.size() != batch) {
-            throw new HeadstartException("decoder_start_token_id has " + start.size() + " tokens for " + batch + " inputs; give one, or one an input");
+            throw new HeadstartException("decoder_start_token_id has " + start.size() + " tokens for " + batch
+                    + " inputs; give one, or one an input");
         }
         long[][] begun = prompt != null ? prompt : rows("decoder_input_ids");
         long[][] ids = new long[batch][];
@@ -250,7 +267,8 @@ public final class Generation {
             }
         }
         long[][] source = rows("input_ids");
-        boolean tokens = source != null && Arrays.stream(source).flatMapToLong(Arrays::stream).allMatch(t -> t >= 0);
+        boolean tokens = source != null
+                && Arrays.stream(source).flatMapToLong(Arrays::stream).allMatch(t -> t >= 0);
         return new Prompts(ids, ids, null, tokens ? source : null);
     }
 
@@ -271,8 +289,8 @@ public final class Generation {
         int context = model.contextLength();
         boolean hard = model.contextIsHard() && context > 0;
         if (hard && promptLength >= context) {
-            throw new HeadstartException("the prompt has " + promptLength + " tokens, but the model reads at most " + context
-                    + " (prompt and result together); shorten the prompt");
+            throw new HeadstartException("the prompt has " + promptLength + " tokens, but the model reads at most "
+                    + context + " (prompt and result together); shorten the prompt");
         }
         int length;
         if (c.has("max_new_tokens")) {
@@ -288,7 +306,8 @@ public final class Generation {
                     + " (prompt and result together); shorten the prompt, or set max_new_tokens");
         }
         if (hard && length > context) {
-            LOG.warn("generation ends after {} tokens in all, the most this model reads, not after {}", context, length);
+            LOG.warn(
+                    "generation ends after {} tokens in all, the most this model reads, not after {}", context, length);
             length = context;
         }
         return length;
@@ -299,7 +318,8 @@ public final class Generation {
             return null;
         }
         if (tokenBytes == null) {
-            throw new HeadstartException("stop_strings needs the model's tokenizer, and there is none; add tokenizer.json, or stop by eos_token_id");
+            throw new HeadstartException(
+                    "stop_strings needs the model's tokenizer, and there is none; add tokenizer.json, or stop by eos_token_id");
         }
         return new StopStrings(c.stopStrings(), tokenBytes);
     }

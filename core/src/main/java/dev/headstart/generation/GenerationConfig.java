@@ -176,14 +176,17 @@ public final class GenerationConfig {
             return fromModel(readObject(own), own.getFileName().toString(), false);
         }
         Path model = folder.resolve("config.json");
-        return Files.exists(model) ? fromModel(readObject(model), model.getFileName().toString(), true) : EMPTY;
+        return Files.exists(model)
+                ? fromModel(readObject(model), model.getFileName().toString(), true)
+                : EMPTY;
     }
 
     private static Map<String, @Nullable Object> readObject(Path file) {
         try {
             return JSON.readValue(file.toFile(), new TypeReference<LinkedHashMap<String, @Nullable Object>>() {});
         } catch (JacksonException e) {
-            throw new HeadstartException(file + " is not a JSON object: " + e.getOriginalMessage() + "; repair or remove it", e);
+            throw new HeadstartException(
+                    file + " is not a JSON object: " + e.getOriginalMessage() + "; repair or remove it", e);
         } catch (IOException e) {
             throw new HeadstartException(file + " cannot be read: " + e.getMessage(), e);
         }
@@ -282,7 +285,8 @@ public final class GenerationConfig {
         return names;
     }
 
-    // --- values -------------------------------------------------------------------------------------------------------------------------------
+    // --- values
+    // -------------------------------------------------------------------------------------------------------------------------------
 
     private @Nullable Object value(String name) {
         return values.containsKey(name) ? values.get(name) : GLOBAL.get(name);
@@ -311,7 +315,9 @@ public final class GenerationConfig {
         if (v == null) {
             return List.of();
         }
-        return v instanceof Collection<?> many ? many.stream().map(x -> ((Number) x).intValue()).toList() : List.of(((Number) v).intValue());
+        return v instanceof Collection<?> many
+                ? many.stream().map(x -> ((Number) x).intValue()).toList()
+                : List.of(((Number) v).intValue());
     }
 
     /** Lists of token ids, empty when open. */
@@ -322,7 +328,8 @@ public final class GenerationConfig {
         }
         List<List<Integer>> lists = new ArrayList<>();
         for (Object inner : (Collection<?>) v) {
-            lists.add(((Collection<?>) inner).stream().map(x -> ((Number) x).intValue()).toList());
+            lists.add(((Collection<?>) inner)
+                    .stream().map(x -> ((Number) x).intValue()).toList());
         }
         return lists;
     }
@@ -334,7 +341,10 @@ public final class GenerationConfig {
         if (v != null) {
             for (Object pair : (Collection<?>) v) {
                 List<?> both = (List<?>) pair;
-                biases.put(((Collection<?>) both.get(0)).stream().map(x -> ((Number) x).intValue()).toList(), ((Number) both.get(1)).doubleValue());
+                biases.put(
+                        ((Collection<?>) both.get(0))
+                                .stream().map(x -> ((Number) x).intValue()).toList(),
+                        ((Number) both.get(1)).doubleValue());
             }
         }
         return biases;
@@ -346,7 +356,9 @@ public final class GenerationConfig {
         if (v == null) {
             return List.of();
         }
-        return v instanceof Collection<?> many ? many.stream().map(String::valueOf).toList() : List.of((String) v);
+        return v instanceof Collection<?> many
+                ? many.stream().map(String::valueOf).toList()
+                : List.of((String) v);
     }
 
     /** When beam search stops (transformers' {@code early_stopping}). */
@@ -362,7 +374,9 @@ public final class GenerationConfig {
     /** When beam search stops. */
     public EarlyStopping earlyStopping() {
         Object v = value("early_stopping");
-        return "never".equals(v) ? EarlyStopping.NEVER : Boolean.TRUE.equals(v) ? EarlyStopping.TRUE : EarlyStopping.FALSE;
+        return "never".equals(v)
+                ? EarlyStopping.NEVER
+                : Boolean.TRUE.equals(v) ? EarlyStopping.TRUE : EarlyStopping.FALSE;
     }
 
     /** The seed of this call's generator, or null for a random one. */
@@ -374,7 +388,9 @@ public final class GenerationConfig {
     /** Start, counted from the prompt's end, and factor of {@code exponential_decay_length_penalty}, or null. */
     public double @Nullable [] lengthDecay() {
         List<?> pair = (List<?>) value("exponential_decay_length_penalty");
-        return pair == null ? null : new double[] {((Number) pair.get(0)).doubleValue(), ((Number) pair.get(1)).doubleValue()};
+        return pair == null
+                ? null
+                : new double[] {((Number) pair.get(0)).doubleValue(), ((Number) pair.get(1)).doubleValue()};
     }
 
     /**
@@ -386,8 +402,9 @@ public final class GenerationConfig {
         INACTIVE.forEach((name, neutral) -> {
             Object v = values.get(name);
             if (v != null && !inactive(name, v)) {
-                throw new HeadstartException("generation parameter " + name + " = " + v
-                        + " asks for an algorithm that is not supported; remove it (supported: greedy, sampling, beam search, beam sampling)");
+                throw new HeadstartException(
+                        "generation parameter " + name + " = " + v
+                                + " asks for an algorithm that is not supported; remove it (supported: greedy, sampling, beam search, beam sampling)");
             }
         });
         atLeast("max_new_tokens", 1);
@@ -406,13 +423,15 @@ public final class GenerationConfig {
         share("typical_p", 0, 1);
         share("top_h", 0, 1);
         if (flag("do_sample") && has("typical_p") && number("typical_p", 1) == 0) {
-            throw new HeadstartException("generation parameter typical_p = 0 leaves no token; give a number above 0 and at most 1");
+            throw new HeadstartException(
+                    "generation parameter typical_p = 0 leaves no token; give a number above 0 and at most 1");
         }
         int beams = integer("num_beams", 1);
         int sequences = integer("num_return_sequences", 1);
         if (sequences > 1 && beams == 1 && !flag("do_sample")) {
-            throw new HeadstartException("num_return_sequences = " + sequences
-                    + " contradicts do_sample = false with num_beams = 1: greedy search has one result; set do_sample or num_beams");
+            throw new HeadstartException(
+                    "num_return_sequences = " + sequences
+                            + " contradicts do_sample = false with num_beams = 1: greedy search has one result; set do_sample or num_beams");
         }
         if (beams > 1 && sequences > beams) {
             throw new HeadstartException("num_return_sequences = " + sequences + " contradicts num_beams = " + beams
@@ -421,34 +440,40 @@ public final class GenerationConfig {
         List<Integer> suppressed = ids("suppress_tokens");
         for (String forced : List.of("forced_bos_token_id", "forced_eos_token_id")) {
             if (!ids(forced).isEmpty() && suppressed.containsAll(ids(forced))) {
-                throw new HeadstartException(forced + " = " + ids(forced) + " contradicts suppress_tokens, which forbids it; remove it from one of them");
+                throw new HeadstartException(forced + " = " + ids(forced)
+                        + " contradicts suppress_tokens, which forbids it; remove it from one of them");
             }
         }
         if (has("bad_words_ids") && idLists("bad_words_ids").isEmpty()) {
-            throw new HeadstartException("generation parameter bad_words_ids is an empty list; give lists of token ids, or null");
+            throw new HeadstartException(
+                    "generation parameter bad_words_ids is an empty list; give lists of token ids, or null");
         }
         if (has("sequence_bias") && sequenceBias().isEmpty()) {
-            throw new HeadstartException("generation parameter sequence_bias is an empty list; give [[token ids], bias] pairs, or null");
+            throw new HeadstartException(
+                    "generation parameter sequence_bias is an empty list; give [[token ids], bias] pairs, or null");
         }
     }
 
     private void atLeast(String name, int least) {
         if (has(name) && integer(name, least) < least) {
-            throw new HeadstartException("generation parameter " + name + " = " + values.get(name) + " must be at least " + least);
+            throw new HeadstartException(
+                    "generation parameter " + name + " = " + values.get(name) + " must be at least " + least);
         }
     }
 
     private void positive(String name) {
         if (has(name) && !(number(name, 1) > 0)) {
             String remedy = name.equals("temperature") ? "; for the most likely token set do_sample to false" : "";
-            throw new HeadstartException("generation parameter " + name + " = " + values.get(name) + " must be above 0" + remedy);
+            throw new HeadstartException(
+                    "generation parameter " + name + " = " + values.get(name) + " must be above 0" + remedy);
         }
     }
 
     private void share(String name, double from, double to) {
         double v = number(name, from);
         if (has(name) && !(v >= from && v <= to)) {
-            throw new HeadstartException("generation parameter " + name + " = " + values.get(name) + " must be between 0 and 1");
+            throw new HeadstartException(
+                    "generation parameter " + name + " = " + values.get(name) + " must be between 0 and 1");
         }
     }
 
@@ -460,31 +485,41 @@ public final class GenerationConfig {
         return value.equals(neutral);
     }
 
-    // --- kinds --------------------------------------------------------------------------------------------------------------------------------
+    // --- kinds
+    // --------------------------------------------------------------------------------------------------------------------------------
 
     private static Object checked(String where, String name, Kind kind, Object value) {
-        boolean fits =
-                switch (kind) {
-                    case INT -> whole(value);
-                    case FLOAT -> value instanceof Number;
-                    case BOOL -> value instanceof Boolean;
-                    case STOPPING -> value instanceof Boolean || value.equals("never");
-                    case ID -> whole(value);
-                    case IDS -> whole(value) || idList(value);
-                    case ID_LIST -> idList(value);
-                    case ID_LISTS -> value instanceof List<?> many && many.stream().allMatch(GenerationConfig::nonEmptyIds);
-                    case BIASES -> value instanceof List<?> many && many.stream().allMatch(GenerationConfig::bias);
-                    case DECAY -> value instanceof List<?> pair && pair.size() == 2 && pair.stream().allMatch(Number.class::isInstance);
-                    case STRINGS -> text(value) || value instanceof List<?> many && !many.isEmpty() && many.stream().allMatch(GenerationConfig::text);
-                };
+        boolean fits = switch (kind) {
+            case INT -> whole(value);
+            case FLOAT -> value instanceof Number;
+            case BOOL -> value instanceof Boolean;
+            case STOPPING -> value instanceof Boolean || value.equals("never");
+            case ID -> whole(value);
+            case IDS -> whole(value) || idList(value);
+            case ID_LIST -> idList(value);
+            case ID_LISTS -> value instanceof List<?> many && many.stream().allMatch(GenerationConfig::nonEmptyIds);
+            case BIASES -> value instanceof List<?> many && many.stream().allMatch(GenerationConfig::bias);
+            case DECAY ->
+                value instanceof List<?> pair
+                        && pair.size() == 2
+                        && pair.stream().allMatch(Number.class::isInstance);
+            case STRINGS ->
+                text(value)
+                        || value instanceof List<?> many
+                                && !many.isEmpty()
+                                && many.stream().allMatch(GenerationConfig::text);
+        };
         if (!fits) {
-            throw new HeadstartException(where + (where.endsWith(".json") ? ": " : " ") + name + " = " + value + " must be " + kind.words);
+            throw new HeadstartException(
+                    where + (where.endsWith(".json") ? ": " : " ") + name + " = " + value + " must be " + kind.words);
         }
         return value;
     }
 
     private static boolean whole(Object v) {
-        return v instanceof Integer || v instanceof Long || v instanceof Number n && n.doubleValue() == Math.rint(n.doubleValue());
+        return v instanceof Integer
+                || v instanceof Long
+                || v instanceof Number n && n.doubleValue() == Math.rint(n.doubleValue());
     }
 
     private static boolean idList(Object v) {
@@ -492,11 +527,16 @@ public final class GenerationConfig {
     }
 
     private static boolean nonEmptyIds(@Nullable Object v) {
-        return v instanceof List<?> many && !many.isEmpty() && many.stream().allMatch(x -> x != null && whole(x) && ((Number) x).longValue() >= 0);
+        return v instanceof List<?> many
+                && !many.isEmpty()
+                && many.stream().allMatch(x -> x != null && whole(x) && ((Number) x).longValue() >= 0);
     }
 
     private static boolean bias(@Nullable Object v) {
-        return v instanceof List<?> pair && pair.size() == 2 && nonEmptyIds(pair.get(0)) && pair.get(1) instanceof Number;
+        return v instanceof List<?> pair
+                && pair.size() == 2
+                && nonEmptyIds(pair.get(0))
+                && pair.get(1) instanceof Number;
     }
 
     private static boolean text(@Nullable Object v) {
@@ -513,7 +553,9 @@ public final class GenerationConfig {
                 best = known;
             }
         }
-        return best.isEmpty() ? "; the names are those of transformers' GenerationConfig" : "; did you mean " + best + "?";
+        return best.isEmpty()
+                ? "; the names are those of transformers' GenerationConfig"
+                : "; did you mean " + best + "?";
     }
 
     private static int distance(String a, String b) {
@@ -525,7 +567,8 @@ public final class GenerationConfig {
             int diagonal = row[0];
             row[0] = i;
             for (int j = 1; j <= b.length(); j++) {
-                int next = Math.min(Math.min(row[j], row[j - 1]) + 1, diagonal + (a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1));
+                int next = Math.min(
+                        Math.min(row[j], row[j - 1]) + 1, diagonal + (a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1));
                 diagonal = row[j];
                 row[j] = next;
             }

@@ -5,6 +5,7 @@ import static org.bytedeco.pytorch.global.torch.empty;
 
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.BoolOptional;
@@ -26,8 +27,8 @@ public final class KvCache implements AutoCloseable {
     /** Keys and values of all tokens so far, both [R, H, L, D]; views of the cache. */
     public record KeysValues(Tensor keys, Tensor values) {}
 
-    private final Tensor @Nullable [] keys;
-    private final Tensor @Nullable [] values;
+    private final @Nullable Tensor[] keys;
+    private final @Nullable Tensor[] values;
     private final int capacity;
     private int[] lengths;
     private int[][] shared; // shared[i][j]: how many leading tokens of rows i and j are the same by history
@@ -90,11 +91,14 @@ public final class KvCache implements AutoCloseable {
             throw new IllegalStateException("the cache holds " + capacity + " tokens a row and is full");
         }
         masks.clear();
-        Tensor offset = arange(new Scalar(width)).to(device, torch.ScalarType.Long).unsqueeze(0); // [1, S]
+        Tensor offset =
+                arange(new Scalar(width)).to(device, torch.ScalarType.Long).unsqueeze(0); // [1, S]
         long[] start = Arrays.stream(lengths).asLongStream().toArray();
         positions = aligned
                 ? offset.add(new Scalar(longest))
-                : Tensor.create(start, start.length, 1).to(device, torch.ScalarType.Long).add(offset);
+                : Tensor.create(start, start.length, 1)
+                        .to(device, torch.ScalarType.Long)
+                        .add(offset);
     }
 
     /** Position of each token of the step, [R, S], or [1, S] where it is the same for all rows. */
@@ -113,7 +117,7 @@ public final class KvCache implements AutoCloseable {
         return new KeysValues(put(keys, layer, k), put(values, layer, v));
     }
 
-    private Tensor put(Tensor @Nullable [] buffers, int layer, Tensor x) {
+    private Tensor put(@Nullable Tensor[] buffers, int layer, Tensor x) {
         Tensor buffer = buffers[layer];
         if (buffer == null) {
             // padding of a ragged step may lie beyond the last real token, hence the margin of one step's width
@@ -132,7 +136,9 @@ public final class KvCache implements AutoCloseable {
         if (aligned) {
             rows.narrow(2, longest, width).copy_(x);
         } else {
-            rows.narrow(2, longest, width).zero_(); // shorter rows do not reach here; what a mask hides is multiplied by 0 and must be a number
+            rows.narrow(2, longest, width)
+                    .zero_(); // shorter rows do not reach here; what a mask hides is multiplied by 0 and must be a
+            // number
             Tensor index = begun(positions).view(rows(), 1, width, 1).expand(x.sizes()); // [R, H, S, D]
             rows.scatter_(2, index, x);
         }
@@ -162,7 +168,9 @@ public final class KvCache implements AutoCloseable {
 
     private Tensor makeMask(int window, torch.ScalarType dtype) {
         Tensor query = begun(positions).unsqueeze(-1); // [R, S, 1]
-        Tensor key = arange(new Scalar(total)).to(query.device(), torch.ScalarType.Long).view(1, 1, -1); // [1, 1, L]
+        Tensor key = arange(new Scalar(total))
+                .to(query.device(), torch.ScalarType.Long)
+                .view(1, 1, -1); // [1, 1, L]
         Tensor hidden = key.gt(query); // [R, S, L]
         if (window > 0) {
             hidden = hidden.logical_or(key.le(query.sub(new Scalar(window))));
@@ -189,7 +197,9 @@ public final class KvCache implements AutoCloseable {
             return hidden.select(1, width - 1);
         }
         long[] at = Arrays.stream(lengths).mapToLong(n -> n - 1).toArray();
-        Tensor index = Tensor.create(at, at.length, 1, 1).to(hidden.device(), torch.ScalarType.Long).expand(hidden.size(0), 1, hidden.size(2));
+        Tensor index = Tensor.create(at, at.length, 1, 1)
+                .to(hidden.device(), torch.ScalarType.Long)
+                .expand(hidden.size(0), 1, hidden.size(2));
         return hidden.gather(1, index).squeeze(1);
     }
 
@@ -233,7 +243,7 @@ public final class KvCache implements AutoCloseable {
             int begin = Math.min(first, end);
             int tokens = end - begin;
             try (PointerScope scope = new PointerScope()) {
-                for (Tensor[] buffers : new Tensor[][] {keys, values}) {
+                for (@Nullable Tensor[] buffers : List.of(keys, values)) {
                     for (int layer = 0; layer < buffers.length; layer++) {
                         if (buffers[layer] != null) {
                             buffers[layer] = move(buffers[layer], count, to, source, begin, tokens);
@@ -263,7 +273,9 @@ public final class KvCache implements AutoCloseable {
             long[] shape = {count, buffer.size(1), buffer.size(2), buffer.size(3)};
             target = empty(shape, options(buffer), null);
             target.retainReference();
-            target.narrow(0, 0, old).narrow(2, 0, longest).copy_(buffer.narrow(0, 0, old).narrow(2, 0, longest));
+            target.narrow(0, 0, old)
+                    .narrow(2, 0, longest)
+                    .copy_(buffer.narrow(0, 0, old).narrow(2, 0, longest));
         }
         if (count > old) {
             target.narrow(0, old, count - old).narrow(2, 0, longest).zero_();
@@ -308,7 +320,7 @@ public final class KvCache implements AutoCloseable {
         reservedRows = Math.max(reservedRows, count);
     }
 
-    private void copyRow(Tensor @Nullable [] buffers, @Nullable Tensor from, int layer, int row, int at, int tokens) {
+    private void copyRow(@Nullable Tensor[] buffers, @Nullable Tensor from, int layer, int row, int at, int tokens) {
         if (from == null) {
             return;
         }
@@ -317,7 +329,9 @@ public final class KvCache implements AutoCloseable {
             buffer = reserve(from.size(1), Math.max(capacity, tokens), from.size(3), from);
         } else if (buffer.size(0) <= at || buffer.size(2) < tokens) {
             Tensor wider = reserve(from.size(1), Math.max(buffer.size(2), tokens), from.size(3), from);
-            wider.narrow(0, 0, at).narrow(2, 0, longest()).copy_(buffer.narrow(0, 0, at).narrow(2, 0, longest()));
+            wider.narrow(0, 0, at)
+                    .narrow(2, 0, longest())
+                    .copy_(buffer.narrow(0, 0, at).narrow(2, 0, longest()));
             buffer.close();
             buffer = wider;
         }
@@ -345,7 +359,7 @@ public final class KvCache implements AutoCloseable {
 
     @Override
     public void close() {
-        for (Tensor[] buffers : new Tensor[][] {keys, values}) {
+        for (@Nullable Tensor[] buffers : List.of(keys, values)) {
             for (int i = 0; i < buffers.length; i++) {
                 if (buffers[i] != null) {
                     buffers[i].close();

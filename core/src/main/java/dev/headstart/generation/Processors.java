@@ -34,7 +34,12 @@ final class Processors {
      * @param encoderDecoder whether there is an encoder
      */
     record Context(
-            int promptLength, int maxLength, List<Integer> eos, int @Nullable [] padding, long @Nullable [][] encoderIds, boolean encoderDecoder) {}
+            int promptLength,
+            int maxLength,
+            List<Integer> eos,
+            int @Nullable [] padding,
+            long @Nullable [][] encoderIds,
+            boolean encoderDecoder) {}
 
     /** The processors and warpers that {@code config} asks for, in transformers' order; {@code custom} ones come before the warpers. */
     static List<LogitsProcessor> of(GenerationConfig config, Context c, List<LogitsProcessor> custom) {
@@ -52,7 +57,8 @@ final class Processors {
         }
         int ngram = config.integer("no_repeat_ngram_size", 0);
         if (ngram > 0) {
-            all.add((rows, scores) -> banned(scores, row -> repeats(rows.ids()[row], rows.length(), rows.ids()[row], rows.length(), ngram)));
+            all.add((rows, scores) -> banned(
+                    scores, row -> repeats(rows.ids()[row], rows.length(), rows.ids()[row], rows.length(), ngram)));
         }
         int encoderNgram = config.integer("encoder_no_repeat_ngram_size", 0);
         if (encoderNgram > 0 && c.encoderIds != null) {
@@ -66,7 +72,9 @@ final class Processors {
             all.add(sequenceBias(badWords(config.idLists("bad_words_ids"), c.eos), "bad_words_ids"));
         }
         int minNewTokens = config.integer("min_new_tokens", 0);
-        int minLength = minNewTokens > 0 ? c.promptLength + minNewTokens : config.integer("min_length", 0); // min_new_tokens takes precedence
+        int minLength = minNewTokens > 0
+                ? c.promptLength + minNewTokens
+                : config.integer("min_length", 0); // min_new_tokens takes precedence
         if (minLength > 0 && !c.eos.isEmpty()) {
             all.add((rows, scores) -> rows.length() < minLength ? suppress(scores, c.eos) : scores);
         }
@@ -76,7 +84,8 @@ final class Processors {
         }
         if (config.has("forced_eos_token_id")) {
             List<Integer> eos = config.ids("forced_eos_token_id");
-            all.add((rows, scores) -> rows.length() == c.maxLength - 1 ? force(scores, eos, "forced_eos_token_id") : scores);
+            all.add((rows, scores) ->
+                    rows.length() == c.maxLength - 1 ? force(scores, eos, "forced_eos_token_id") : scores);
         }
         if (config.flag("remove_invalid_values")) {
             all.add((rows, scores) -> finite(scores));
@@ -119,7 +128,8 @@ final class Processors {
 
     private static Tensor penalised(Tensor scores, double penalty, RowTokens tokens) {
         Tensor used = mask(scores, tokens); // [R, V]
-        Tensor changed = where(scores.lt(new Scalar(0)), scores.mul(new Scalar(penalty)), scores.div(new Scalar(penalty)));
+        Tensor changed =
+                where(scores.lt(new Scalar(0)), scores.mul(new Scalar(penalty)), scores.div(new Scalar(penalty)));
         return where(used, changed, scores);
     }
 
@@ -199,7 +209,8 @@ final class Processors {
     /** InfNanRemoveLogitsProcessor: not a number becomes 0, infinities the largest finite numbers. */
     private static Tensor finite(Tensor scores) {
         Tensor clean = where(scores.isnan(), new Scalar(0f), scores);
-        clean = clean.masked_fill(scores.eq(new Scalar(Double.POSITIVE_INFINITY)), new Scalar((double) Float.MAX_VALUE));
+        clean = clean.masked_fill(
+                scores.eq(new Scalar(Double.POSITIVE_INFINITY)), new Scalar((double) Float.MAX_VALUE));
         return clean.masked_fill(scores.eq(new Scalar(NEVER)), new Scalar((double) -Float.MAX_VALUE));
     }
 
@@ -212,14 +223,15 @@ final class Processors {
     private static Tensor force(Tensor scores, List<Integer> tokens, String parameter) {
         for (int token : tokens) {
             if (token < 0 || token >= scores.size(1)) {
-                throw new HeadstartException(
-                        "generation parameter " + parameter + " = " + token + " is outside the vocabulary of " + scores.size(1) + " tokens");
+                throw new HeadstartException("generation parameter " + parameter + " = " + token
+                        + " is outside the vocabulary of " + scores.size(1) + " tokens");
             }
         }
         return torch.full_like(scores, new Scalar(NEVER)).masked_fill(columns(scores, tokens), new Scalar(0f));
     }
 
-    // --- masks --------------------------------------------------------------------------------------------------------------------------------
+    // --- masks
+    // --------------------------------------------------------------------------------------------------------------------------------
 
     @FunctionalInterface
     private interface RowTokens {

@@ -36,7 +36,8 @@ final class SamplingDecoding extends Decoding {
         this.promptOf = new int[rows];
         this.finished = new FinishReason[rows];
         this.generated = new int[rows];
-        this.logProbabilities = new float[rows][wantProbabilities ? plan.stopping().maxLength() - length : 0];
+        this.logProbabilities =
+                new float[rows][wantProbabilities ? plan.stopping().maxLength() - length : 0];
         for (int r = 0; r < rows; r++) {
             promptOf[r] = r / copies;
             ids[r] = Arrays.copyOf(plan.padded()[r / copies], plan.stopping().maxLength());
@@ -51,14 +52,18 @@ final class SamplingDecoding extends Decoding {
             logits = readPrompts(); // [B, V]
             if (promptOf.length > plan.padded().length) {
                 plan.session().select(promptOf);
-                logits = logits.index_select(0, Tensor.create(Arrays.stream(promptOf).asLongStream().toArray())); // [R, V]
+                logits = logits.index_select(
+                        0, Tensor.create(Arrays.stream(promptOf).asLongStream().toArray())); // [R, V]
             }
         } else {
-            logits = read(Arrays.stream(computed).mapToLong(r -> ids[r][length - 1]).toArray());
+            logits = read(
+                    Arrays.stream(computed).mapToLong(r -> ids[r][length - 1]).toArray());
         }
         Tensor scores = process(rows(), logits); // [computed, V]
         long[] next = longs(sample ? draw(scores) : scores.argmax(new LongOptional(-1), false));
-        float[] chosen = wantProbabilities ? floats(scores.log_softmax(-1).gather(1, Tensor.create(next, next.length, 1))) : new float[next.length];
+        float[] chosen = wantProbabilities
+                ? floats(scores.log_softmax(-1).gather(1, Tensor.create(next, next.length, 1)))
+                : new float[next.length];
         return append(next, chosen);
     }
 
@@ -67,7 +72,8 @@ final class SamplingDecoding extends Decoding {
             return new Rows(ids, length, promptOf);
         }
         long[][] some = Arrays.stream(computed).mapToObj(r -> ids[r]).toArray(long[][]::new);
-        return new Rows(some, length, Arrays.stream(computed).map(r -> promptOf[r]).toArray());
+        return new Rows(
+                some, length, Arrays.stream(computed).map(r -> promptOf[r]).toArray());
     }
 
     /** Draws one token a row from [R, V] scores, with one pass of the generator over all rows of the call. */
@@ -78,7 +84,8 @@ final class SamplingDecoding extends Decoding {
             at = Tensor.create(Arrays.stream(computed).asLongStream().toArray());
             probabilities = torch.ones(new long[] {ids.length, scores.size(1)}).index_copy(0, at, probabilities);
         }
-        Tensor drawn = multinomial(probabilities, 1, false, new GeneratorOptional(generator)).squeeze(1); // [all rows]
+        Tensor drawn = multinomial(probabilities, 1, false, new GeneratorOptional(generator))
+                .squeeze(1); // [all rows]
         return at == null ? drawn : drawn.index_select(0, at);
     }
 
@@ -113,7 +120,9 @@ final class SamplingDecoding extends Decoding {
 
     /** Leaves rows that ended out of the computation when they are at least half of it. */
     private void drop() {
-        int[] open = IntStream.range(0, computed.length).filter(i -> finished[computed[i]] == null).toArray();
+        int[] open = IntStream.range(0, computed.length)
+                .filter(i -> finished[computed[i]] == null)
+                .toArray();
         if (open.length * 2 <= computed.length) {
             plan.session().select(open);
             computed = Arrays.stream(open).map(i -> computed[i]).toArray();
@@ -131,12 +140,16 @@ final class SamplingDecoding extends Decoding {
 
     @Override
     GenerationOutput output() {
-        long[][] sequences = Arrays.stream(ids).map(row -> Arrays.copyOf(row, length)).toArray(long[][]::new);
+        long[][] sequences =
+                Arrays.stream(ids).map(row -> Arrays.copyOf(row, length)).toArray(long[][]::new);
         float[][] probabilities = wantProbabilities
-                ? IntStream.range(0, ids.length).mapToObj(r -> Arrays.copyOf(logProbabilities[r], generated[r])).toArray(float[][]::new)
+                ? IntStream.range(0, ids.length)
+                        .mapToObj(r -> Arrays.copyOf(logProbabilities[r], generated[r]))
+                        .toArray(float[][]::new)
                 : null;
-        List<FinishReason> reasons =
-                Arrays.stream(finished).map(f -> f == null ? FinishReason.CANCELLED : f).toList();
+        List<FinishReason> reasons = Arrays.stream(finished)
+                .map(f -> f == null ? FinishReason.CANCELLED : f)
+                .toList();
         return new GenerationOutput(sequences, plan.promptLength(), generated.clone(), null, probabilities, reasons);
     }
 }

@@ -14,7 +14,8 @@ final class StopStrings {
     private final LongFunction<byte[]> bytesOf;
 
     StopStrings(List<String> strings, LongFunction<byte[]> bytesOf) {
-        this.strings = strings.stream().map(s -> s.getBytes(StandardCharsets.UTF_8)).toList();
+        this.strings =
+                strings.stream().map(s -> s.getBytes(StandardCharsets.UTF_8)).toList();
         this.bytesOf = bytesOf;
     }
 

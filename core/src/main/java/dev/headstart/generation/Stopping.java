@@ -27,7 +27,8 @@ final class Stopping {
     }
 
     /** Why the row ends with its last token, or null while it goes on. */
-    @Nullable FinishReason check(long[] row, int length) {
+    @Nullable
+    FinishReason check(long[] row, int length) {
         if (eos.contains((int) row[length - 1]) || strings != null && strings.endsWithOne(row, length)) {
             return FinishReason.STOP;
         }

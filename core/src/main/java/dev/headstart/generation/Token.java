@@ -10,4 +10,5 @@ import org.jspecify.annotations.Nullable;
  * @param logProbability the logarithm of the probability that it was chosen with, after all processors
  * @param finished why the row ends with this token, or null while it goes on
  */
-public record Token(int row, long id, float logProbability, @Nullable FinishReason finished) {}
+public record Token(
+        int row, long id, float logProbability, @Nullable FinishReason finished) {}

@@ -84,7 +84,8 @@ final class Warpers {
     /** MinPLogitsWarper (Nguyen et al. 2024): removes what is less likely than a share of the likeliest token. */
     static Tensor minP(Tensor scores, double least, int keep) {
         Tensor probabilities = scores.softmax(-1);
-        Tensor remove = probabilities.lt(probabilities.amax(new long[] {-1}, true).mul(new Scalar(least)));
+        Tensor remove =
+                probabilities.lt(probabilities.amax(new long[] {-1}, true).mul(new Scalar(least)));
         Tensor best = topk(probabilities, Math.min(keep, scores.size(1))).get1();
         return cut(scores, remove.scatter(-1, best, new Scalar(0)));
     }
