@@ -79,7 +79,8 @@ public final class Bleu {
     public static double score(long[] s) {
         long hypothesis = s[0];
         long reference = s[1];
-        double brevity = hypothesis >= reference ? 1 : hypothesis > 0 ? Math.exp(1 - (double) reference / hypothesis) : 0;
+        double brevity =
+                hypothesis >= reference ? 1 : hypothesis > 0 ? Math.exp(1 - (double) reference / hypothesis) : 0;
         boolean any = false;
         for (int n = 0; n < ORDER; n++) {
             any |= s[2 + n] > 0;

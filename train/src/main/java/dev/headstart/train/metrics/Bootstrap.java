@@ -25,7 +25,8 @@ public final class Bootstrap {
      * @param confidence 0.95 for the interval from the 2.5 to the 97.5 percentile
      * @param seed same seed, same interval
      */
-    public static Interval interval(int examples, ToDoubleFunction<int[]> metric, int resamples, double confidence, long seed) {
+    public static Interval interval(
+            int examples, ToDoubleFunction<int[]> metric, int resamples, double confidence, long seed) {
         SplittableRandom random = new SplittableRandom(seed);
         double[] values = new double[resamples];
         int[] chosen = new int[examples];
@@ -35,7 +36,8 @@ public final class Bootstrap {
             }
             values[r] = metric.applyAsDouble(chosen);
         }
-        double[] defined = Arrays.stream(values).filter(v -> !Double.isNaN(v)).sorted().toArray();
+        double[] defined =
+                Arrays.stream(values).filter(v -> !Double.isNaN(v)).sorted().toArray();
         double tail = (1 - confidence) / 2;
         return new Interval(percentile(defined, tail), percentile(defined, 1 - tail));
     }

@@ -31,7 +31,8 @@ public final class Chrf {
                     match += Math.min(e.getValue(), ref.getOrDefault(e.getKey(), 0));
                 }
                 s[3 * n] = ref.isEmpty() ? 0 : count;
-                s[3 * n + 1] = ref.values().stream().mapToLong(Integer::longValue).sum();
+                s[3 * n + 1] =
+                        ref.values().stream().mapToLong(Integer::longValue).sum();
                 s[3 * n + 2] = match;
             }
             double score = score(s);

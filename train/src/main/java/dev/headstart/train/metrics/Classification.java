@@ -170,7 +170,10 @@ public final class Classification {
             }
         }
         if (how == Average.MICRO) {
-            return Prf.of(Arrays.stream(hit).sum(), Arrays.stream(predicted).sum(), Arrays.stream(actual).sum());
+            return Prf.of(
+                    Arrays.stream(hit).sum(),
+                    Arrays.stream(predicted).sum(),
+                    Arrays.stream(actual).sum());
         }
         List<Prf> each = new ArrayList<>();
         for (int l = 0; l < labels; l++) {

@@ -79,34 +79,73 @@ public record Evaluation(String kind, int examples, Map<String, Value> metrics) 
             int[] references, int[] predictions, int classes, double @Nullable [][] probabilities, Options options) {
         Metrics.sameLength(references.length, predictions.length);
         Builder b = new Builder(references.length, options);
-        b.add("accuracy", i -> Classification.of(references, predictions, classes, i).accuracy());
+        b.add(
+                "accuracy",
+                i -> Classification.of(references, predictions, classes, i).accuracy());
         if (classes == 2) {
-            b.add("f1", i -> Classification.of(references, predictions, classes, i).of(1).f1());
-            b.add("precision", i -> Classification.of(references, predictions, classes, i).of(1).precision());
-            b.add("recall", i -> Classification.of(references, predictions, classes, i).of(1).recall());
+            b.add(
+                    "f1",
+                    i -> Classification.of(references, predictions, classes, i)
+                            .of(1)
+                            .f1());
+            b.add(
+                    "precision",
+                    i -> Classification.of(references, predictions, classes, i)
+                            .of(1)
+                            .precision());
+            b.add(
+                    "recall",
+                    i -> Classification.of(references, predictions, classes, i)
+                            .of(1)
+                            .recall());
         }
         for (Average how : Average.values()) {
             String suffix = "_" + how.name().toLowerCase(Locale.ROOT);
-            b.add("f1" + suffix, i -> Classification.of(references, predictions, classes, i).average(how).f1());
+            b.add(
+                    "f1" + suffix,
+                    i -> Classification.of(references, predictions, classes, i)
+                            .average(how)
+                            .f1());
             if (how != Average.MICRO) { // there all three are the accuracy
-                b.add("precision" + suffix, i -> Classification.of(references, predictions, classes, i).average(how).precision());
-                b.add("recall" + suffix, i -> Classification.of(references, predictions, classes, i).average(how).recall());
+                b.add(
+                        "precision" + suffix,
+                        i -> Classification.of(references, predictions, classes, i)
+                                .average(how)
+                                .precision());
+                b.add(
+                        "recall" + suffix,
+                        i -> Classification.of(references, predictions, classes, i)
+                                .average(how)
+                                .recall());
             }
         }
         b.add("mcc", i -> Classification.of(references, predictions, classes, i).mcc());
         if (probabilities != null) {
             Metrics.sameLength(references.length, probabilities.length);
             if (classes == 2) {
-                b.add("auc", i -> Metrics.auc(
-                        booleans(i, k -> references[k] == 1), Arrays.stream(i).mapToDouble(k -> probabilities[k][1]).toArray()));
+                b.add(
+                        "auc",
+                        i -> Metrics.auc(
+                                booleans(i, k -> references[k] == 1),
+                                Arrays.stream(i)
+                                        .mapToDouble(k -> probabilities[k][1])
+                                        .toArray()));
             } else {
-                b.add("auc_ovr", i -> Metrics.aucOneVsRest(
-                        Arrays.stream(i).map(k -> references[k]).toArray(), Arrays.stream(i).mapToObj(k -> probabilities[k]).toArray(double[][]::new), false));
+                b.add(
+                        "auc_ovr",
+                        i -> Metrics.aucOneVsRest(
+                                Arrays.stream(i).map(k -> references[k]).toArray(),
+                                Arrays.stream(i).mapToObj(k -> probabilities[k]).toArray(double[][]::new),
+                                false));
             }
-            b.add("ece", i -> Metrics.ece(
-                    Arrays.stream(i).mapToDouble(k -> probabilities[k][predictions[k]]).toArray(),
-                    booleans(i, k -> references[k] == predictions[k]),
-                    15));
+            b.add(
+                    "ece",
+                    i -> Metrics.ece(
+                            Arrays.stream(i)
+                                    .mapToDouble(k -> probabilities[k][predictions[k]])
+                                    .toArray(),
+                            booleans(i, k -> references[k] == predictions[k]),
+                            15));
         }
         return b.build("classification");
     }
@@ -126,9 +165,18 @@ public record Evaluation(String kind, int examples, Map<String, Value> metrics) 
         b.add("subset_accuracy", i -> Classification.subsetAccuracy(references, predictions, i));
         for (Average how : Average.values()) {
             String suffix = "_" + how.name().toLowerCase(Locale.ROOT);
-            b.add("f1" + suffix, i -> Classification.multiLabel(references, predictions, how, i).f1());
-            b.add("precision" + suffix, i -> Classification.multiLabel(references, predictions, how, i).precision());
-            b.add("recall" + suffix, i -> Classification.multiLabel(references, predictions, how, i).recall());
+            b.add(
+                    "f1" + suffix,
+                    i -> Classification.multiLabel(references, predictions, how, i)
+                            .f1());
+            b.add(
+                    "precision" + suffix,
+                    i -> Classification.multiLabel(references, predictions, how, i)
+                            .precision());
+            b.add(
+                    "recall" + suffix,
+                    i -> Classification.multiLabel(references, predictions, how, i)
+                            .recall());
         }
         return b.build("multi-label");
     }
@@ -159,7 +207,10 @@ public record Evaluation(String kind, int examples, Map<String, Value> metrics) 
      * @param scheme null for seqeval's default mode
      */
     public static Evaluation entities(
-            List<List<String>> references, List<List<String>> predictions, SeqEval.@Nullable Scheme scheme, Options options) {
+            List<List<String>> references,
+            List<List<String>> predictions,
+            SeqEval.@Nullable Scheme scheme,
+            Options options) {
         List<Map<String, long[]>> counts = SeqEval.counts(references, predictions, scheme);
         Builder b = new Builder(references.size(), options);
         b.add("precision", i -> SeqEval.score(counts, i, Average.MICRO).precision());
@@ -175,7 +226,10 @@ public record Evaluation(String kind, int examples, Map<String, Value> metrics) 
                 tokens[s]++;
             }
         }
-        b.add("accuracy", i -> Arrays.stream(pick(right, i)).sum() / Arrays.stream(pick(tokens, i)).sum());
+        b.add(
+                "accuracy",
+                i -> Arrays.stream(pick(right, i)).sum()
+                        / Arrays.stream(pick(tokens, i)).sum());
         for (String type : SeqEval.byType(references, predictions, scheme).keySet()) {
             b.add("f1_" + type, i -> {
                 long[] sum = new long[3];
@@ -200,7 +254,10 @@ public record Evaluation(String kind, int examples, Map<String, Value> metrics) 
             em[i] = 100 * Squad.exactMatch(predictions.get(i), references.get(i));
             f1[i] = 100 * Squad.f1(predictions.get(i), references.get(i));
         }
-        return new Builder(em.length, options).add("exact_match", mean(em)).add("f1", mean(f1)).build("answers");
+        return new Builder(em.length, options)
+                .add("exact_match", mean(em))
+                .add("f1", mean(f1))
+                .build("answers");
     }
 
     private static ToDoubleFunction<int[]> mean(double[] values) {
@@ -234,7 +291,8 @@ public record Evaluation(String kind, int examples, Map<String, Value> metrics) 
     }
 
     /** Summarization: mean ROUGE F1, from 0 to 1; of several references the best counts. */
-    public static Evaluation summarization(List<List<String>> references, List<String> predictions, boolean stem, Options options) {
+    public static Evaluation summarization(
+            List<List<String>> references, List<String> predictions, boolean stem, Options options) {
         Metrics.sameLength(references.size(), predictions.size());
         int n = predictions.size();
         double[][] scores = new double[4][n];
@@ -244,7 +302,8 @@ public record Evaluation(String kind, int examples, Map<String, Value> metrics) 
                 scores[0][i] = Math.max(scores[0][i], Rouge.ngram(r, p, 1, stem).f1());
                 scores[1][i] = Math.max(scores[1][i], Rouge.ngram(r, p, 2, stem).f1());
                 scores[2][i] = Math.max(scores[2][i], Rouge.longest(r, p, stem).f1());
-                scores[3][i] = Math.max(scores[3][i], Rouge.longestOfSummary(r, p, stem).f1());
+                scores[3][i] = Math.max(
+                        scores[3][i], Rouge.longestOfSummary(r, p, stem).f1());
             }
         }
         return new Builder(n, options)
@@ -264,7 +323,8 @@ public record Evaluation(String kind, int examples, Map<String, Value> metrics) 
     public static Evaluation languageModel(double[] negativeLogLikelihoods, double[] tokens, Options options) {
         Metrics.sameLength(negativeLogLikelihoods.length, tokens.length);
         ToDoubleFunction<int[]> loss =
-                i -> Arrays.stream(pick(negativeLogLikelihoods, i)).sum() / Arrays.stream(pick(tokens, i)).sum();
+                i -> Arrays.stream(pick(negativeLogLikelihoods, i)).sum()
+                        / Arrays.stream(pick(tokens, i)).sum();
         return new Builder(tokens.length, options)
                 .add("perplexity", i -> Math.exp(loss.applyAsDouble(i)))
                 .add("loss", loss)
@@ -309,7 +369,11 @@ public record Evaluation(String kind, int examples, Map<String, Value> metrics) 
         metrics.forEach((name, v) -> {
             b.append(String.format(Locale.ROOT, "%-" + (width + 2) + "s", name)).append(shown(v.value()));
             if (!Double.isNaN(v.low())) {
-                b.append("   [").append(shown(v.low()).strip()).append(", ").append(shown(v.high()).strip()).append(']');
+                b.append("   [")
+                        .append(shown(v.low()).strip())
+                        .append(", ")
+                        .append(shown(v.high()).strip())
+                        .append(']');
             }
             b.append('\n');
         });

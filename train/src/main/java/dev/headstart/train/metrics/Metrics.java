@@ -8,7 +8,8 @@ public final class Metrics {
 
     static void sameLength(int references, int predictions) {
         if (references != predictions) {
-            throw new IllegalArgumentException("expected as many predictions as references (" + references + "), found " + predictions);
+            throw new IllegalArgumentException(
+                    "expected as many predictions as references (" + references + "), found " + predictions);
         }
     }
 
@@ -111,7 +112,9 @@ public final class Metrics {
             }
         }
         double negatives = references.length - positives;
-        return positives == 0 || negatives == 0 ? Double.NaN : (sum - positives * (positives + 1) / 2) / (positives * negatives);
+        return positives == 0 || negatives == 0
+                ? Double.NaN
+                : (sum - positives * (positives + 1) / 2) / (positives * negatives);
     }
 
     /**

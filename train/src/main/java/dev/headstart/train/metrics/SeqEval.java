@@ -45,15 +45,19 @@ public final class SeqEval {
         private boolean starts(Tag p, Tag t) {
             boolean same = p.type.equals(t.type);
             return switch (this) {
-                case IOB1 -> switch (t.prefix) {
-                    case 'I' -> p.prefix == 'O' || p.prefix == 'B' || (p.prefix == 'I' && !same);
-                    case 'B' -> same && (p.prefix == 'I' || p.prefix == 'B');
-                    default -> false;
-                };
+                case IOB1 ->
+                    switch (t.prefix) {
+                        case 'I' -> p.prefix == 'O' || p.prefix == 'B' || (p.prefix == 'I' && !same);
+                        case 'B' -> same && (p.prefix == 'I' || p.prefix == 'B');
+                        default -> false;
+                    };
                 case IOB2 -> t.prefix == 'B';
-                case IOE1 -> (t.prefix == 'I' && (p.prefix == 'O' || p.prefix == 'E' || (p.prefix == 'I' && !same)))
-                        || (t.prefix == 'E' && p.prefix == 'E' && same);
-                case IOE2 -> (t.prefix == 'I' || t.prefix == 'E') && (p.prefix == 'O' || p.prefix == 'E' || (p.prefix == 'I' && !same));
+                case IOE1 ->
+                    (t.prefix == 'I' && (p.prefix == 'O' || p.prefix == 'E' || (p.prefix == 'I' && !same)))
+                            || (t.prefix == 'E' && p.prefix == 'E' && same);
+                case IOE2 ->
+                    (t.prefix == 'I' || t.prefix == 'E')
+                            && (p.prefix == 'O' || p.prefix == 'E' || (p.prefix == 'I' && !same));
                 case IOBES -> t.prefix == 'B' || t.prefix == 'S';
                 case BILOU -> t.prefix == 'B' || t.prefix == 'U';
             };
@@ -75,11 +79,16 @@ public final class SeqEval {
         private boolean ends(Tag p, Tag t) {
             boolean same = p.type.equals(t.type);
             return switch (this) {
-                case IOB1 -> (p.prefix == 'I' && (t.prefix == 'O' || t.prefix == 'B' || (t.prefix == 'I' && !same)))
-                        || (p.prefix == 'B' && (t.prefix == 'O' || (t.prefix == 'I' && !same) || (t.prefix == 'B' && same)));
-                case IOB2 -> (p.prefix == 'I' || p.prefix == 'B') && (t.prefix == 'O' || t.prefix == 'B' || (t.prefix == 'I' && !same));
-                case IOE1 -> (p.prefix == 'I' && (t.prefix == 'O' || ((t.prefix == 'I' || t.prefix == 'E') && !same)))
-                        || (p.prefix == 'E' && same && (t.prefix == 'I' || t.prefix == 'E'));
+                case IOB1 ->
+                    (p.prefix == 'I' && (t.prefix == 'O' || t.prefix == 'B' || (t.prefix == 'I' && !same)))
+                            || (p.prefix == 'B'
+                                    && (t.prefix == 'O' || (t.prefix == 'I' && !same) || (t.prefix == 'B' && same)));
+                case IOB2 ->
+                    (p.prefix == 'I' || p.prefix == 'B')
+                            && (t.prefix == 'O' || t.prefix == 'B' || (t.prefix == 'I' && !same));
+                case IOE1 ->
+                    (p.prefix == 'I' && (t.prefix == 'O' || ((t.prefix == 'I' || t.prefix == 'E') && !same)))
+                            || (p.prefix == 'E' && same && (t.prefix == 'I' || t.prefix == 'E'));
                 case IOE2 -> p.prefix == 'E';
                 case IOBES -> p.prefix == 'S' || p.prefix == 'E';
                 case BILOU -> p.prefix == 'U' || p.prefix == 'L';
@@ -104,8 +113,8 @@ public final class SeqEval {
         static Tag strict(String tag, Scheme scheme) {
             char prefix = tag.isEmpty() ? ' ' : tag.charAt(0);
             if (scheme.prefixes.indexOf(prefix) < 0) {
-                throw new HeadstartException("tag '" + tag + "' is not of the scheme " + scheme + ": expected a prefix out of "
-                        + String.join(", ", scheme.prefixes.split("")));
+                throw new HeadstartException("tag '" + tag + "' is not of the scheme " + scheme
+                        + ": expected a prefix out of " + String.join(", ", scheme.prefixes.split("")));
             }
             String type = tag.substring(1).replaceAll("^-+|-+$", "");
             return new Tag(prefix, type.isEmpty() ? "_" : type);
@@ -133,7 +142,8 @@ public final class SeqEval {
             boolean changed = !prev.type.equals(tag.type);
             if (prev.prefix == 'E'
                     || prev.prefix == 'S'
-                    || ((prev.prefix == 'B' || prev.prefix == 'I') && (tag.prefix == 'B' || tag.prefix == 'S' || tag.prefix == 'O'))
+                    || ((prev.prefix == 'B' || prev.prefix == 'I')
+                            && (tag.prefix == 'B' || tag.prefix == 'S' || tag.prefix == 'O'))
                     || (prev.prefix != 'O' && prev.prefix != '.' && changed)) {
                 found.add(new Entity(prev.type, start, i));
             }
@@ -201,7 +211,8 @@ public final class SeqEval {
      * @param scheme null for the default mode
      * @throws HeadstartException when sentences differ in length
      */
-    public static Map<String, Prf> byType(List<List<String>> references, List<List<String>> predictions, @Nullable Scheme scheme) {
+    public static Map<String, Prf> byType(
+            List<List<String>> references, List<List<String>> predictions, @Nullable Scheme scheme) {
         Map<String, long[]> sum = new TreeMap<>();
         counts(references, predictions, scheme)
                 .forEach(c -> c.forEach((type, n) -> add(sum.computeIfAbsent(type, t -> new long[3]), n)));
@@ -210,16 +221,19 @@ public final class SeqEval {
         return scores;
     }
 
-    static List<Map<String, long[]>> counts(List<List<String>> references, List<List<String>> predictions, @Nullable Scheme scheme) {
+    static List<Map<String, long[]>> counts(
+            List<List<String>> references, List<List<String>> predictions, @Nullable Scheme scheme) {
         Metrics.sameLength(references.size(), predictions.size());
         List<Map<String, long[]>> counts = new ArrayList<>();
         for (int i = 0; i < references.size(); i++) {
             List<String> r = references.get(i);
             List<String> p = predictions.get(i);
             if (r.size() != p.size()) {
-                throw new HeadstartException("sentence " + (i + 1) + ": expected " + r.size() + " predicted tags, found " + p.size());
+                throw new HeadstartException(
+                        "sentence " + (i + 1) + ": expected " + r.size() + " predicted tags, found " + p.size());
             }
-            counts.add(scheme == null ? count(entities(r), entities(p)) : count(entities(r, scheme), entities(p, scheme)));
+            counts.add(
+                    scheme == null ? count(entities(r), entities(p)) : count(entities(r, scheme), entities(p, scheme)));
         }
         return counts;
     }
@@ -231,7 +245,8 @@ public final class SeqEval {
     }
 
     /** Scores over all types. */
-    public static Prf score(List<List<String>> references, List<List<String>> predictions, @Nullable Scheme scheme, Average how) {
+    public static Prf score(
+            List<List<String>> references, List<List<String>> predictions, @Nullable Scheme scheme, Average how) {
         List<Map<String, long[]>> counts = counts(references, predictions, scheme);
         int[] all = java.util.stream.IntStream.range(0, counts.size()).toArray();
         return score(counts, all, how);
@@ -265,7 +280,10 @@ public final class SeqEval {
         try {
             return Scheme.valueOf(name.toUpperCase(Locale.ROOT));
         } catch (IllegalArgumentException e) {
-            throw new HeadstartException("tagging scheme '" + name + "' is not known: expected default, IOB1, IOB2, IOE1, IOE2, IOBES or BILOU", e);
+            throw new HeadstartException(
+                    "tagging scheme '" + name
+                            + "' is not known: expected default, IOB1, IOB2, IOE1, IOE2, IOBES or BILOU",
+                    e);
         }
     }
 }

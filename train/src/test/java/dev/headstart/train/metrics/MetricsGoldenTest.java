@@ -24,7 +24,8 @@ class MetricsGoldenTest {
     private static final ObjectMapper MAPPER = new ObjectMapper();
 
     private static JsonNode golden(String name) throws IOException {
-        try (InputStream in = Objects.requireNonNull(MetricsGoldenTest.class.getResourceAsStream("/metrics/" + name + ".json"))) {
+        try (InputStream in =
+                Objects.requireNonNull(MetricsGoldenTest.class.getResourceAsStream("/metrics/" + name + ".json"))) {
             return MAPPER.readTree(in);
         }
     }
@@ -62,10 +63,12 @@ class MetricsGoldenTest {
                     positive[i] = y[i] == 1;
                     rounded[i] = Math.rint(probs[i][1] * 10) / 10;
                 }
-                assertThat(Metrics.auc(positive, rounded)).isEqualTo(c.get("auc_ties").asDouble(), EXACT);
+                assertThat(Metrics.auc(positive, rounded))
+                        .isEqualTo(c.get("auc_ties").asDouble(), EXACT);
             } else if (c.has("auc_ovr")) {
                 assertThat(e.value("auc_ovr")).isEqualTo(c.get("auc_ovr").asDouble(), EXACT);
-                assertThat(Metrics.aucOneVsRest(y, probs, true)).isEqualTo(c.get("auc_ovr_weighted").asDouble(), EXACT);
+                assertThat(Metrics.aucOneVsRest(y, probs, true))
+                        .isEqualTo(c.get("auc_ovr_weighted").asDouble(), EXACT);
             } else {
                 assertThat(e.value("auc_ovr")).isNaN(); // a class that does not occur
             }
@@ -78,7 +81,8 @@ class MetricsGoldenTest {
         boolean[][] y = flags(c.get("references"));
         boolean[][] p = flags(c.get("predictions"));
         int[] all = IntStream.range(0, y.length).toArray();
-        assertThat(Classification.subsetAccuracy(y, p, all)).isEqualTo(c.get("subset_accuracy").asDouble(), EXACT);
+        assertThat(Classification.subsetAccuracy(y, p, all))
+                .isEqualTo(c.get("subset_accuracy").asDouble(), EXACT);
         for (Average how : Average.values()) {
             same(Classification.multiLabel(y, p, how, all), c.get(how.name().toLowerCase(Locale.ROOT)));
         }
@@ -104,7 +108,8 @@ class MetricsGoldenTest {
         for (String name : List.of("pearson", "spearman", "mse", "mae", "r2")) {
             assertThat(e.value(name)).as(name).isEqualTo(c.get(name).asDouble(), EXACT);
         }
-        assertThat(Metrics.spearman(y, as(c.get("ties"), double[].class))).isEqualTo(c.get("spearman_ties").asDouble(), EXACT);
+        assertThat(Metrics.spearman(y, as(c.get("ties"), double[].class)))
+                .isEqualTo(c.get("spearman_ties").asDouble(), EXACT);
         assertThat(Metrics.ranks(new double[] {0.0, 1, -0.0, -1})).containsExactly(2.5, 4, 2.5, 1);
     }
 
@@ -122,7 +127,8 @@ class MetricsGoldenTest {
             assertThat(types).hasSize(c.get("types").size());
             types.forEach((type, prf) -> {
                 same(prf, c.get("types").get(type));
-                assertThat(prf.support()).isEqualTo(c.get("types").get(type).get(3).asLong());
+                assertThat(prf.support())
+                        .isEqualTo(c.get("types").get(type).get(3).asLong());
             });
         }
     }
@@ -146,7 +152,8 @@ class MetricsGoldenTest {
             List<String> hyps = as(c.get("hypotheses"), List.class);
             List<List<String>> refs = as(c.get("references"), List.class);
             for (int i = 0; i < hyps.size(); i++) {
-                assertThat(String.join(" ", Bleu.tokenize(hyps.get(i)))).isEqualTo(c.get("tokens").get(i).asText());
+                assertThat(String.join(" ", Bleu.tokenize(hyps.get(i))))
+                        .isEqualTo(c.get("tokens").get(i).asText());
             }
             assertThat(Bleu.corpus(hyps, refs)).isEqualTo(c.get("bleu").asDouble(), EXACT);
             assertThat(Chrf.corpus(hyps, refs)).isEqualTo(c.get("chrf").asDouble(), EXACT);
@@ -174,7 +181,8 @@ class MetricsGoldenTest {
         golden("porter").properties().forEach(e -> {
             String found = PorterStemmer.stem(e.getKey());
             if (!found.equals(e.getValue().asText())) {
-                wrong.add(e.getKey() + " -> " + found + ", expected " + e.getValue().asText());
+                wrong.add(e.getKey() + " -> " + found + ", expected "
+                        + e.getValue().asText());
             }
         });
         assertThat(wrong).isEmpty();
@@ -185,7 +193,8 @@ class MetricsGoldenTest {
         double[] v = new double[400];
         java.util.Random random = new java.util.Random(3);
         java.util.Arrays.setAll(v, i -> random.nextGaussian());
-        java.util.function.ToDoubleFunction<int[]> mean = i -> java.util.Arrays.stream(i).mapToDouble(k -> v[k]).average().orElseThrow();
+        java.util.function.ToDoubleFunction<int[]> mean =
+                i -> java.util.Arrays.stream(i).mapToDouble(k -> v[k]).average().orElseThrow();
         Bootstrap.Interval a = Bootstrap.interval(400, mean, 1000, 0.95, 5);
         assertThat(Bootstrap.interval(400, mean, 1000, 0.95, 5)).isEqualTo(a);
         assertThat(Bootstrap.interval(400, mean, 1000, 0.95, 6)).isNotEqualTo(a);
@@ -197,7 +206,8 @@ class MetricsGoldenTest {
 
     @Test
     void undefinedMetricsAreNull() {
-        Evaluation e = Evaluation.regression(new double[] {1, 1, 1}, new double[] {1, 2, 3}, Evaluation.Options.defaults());
+        Evaluation e =
+                Evaluation.regression(new double[] {1, 1, 1}, new double[] {1, 2, 3}, Evaluation.Options.defaults());
         assertThat(e.value("pearson")).isNaN();
         assertThat(e.toJson().at("/metrics/pearson/value").isNull()).isTrue();
         assertThat(e.toText()).contains("undefined");
