@@ -94,7 +94,8 @@ class ArchitectureTest {
             try (Stream<Path> files = Files.walk(sources)) {
                 Path any = files.filter(file -> file.toString().endsWith(".java") && !file.endsWith("package-info.java"))
                         .findFirst()
-                        .orElseThrow();
+                        .orElse(null);
+                if (any == null) continue; // a module that has only begun
                 String name = ROOT.resolve(module).resolve("src/main/java").relativize(any).toString();
                 assertThat(CLASSES.contain(name.replace(".java", "").replace('/', '.').replace('\\', '.')))
                         .as("module %s is not on the class path of cli's tests", module)
