@@ -107,6 +107,7 @@ class ArchitectureTest {
     @Test
     void theBomNamesEveryModuleAndEveryJarHasAModuleName() throws IOException {
         String bom = Files.readString(ROOT.resolve("bom/pom.xml"));
+        assertThat(bom).contains("<version>" + find(Files.readString(ROOT.resolve("pom.xml")), "<plugin.spotless>([^<]+)<") + "</version>");
         Set<String> names = new TreeSet<>();
         for (String module : jarModules()) {
             String pom = Files.readString(ROOT.resolve(module).resolve("pom.xml"));
