@@ -29,19 +29,31 @@ class ArchitectureTest {
 
     /** Packages of core from the ground up; those of one line may use each other, and all lines before it. */
     private static final List<List<String>> CORE = List.of(
-            List.of("io", "hub", "nn", "text", "vision", "audio"), List.of("models"), List.of("generation"), List.of("pipeline"));
+            List.of("io", "hub", "nn", "text", "vision", "audio"),
+            List.of("models"),
+            List.of("generation"),
+            List.of("pipeline"));
 
     /** Modules above core from the ground up; each may use those before it. */
     private static final List<String> MODULES = List.of("data", "train", "insight", "health", "server", "cli");
 
     @Test
     void corePackagesUseOnlyThoseBelow() {
-        assertThat(CLASSES.stream().map(type -> type.getPackageName())).contains("dev.headstart.io", "dev.headstart.nn");
+        assertThat(CLASSES.stream().map(type -> type.getPackageName()))
+                .contains("dev.headstart.io", "dev.headstart.nn");
         for (int level = 0; level < CORE.size(); level++) {
             String[] below = packages(CORE.get(level));
-            String[] above = packages(
-                    Stream.concat(CORE.subList(level + 1, CORE.size()).stream().flatMap(List::stream), MODULES.stream()).toList());
-            noClasses().that().resideInAnyPackage(below).should().dependOnClassesThat().resideInAnyPackage(above).allowEmptyShould(true).check(CLASSES);
+            String[] above = packages(Stream.concat(
+                            CORE.subList(level + 1, CORE.size()).stream().flatMap(List::stream), MODULES.stream())
+                    .toList());
+            noClasses()
+                    .that()
+                    .resideInAnyPackage(below)
+                    .should()
+                    .dependOnClassesThat()
+                    .resideInAnyPackage(above)
+                    .allowEmptyShould(true)
+                    .check(CLASSES);
         }
     }
 
@@ -79,11 +91,14 @@ class ArchitectureTest {
             try (Stream<Path> files = Files.walk(sources)) {
                 files.filter(file -> file.toString().endsWith(".java"))
                         .forEach(file -> modulesOf
-                                .computeIfAbsent(sources.relativize(file.getParent()).toString(), key -> new TreeSet<>())
+                                .computeIfAbsent(
+                                        sources.relativize(file.getParent()).toString(), key -> new TreeSet<>())
                                 .add(module));
             }
         }
-        assertThat(modulesOf).isNotEmpty().allSatisfy((name, modules) -> assertThat(modules).as(name).hasSize(1));
+        assertThat(modulesOf)
+                .isNotEmpty()
+                .allSatisfy((name, modules) -> assertThat(modules).as(name).hasSize(1));
     }
 
     @Test
@@ -92,12 +107,17 @@ class ArchitectureTest {
             Path sources = ROOT.resolve(module).resolve("src/main/java/dev/headstart");
             if (!Files.isDirectory(sources)) continue;
             try (Stream<Path> files = Files.walk(sources)) {
-                Path any = files.filter(file -> file.toString().endsWith(".java") && !file.endsWith("package-info.java"))
+                Path any = files.filter(
+                                file -> file.toString().endsWith(".java") && !file.endsWith("package-info.java"))
                         .findFirst()
                         .orElse(null);
                 if (any == null) continue; // a module that has only begun
-                String name = ROOT.resolve(module).resolve("src/main/java").relativize(any).toString();
-                assertThat(CLASSES.contain(name.replace(".java", "").replace('/', '.').replace('\\', '.')))
+                String name = ROOT.resolve(module)
+                        .resolve("src/main/java")
+                        .relativize(any)
+                        .toString();
+                assertThat(CLASSES.contain(
+                                name.replace(".java", "").replace('/', '.').replace('\\', '.')))
                         .as("module %s is not on the class path of cli's tests", module)
                         .isTrue();
             }
@@ -107,11 +127,14 @@ class ArchitectureTest {
     @Test
     void theBomNamesEveryModuleAndEveryJarHasAModuleName() throws IOException {
         String bom = Files.readString(ROOT.resolve("bom/pom.xml"));
-        assertThat(bom).contains("<version>" + find(Files.readString(ROOT.resolve("pom.xml")), "<plugin.spotless>([^<]+)<") + "</version>");
+        assertThat(bom)
+                .contains("<version>" + find(Files.readString(ROOT.resolve("pom.xml")), "<plugin.spotless>([^<]+)<")
+                        + "</version>");
         Set<String> names = new TreeSet<>();
         for (String module : jarModules()) {
             String pom = Files.readString(ROOT.resolve(module).resolve("pom.xml"));
-            String artifact = find(pom.replaceFirst("(?s)<parent>.*?</parent>", ""), "<artifactId>([^<]+)</artifactId>");
+            String artifact =
+                    find(pom.replaceFirst("(?s)<parent>.*?</parent>", ""), "<artifactId>([^<]+)</artifactId>");
             assertThat(bom).contains("<artifactId>" + artifact + "</artifactId>");
             assertThat(find(bom, "<version>([^<]+)</version>")).isEqualTo(find(pom, "<version>([^<]+)</version>"));
             String name = find(pom, "<module.name>([^<]+)</module.name>");
@@ -142,8 +165,9 @@ class ArchitectureTest {
     }
 
     private static Path root() {
-        Path folder = Path.of("").toAbsolutePath();
-        while (!Files.exists(folder.resolve("mvnw"))) folder = folder.getParent();
-        return folder;
+        for (Path folder = Path.of("").toAbsolutePath(); folder != null; folder = folder.getParent()) {
+            if (Files.exists(folder.resolve("mvnw"))) return folder;
+        }
+        throw new IllegalStateException("not inside a checkout");
     }
 }
