@@ -75,6 +75,11 @@ public final class Columns {
             this.names = List.of(names);
         }
 
+        /** Names that columns of this role commonly have, the most telling first. */
+        public List<String> names() {
+            return names;
+        }
+
         String shown() {
             return name().toLowerCase(Locale.ROOT);
         }
