@@ -52,6 +52,7 @@ final class Commands {
     }
     /** In the order of the overview. */
     static final List<Entry> ALL = List.of(
+            new Entry("run", "RunCommand", "run a task on texts or files"),
             new Entry("forward", "ForwardCommand", "run a model once on the tensors of a file (raw, for comparisons)"),
             new Entry("tokenize", "TokenizeCommand", "show how a model's tokenizer splits texts"),
             new Entry("preprocess", "PreprocessCommand", "run files through a model's processor, as safetensors"));

@@ -122,6 +122,11 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
         return state;
     }
 
+    /** Most tokens the model takes, as its position table allows; families whose table is shifted say so themselves. */
+    public int maxLength() {
+        return config.integer("max_position_embeddings", config.integer("n_positions", Integer.MAX_VALUE));
+    }
+
     /** Every Linear layer, with its path. */
     public final List<Linear> linears() {
         return Collections.unmodifiableList(state.linears());

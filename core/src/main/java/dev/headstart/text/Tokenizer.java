@@ -241,6 +241,39 @@ public final class Tokenizer implements AutoCloseable {
         return texts;
     }
 
+    /**
+     * Tokens as the vocabulary spells them to text (transformers {@code convert_tokens_to_string}). Tokens that the vocabulary does not have stand
+     * as they are.
+     */
+    public String tokensToString(List<String> tokens) {
+        StringBuilder text = new StringBuilder();
+        List<Integer> run = new ArrayList<>();
+        for (String token : tokens) {
+            OptionalInt id = tokenToId(token);
+            if (id.isPresent()) {
+                run.add(id.getAsInt());
+            } else {
+                flush(run, text);
+                text.append(text.isEmpty() ? "" : " ").append(token);
+            }
+        }
+        flush(run, text);
+        return text.toString();
+    }
+
+    private void flush(List<Integer> run, StringBuilder text) {
+        if (!run.isEmpty()) {
+            text.append(text.isEmpty() ? "" : " ")
+                    .append(engine.decode(run.stream().mapToLong(Integer::longValue).toArray(), false));
+            run.clear();
+        }
+    }
+
+    /** Whether tokens that continue a word are marked so ({@code ##}), so that words can be told apart. */
+    public boolean hasSubwordPrefix() {
+        return !json.model.path("continuing_subword_prefix").asText("").isEmpty();
+    }
+
     /** English punctuation moved to its word (transformers {@code clean_up_tokenization}). */
     static String cleanUp(String text) {
         return text.replace(" .", ".")

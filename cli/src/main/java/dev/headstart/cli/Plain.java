@@ -1,0 +1,64 @@
+package dev.headstart.cli;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.PropertyNamingStrategies;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/** Results for people: the name and the score in columns, one line a candidate. */
+final class Plain {
+    private static final JsonMapper JSON = JsonMapper.builder()
+            .propertyNamingStrategy(PropertyNamingStrategies.SNAKE_CASE)
+            .build();
+    private static final List<String> NAMES =
+            List.of("token_str", "label", "entity_group", "entity", "answer", "generated_text", "translation_text", "summary_text", "text");
+
+    private Plain() {}
+
+    /** One result as lines of text. */
+    static String text(Object result) {
+        return text(JSON.<JsonNode>valueToTree(result));
+    }
+
+    private static String text(JsonNode node) {
+        if (node instanceof ArrayNode array) {
+            if (array.isEmpty()) {
+                return "(none)";
+            }
+            if (array.get(0).isNumber()) {
+                return array.toString();
+            }
+            List<String> lines = new ArrayList<>();
+            array.forEach(e -> lines.add(text(e)));
+            return String.join(System.lineSeparator(), lines);
+        }
+        return node instanceof ObjectNode object ? line(object) : node.asText();
+    }
+
+    private static String line(ObjectNode object) {
+        StringBuilder line = new StringBuilder();
+        for (String name : NAMES) {
+            if (object.hasNonNull(name)) {
+                String pattern = object.has("score") ? "%-20s" : "%s";
+                line.append(pattern.formatted(object.get(name).asText().strip()));
+                break;
+            }
+        }
+        if (line.isEmpty()) {
+            return object.toString();
+        }
+        if (object.has("score")) {
+            line.append(String.format(Locale.ROOT, " %.4f", object.get("score").asDouble()));
+        }
+        for (String more : List.of("word", "sequence")) {
+            if (object.hasNonNull(more)) {
+                line.append("  ").append(object.get(more).asText());
+            }
+        }
+        return line.toString();
+    }
+}

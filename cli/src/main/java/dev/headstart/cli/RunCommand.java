@@ -1,0 +1,87 @@
+package dev.headstart.cli;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.PropertyNamingStrategies;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import dev.headstart.HeadstartException;
+import dev.headstart.LoadOptions;
+import dev.headstart.pipeline.Pipeline;
+import dev.headstart.pipeline.PipelineOptions;
+import dev.headstart.pipeline.Tasks;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** One task on inputs from the command line. */
+@Command(
+        name = "run",
+        description = "Runs a task on inputs: a text, a file (images, audio), or a JSON object where the task takes several fields.")
+final class RunCommand implements Runnable {
+    private static final ObjectMapper JSON = JsonMapper.builder()
+            .propertyNamingStrategy(PropertyNamingStrategies.SNAKE_CASE)
+            .build();
+
+    @Parameters(index = "0", paramLabel = "TASK", description = "For example fill-mask, text-classification, sentence-embedding.")
+    private String task = "";
+
+    @Parameters(index = "1..*", arity = "1..*", paramLabel = "INPUT", description = "What to run it on.")
+    private List<String> inputs = List.of();
+
+    @Option(names = "--model", paramLabel = "ID", description = "Folder or id; default: the task's own.")
+    private @Nullable String model;
+
+    @Option(names = "--json", description = "Print a JSON array, one element an input, in the Hugging Face pipeline's shape.")
+    private boolean json;
+
+    @Option(names = "--kwargs", paramLabel = "JSON", description = "The pipeline's call arguments: top_k, candidate_labels, ...")
+    private String kwargs = "{}";
+
+    @Option(names = "--precision", paramLabel = "P", description = "auto, fp32 (default), bf16.")
+    private @Nullable String precision;
+
+    @Option(names = "--device", paramLabel = "D", description = "auto (default), cpu, cuda.")
+    private String device = "auto";
+
+    @Option(names = "--revision", paramLabel = "REV", description = "Branch, tag or commit of the model.")
+    private @Nullable String revision;
+
+    @Option(names = "--offline", description = "Contact nothing.")
+    private boolean offline;
+
+    @Option(names = "--no-truncation", description = "Fail on texts over the model's limit instead of cutting them.")
+    private boolean noTruncation;
+
+    @Override
+    public void run() {
+        Tasks.Task found = Tasks.find(task);
+        String id = model != null ? model : found.defaultModel();
+        if (id == null) {
+            throw new HeadstartException(task + " has no default model; name one with --model, a folder or an id such as "
+                    + found.example());
+        }
+        LoadOptions load = LoadOptions.defaults()
+                .withPrecision(precision)
+                .withDevice(device)
+                .withRevision(revision)
+                .withOffline(offline ? Boolean.TRUE : null);
+        PipelineOptions options = PipelineOptions.DEFAULT.withLoad(load).withTruncation(!noTruncation);
+        List<?> results;
+        try (Pipeline pipeline = found.open(id, options)) {
+            results = pipeline.run(inputs, ForwardCommand.object("--kwargs", kwargs));
+        }
+        try {
+            if (json) {
+                System.out.println(JSON.writeValueAsString(results));
+            } else {
+                for (Object result : results) {
+                    System.out.println(Plain.text(result));
+                }
+            }
+        } catch (JsonProcessingException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+package dev.headstart.pipeline;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.headstart.models.AutoModel;
+import dev.headstart.models.Tensors;
+import dev.headstart.text.Encoding;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.List;
+import org.bytedeco.pytorch.Tensor;
+
+/** Hidden states of every token, special tokens among them (transformers FeatureExtractionPipeline). */
+public final class FeatureExtractionPipeline extends TextPipeline {
+    FeatureExtractionPipeline(String id, PipelineOptions options) {
+        super(id, AutoModel.fromPretrained(id, options.load()), options);
+    }
+
+    /** @return [S][H], one row a token */
+    public float[][] apply(String text) {
+        return apply(List.of(text)).get(0);
+    }
+
+    /** @return one [S][H] a text, S its own length */
+    public List<float[][]> apply(List<String> texts) {
+        List<Encoding> rows = encode(texts, null);
+        List<float[][]> results = new ArrayList<>(Collections.nCopies(rows.size(), new float[0][]));
+        infer(rows, (some, out) -> {
+            Tensor x = field(out, "last_hidden_state"); // [B, S, H]
+            int h = (int) x.size(2);
+            for (int r = 0; r < some.length; r++) {
+                int length = rows.get(some[r]).length();
+                float[] flat = Tensors.floats(x.select(0, r).narrow(0, 0, length));
+                float[][] tokens = new float[length][];
+                for (int t = 0; t < length; t++) {
+                    tokens[t] = Arrays.copyOfRange(flat, t * h, (t + 1) * h);
+                }
+                results.set(some[r], tokens);
+            }
+        });
+        return results;
+    }
+
+    @Override
+    public List<?> run(List<String> inputs, JsonNode kwargs) {
+        return apply(inputs).stream().map(tokens -> List.of((Object) tokens)).toList();
+    }
+}

@@ -1,0 +1,104 @@
+package dev.headstart.pipeline;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.headstart.HeadstartException;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/** One task with its model, safe to use from many threads. {@link #close} frees the model. */
+public interface Pipeline extends AutoCloseable {
+    /**
+     * Runs the task as the command line and the server do: inputs as text (a file's path, or a JSON object where the task takes several fields), call
+     * arguments as the Hugging Face pipeline names them. Offsets count code points.
+     *
+     * @return one element an input, to be written as JSON with snake_case names
+     */
+    List<?> run(List<String> inputs, JsonNode kwargs);
+
+    @Override
+    void close();
+
+    /** The pipeline of a task by its Hugging Face name. */
+    static Pipeline of(String task, String id, PipelineOptions options) {
+        return Tasks.find(task).open(id, options);
+    }
+
+    /** Classes of a text. */
+    static TextClassificationPipeline textClassification(String id) {
+        return new TextClassificationPipeline(id, PipelineOptions.DEFAULT);
+    }
+
+    /** Classes of the words of a text: names, places. */
+    static TokenClassificationPipeline tokenClassification(String id) {
+        return new TokenClassificationPipeline(id, PipelineOptions.DEFAULT);
+    }
+
+    /** Answers that stand in a text. */
+    static QuestionAnsweringPipeline questionAnswering(String id) {
+        return new QuestionAnsweringPipeline(id, PipelineOptions.DEFAULT);
+    }
+
+    /** Words for masked places. */
+    static FillMaskPipeline fillMask(String id) {
+        return new FillMaskPipeline(id, PipelineOptions.DEFAULT);
+    }
+
+    /** Hidden states of every token. */
+    static FeatureExtractionPipeline featureExtraction(String id) {
+        return new FeatureExtractionPipeline(id, PipelineOptions.DEFAULT);
+    }
+
+    /** One vector a text. */
+    static SentenceEmbeddingPipeline sentenceEmbedding(String id) {
+        return new SentenceEmbeddingPipeline(id, PipelineOptions.DEFAULT);
+    }
+
+    /** Nearness of a text to others. */
+    static SentenceSimilarityPipeline sentenceSimilarity(String id) {
+        return new SentenceSimilarityPipeline(id, PipelineOptions.DEFAULT);
+    }
+
+    /** A JSON object where {@code input} is one that has the field {@code first}, else null. */
+    static @Nullable JsonNode object(String input, String first) {
+        if (!input.stripLeading().startsWith("{")) {
+            return null;
+        }
+        try {
+            JsonNode node = JsonHolder.JSON.readTree(input);
+            return node != null && node.isObject() && node.has(first) ? node : null;
+        } catch (JsonProcessingException e) {
+            return null;
+        }
+    }
+
+    /** A JSON object with the field {@code first}. @throws HeadstartException saying what the task takes */
+    static JsonNode required(String input, String first, String example) {
+        JsonNode node = object(input, first);
+        if (node == null) {
+            throw new HeadstartException("the input must be a JSON object like " + example + ", found "
+                    + (input.length() > 80 ? input.substring(0, 80) + "..." : input));
+        }
+        return node;
+    }
+
+    /** A text field of a JSON object. */
+    static String text(JsonNode object, String field, String example) {
+        if (!object.path(field).isTextual()) {
+            throw new HeadstartException("the input needs the text field \"" + field + "\", like " + example + ", found " + object);
+        }
+        return object.path(field).asText();
+    }
+
+    /** A list of texts in a JSON object. */
+    static List<String> texts(JsonNode object, String field, String example) {
+        JsonNode list = object.path(field);
+        if (!list.isArray()) {
+            throw new HeadstartException("the input needs the list of texts \"" + field + "\", like " + example + ", found " + object);
+        }
+        List<String> all = new java.util.ArrayList<>();
+        list.forEach(e -> all.add(e.asText()));
+        return all;
+    }
+}

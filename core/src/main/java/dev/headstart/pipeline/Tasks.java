@@ -1,0 +1,62 @@
+package dev.headstart.pipeline;
+
+import dev.headstart.HeadstartException;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/** The tasks by their Hugging Face names. */
+public final class Tasks {
+    /** Opens a pipeline for a model. */
+    public interface Factory {
+        Pipeline create(String id, PipelineOptions options);
+    }
+
+    /**
+     * One task.
+     *
+     * @param name Hugging Face's name
+     * @param defaultModel id of the model used when none is named; null when the user must name one
+     * @param example id of a well-known model for it, for messages
+     * @param factory opens it
+     */
+    public record Task(String name, @Nullable String defaultModel, String example, Factory factory) {
+        /** Opens the task with a model. */
+        public Pipeline open(String id, PipelineOptions options) {
+            return factory.create(id, options);
+        }
+    }
+
+    private static final Map<String, Task> ALL = new LinkedHashMap<>();
+
+    static {
+        add("fill-mask", "bert-base-uncased", "bert-base-uncased", FillMaskPipeline::new);
+        add("text-classification", null, "distilbert/distilbert-base-uncased-finetuned-sst-2-english", TextClassificationPipeline::new);
+        add("token-classification", null, "dslim/bert-base-NER", TokenClassificationPipeline::new);
+        add("question-answering", null, "distilbert/distilbert-base-cased-distilled-squad", QuestionAnsweringPipeline::new);
+        add("feature-extraction", "bert-base-uncased", "bert-base-uncased", FeatureExtractionPipeline::new);
+        add("sentence-embedding", "sentence-transformers/all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2", SentenceEmbeddingPipeline::new);
+        add("sentence-similarity", "sentence-transformers/all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2", SentenceSimilarityPipeline::new);
+    }
+
+    private Tasks() {}
+
+    private static void add(String name, @Nullable String defaultModel, String example, Factory factory) {
+        ALL.put(name, new Task(name, defaultModel, example, factory));
+    }
+
+    /** Every task. */
+    public static List<Task> all() {
+        return List.copyOf(ALL.values());
+    }
+
+    /** By name. @throws HeadstartException listing the tasks there are */
+    public static Task find(String name) {
+        Task task = ALL.get(name);
+        if (task == null) {
+            throw new HeadstartException("unknown task \"" + name + "\"; known: " + String.join(", ", ALL.keySet()));
+        }
+        return task;
+    }
+}

@@ -1,0 +1,159 @@
+package dev.headstart.pipeline;
+
+import dev.headstart.HeadstartException;
+import dev.headstart.models.Inputs;
+import dev.headstart.models.ModelOutput;
+import dev.headstart.models.PreTrainedModel;
+import dev.headstart.models.Tensors;
+import dev.headstart.nn.Precision;
+import dev.headstart.text.EncodeOptions;
+import dev.headstart.text.Encoding;
+import dev.headstart.text.Tokenizer;
+import dev.headstart.text.Truncation;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalInt;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.stream.IntStream;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** A tokenizer and a model together: texts are encoded, sorted by length, batched by a token budget, and results come back in order. */
+abstract class TextPipeline implements Pipeline {
+    private static final Logger LOG = LoggerFactory.getLogger(TextPipeline.class);
+
+    /** Work after which packing the weights for speed pays. */
+    private static final long PACK_AFTER_TOKENS = 512;
+
+    protected final Tokenizer tokenizer;
+    protected final PreTrainedModel<?> model;
+    protected final PipelineOptions options;
+    private final AtomicLong tokensSeen = new AtomicLong();
+    private volatile boolean packed;
+
+    TextPipeline(String id, PreTrainedModel<?> model, PipelineOptions options) {
+        this.model = model;
+        this.options = options;
+        try {
+            this.tokenizer = Tokenizer.fromPretrained(id, options.load());
+        } catch (RuntimeException e) {
+            model.close();
+            throw e;
+        }
+        this.packed = options.load().precision() != null;
+    }
+
+    /** Receives one batch: which texts it holds, and what the model said of them. Called inside a scope. */
+    interface Batch {
+        void accept(int[] rows, ModelOutput out);
+    }
+
+    /** Most tokens a text may have. */
+    int limit() {
+        int own = tokenizer.modelMaxLength() > 0 ? tokenizer.modelMaxLength() : Integer.MAX_VALUE;
+        return Math.min(own, model.maxLength());
+    }
+
+    /** Encodes texts or pairs; those over the limit are cut with a warning, or are an error without truncation. */
+    List<Encoding> encode(List<String> texts, @Nullable List<@Nullable String> pairs) {
+        int limit = limit();
+        EncodeOptions whole = EncodeOptions.DEFAULT;
+        List<Encoding> all = new ArrayList<>(texts.size());
+        int cut = 0;
+        for (int i = 0; i < texts.size(); i++) {
+            String pair = pairs == null ? null : pairs.get(i);
+            Encoding e = tokenizer.encode(texts.get(i), pair, whole);
+            if (e.length() > limit) {
+                if (!options.truncation()) {
+                    throw new HeadstartException("text " + (i + 1) + " has " + e.length() + " tokens, the model takes at most " + limit
+                            + "; shorten it, or allow truncation");
+                }
+                cut++;
+                e = tokenizer.encode(
+                        texts.get(i), pair, whole.withTruncation(Truncation.LONGEST_FIRST).withMaxLength(limit));
+            }
+            all.add(e);
+        }
+        if (cut > 0) {
+            LOG.warn("{} of {} texts were cut to the model's {} tokens", cut, texts.size(), limit);
+        }
+        return all;
+    }
+
+    /** Runs the model over all encodings, in batches of similar length. */
+    void infer(List<Encoding> rows, Batch batch) {
+        long tokens = tokensSeen.addAndGet(rows.stream().mapToLong(Encoding::length).sum());
+        if (!packed && tokens >= PACK_AFTER_TOKENS) {
+            pack();
+        }
+        int[] order = IntStream.range(0, rows.size())
+                .boxed()
+                .sorted(Comparator.comparingInt(i -> -rows.get(i).length()))
+                .mapToInt(Integer::intValue)
+                .toArray();
+        boolean canPad = tokenizer.padId().isPresent();
+        int at = 0;
+        while (at < order.length) {
+            int longest = rows.get(order[at]).length();
+            int end = at;
+            while (end < order.length
+                    && (long) (end - at + 1) * longest <= Math.max(options.batchTokens(), longest)
+                    && (canPad || rows.get(order[end]).length() == longest)) {
+                end++;
+            }
+            int[] some = java.util.Arrays.copyOfRange(order, at, end);
+            try (PointerScope scope = new PointerScope();
+                    ModelOutput out = model.forward(inputs(rows, some, longest))) {
+                batch.accept(some, out);
+            }
+            at = end;
+        }
+    }
+
+    private synchronized void pack() {
+        if (!packed) {
+            model.optimize(Precision.FP32);
+            packed = true;
+        }
+    }
+
+    private Inputs inputs(List<Encoding> rows, int[] some, int longest) {
+        OptionalInt pad = tokenizer.padId();
+        Map<String, Tensor> tensors = new LinkedHashMap<>();
+        for (String name : rows.get(some[0]).modelInputs().keySet()) {
+            long[][] all = new long[some.length][];
+            for (int r = 0; r < some.length; r++) {
+                long[] values = rows.get(some[r]).modelInputs().get(name)[0];
+                long[] padded = java.util.Arrays.copyOf(values, longest);
+                if (name.equals("input_ids")) {
+                    java.util.Arrays.fill(padded, values.length, longest, pad.orElse(0));
+                }
+                all[r] = padded;
+            }
+            tensors.put(name, Tensors.int64(all));
+        }
+        return Inputs.of(tensors);
+    }
+
+    /** The output tensor of the given name. */
+    static Tensor field(ModelOutput out, String name) {
+        Tensor t = out.tensors().get(name);
+        if (t == null) {
+            throw new HeadstartException("the model gives no " + name + "; it gives "
+                    + String.join(", ", out.tensors().keySet()));
+        }
+        return t;
+    }
+
+    @Override
+    public void close() {
+        model.close();
+        tokenizer.close();
+    }
+}
