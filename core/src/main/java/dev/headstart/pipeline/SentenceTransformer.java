@@ -111,7 +111,7 @@ final class SentenceTransformer implements AutoCloseable {
             case "cls" -> (x, mask) -> x.select(1, 0);
             case "max" -> (x, mask) -> {
                 Tensor hidden = mask.unsqueeze(-1).eq(new Scalar(0));
-                return x.masked_fill(hidden, new Scalar(-1e9)).amax(1);
+                return x.masked_fill(hidden, new Scalar(-1e9)).amax(new long[] {1}, false);
             };
             case "mean" -> (x, mask) -> sum(x, weights(x, mask)).div(count(mask).clamp(min(1e-9)));
             case "mean_sqrt_len" -> (x, mask) -> sum(x, weights(x, mask)).div(count(mask).clamp(min(1e-9)).sqrt());
