@@ -39,6 +39,7 @@ final class Commands {
         add("doctor", "DoctorCommand", "check this machine: JVM, processor, memory, native libraries, caches");
         add("evaluate", "EvaluateCommand", "score predictions against references, with bootstrap intervals");
         add("forward", "ForwardCommand", "run a model once on the tensors of a file (raw, for comparisons)");
+        add("preprocess", "PreprocessCommand", "run files through a model's processor, as safetensors");
         add("run", "RunCommand", "run a task on texts or files");
         add("start-up", "StartUpCommand", "");
         add("tokenize", "TokenizeCommand", "show how a model's tokenizer splits texts");
@@ -51,11 +52,6 @@ final class Commands {
                 .sorted(Comparator.comparing(Entry::name))
                 .toList();
     }
-    /** In the order of the overview. */
-    static final List<Entry> ALL = List.of(
-            new Entry("forward", "ForwardCommand", "run a model once on the tensors of a file (raw, for comparisons)"),
-            new Entry("tokenize", "TokenizeCommand", "show how a model's tokenizer splits texts"),
-            new Entry("preprocess", "PreprocessCommand", "run files through a model's processor, as safetensors"));
 
     static Optional<Entry> find(String name) {
         return ENTRIES.stream().filter(entry -> entry.name().equals(name)).findFirst();
