@@ -71,7 +71,8 @@ public final class FillMaskPipeline extends TextPipeline {
                 int[] places = places(ids);
                 List<List<Fill>> filled = new ArrayList<>();
                 for (int place : places) {
-                    double[] p = Scores.softmax(Tensors.floats(logits.select(0, r).select(0, place))); // [V]
+                    double[] p =
+                            Scores.softmax(Tensors.floats(logits.select(0, r).select(0, place))); // [V]
                     filled.add(best(p, targetIds, topK, ids, place, places.length == 1));
                 }
                 results.set(some[r], filled);
@@ -85,7 +86,8 @@ public final class FillMaskPipeline extends TextPipeline {
     }
 
     private List<Fill> best(double[] p, int @Nullable [] targets, int topK, long[] ids, int place, boolean only) {
-        int[] candidates = targets != null ? targets : IntStream.range(0, p.length).toArray();
+        int[] candidates =
+                targets != null ? targets : IntStream.range(0, p.length).toArray();
         long pad = tokenizer.padId().orElse(-1);
         return IntStream.of(candidates)
                 .boxed()
@@ -94,7 +96,8 @@ public final class FillMaskPipeline extends TextPipeline {
                 .map(token -> {
                     long[] whole = ids.clone();
                     whole[place] = token;
-                    long[] shown = java.util.Arrays.stream(whole).filter(t -> t != pad).toArray();
+                    long[] shown =
+                            java.util.Arrays.stream(whole).filter(t -> t != pad).toArray();
                     return new Fill(
                             p[token],
                             token,
@@ -112,11 +115,16 @@ public final class FillMaskPipeline extends TextPipeline {
                 ids.add(id.getAsInt());
                 continue;
             }
-            long[] pieces = tokenizer.encode(target, null, EncodeOptions.DEFAULT.withSpecialTokens(false)).ids();
+            long[] pieces = tokenizer
+                    .encode(target, null, EncodeOptions.DEFAULT.withSpecialTokens(false))
+                    .ids();
             if (pieces.length == 0) {
                 LOG.warn("target \"{}\" is not in the vocabulary and is left out", target);
             } else {
-                LOG.warn("target \"{}\" is not in the vocabulary, its first piece \"{}\" stands for it", target, tokenizer.idToToken((int) pieces[0]));
+                LOG.warn(
+                        "target \"{}\" is not in the vocabulary, its first piece \"{}\" stands for it",
+                        target,
+                        tokenizer.idToToken((int) pieces[0]));
                 ids.add((int) pieces[0]);
             }
         }

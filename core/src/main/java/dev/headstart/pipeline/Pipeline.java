@@ -2,7 +2,6 @@ package dev.headstart.pipeline;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.headstart.HeadstartException;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -86,7 +85,8 @@ public interface Pipeline extends AutoCloseable {
     /** A text field of a JSON object. */
     static String text(JsonNode object, String field, String example) {
         if (!object.path(field).isTextual()) {
-            throw new HeadstartException("the input needs the text field \"" + field + "\", like " + example + ", found " + object);
+            throw new HeadstartException(
+                    "the input needs the text field \"" + field + "\", like " + example + ", found " + object);
         }
         return object.path(field).asText();
     }
@@ -95,7 +95,8 @@ public interface Pipeline extends AutoCloseable {
     static List<String> texts(JsonNode object, String field, String example) {
         JsonNode list = object.path(field);
         if (!list.isArray()) {
-            throw new HeadstartException("the input needs the list of texts \"" + field + "\", like " + example + ", found " + object);
+            throw new HeadstartException(
+                    "the input needs the list of texts \"" + field + "\", like " + example + ", found " + object);
         }
         List<String> all = new java.util.ArrayList<>();
         list.forEach(e -> all.add(e.asText()));

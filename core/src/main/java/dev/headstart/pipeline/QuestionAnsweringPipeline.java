@@ -40,7 +40,12 @@ public final class QuestionAnsweringPipeline extends TextPipeline {
      * @param alignToWords whether answers begin and end at word boundaries
      */
     public record Question(
-            int topK, int docStride, int maxAnswerLen, int maxSeqLen, boolean handleImpossibleAnswer, boolean alignToWords) {
+            int topK,
+            int docStride,
+            int maxAnswerLen,
+            int maxSeqLen,
+            boolean handleImpossibleAnswer,
+            boolean alignToWords) {
         /** One answer of at most 15 tokens. */
         public static final Question DEFAULT = new Question(1, 0, 15, 0, false, true);
 
@@ -138,7 +143,8 @@ public final class QuestionAnsweringPipeline extends TextPipeline {
         return Scores.softmax(masked);
     }
 
-    private static List<Candidate> candidates(double[] start, double[] end, boolean[] allowed, int wanted, int longest) {
+    private static List<Candidate> candidates(
+            double[] start, double[] end, boolean[] allowed, int wanted, int longest) {
         List<Candidate> all = new ArrayList<>();
         for (int s = 0; s < start.length; s++) {
             for (int e = s; e < Math.min(start.length, s + longest); e++) {

@@ -54,7 +54,8 @@ final class Scores {
                     out[i] = logits[i];
                 }
             }
-            default -> throw new HeadstartException("function_to_apply must be softmax, sigmoid or none, found " + function);
+            default ->
+                throw new HeadstartException("function_to_apply must be softmax, sigmoid or none, found " + function);
         }
         return out;
     }

@@ -17,7 +17,8 @@ public final class SentenceEmbeddingPipeline extends TextPipeline {
 
     SentenceEmbeddingPipeline(String id, PipelineOptions options) {
         super(id, AutoModel.fromPretrained(id, options.load()), options);
-        head = new SentenceTransformer(Hub.standard().resolve(id, options.load()).path());
+        head = new SentenceTransformer(
+                Hub.standard().resolve(id, options.load()).path());
     }
 
     @Override

@@ -41,7 +41,8 @@ public final class SentenceSimilarityPipeline implements Pipeline {
                 .map(input -> {
                     JsonNode fields = Pipeline.required(input, "source_sentence", EXAMPLE);
                     return apply(
-                            Pipeline.text(fields, "source_sentence", EXAMPLE), Pipeline.texts(fields, "sentences", EXAMPLE));
+                            Pipeline.text(fields, "source_sentence", EXAMPLE),
+                            Pipeline.texts(fields, "sentences", EXAMPLE));
                 })
                 .toList();
     }

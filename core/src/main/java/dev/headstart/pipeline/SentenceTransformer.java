@@ -17,9 +17,9 @@ import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.ScalarOptional;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.bytedeco.pytorch.TensorOptional;
 
 /**
  * What follows the encoder in a sentence-transformers folder (modules.json): pooling, dense layers, normalization. A folder without modules.json is
@@ -60,8 +60,9 @@ final class SentenceTransformer implements AutoCloseable {
                     case "Pooling" -> stages.add(pooling(ConfigJson.read(place.resolve("config.json"))));
                     case "Dense" -> stages.add(dense(place));
                     case "Normalize" -> stages.add((x, mask) -> normalise(x));
-                    default -> throw new HeadstartException(modules + ": module type " + type
-                            + " is not known; known: Transformer, Pooling, Dense, Normalize");
+                    default ->
+                        throw new HeadstartException(modules + ": module type " + type
+                                + " is not known; known: Transformer, Pooling, Dense, Normalize");
                 }
             }
         } catch (IOException e) {
@@ -89,7 +90,8 @@ final class SentenceTransformer implements AutoCloseable {
     private static Stage pooling(ConfigJson c) {
         List<Stage> modes = new ArrayList<>();
         String mode = c.text("pooling_mode", "");
-        for (String m : List.of("cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")) {
+        for (String m : List.of(
+                "cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")) {
             if (c.flag("pooling_mode_" + m, false)) {
                 modes.add(pooling(m.replace("_tokens", "").replace("_token", "")));
             }
@@ -109,23 +111,32 @@ final class SentenceTransformer implements AutoCloseable {
     private static Stage pooling(String mode) {
         return switch (mode) {
             case "cls" -> (x, mask) -> x.select(1, 0);
-            case "max" -> (x, mask) -> {
-                Tensor hidden = mask.unsqueeze(-1).eq(new Scalar(0));
-                return x.masked_fill(hidden, new Scalar(-1e9)).amax(new long[] {1}, false);
-            };
+            case "max" ->
+                (x, mask) -> {
+                    Tensor hidden = mask.unsqueeze(-1).eq(new Scalar(0));
+                    return x.masked_fill(hidden, new Scalar(-1e9)).amax(new long[] {1}, false);
+                };
             case "mean" -> (x, mask) -> sum(x, weights(x, mask)).div(count(mask).clamp(min(1e-9)));
-            case "mean_sqrt_len" -> (x, mask) -> sum(x, weights(x, mask)).div(count(mask).clamp(min(1e-9)).sqrt());
-            case "weightedmean" -> (x, mask) -> {
-                Tensor place = torch.arange(new Scalar(1), new Scalar(x.size(1) + 1)).to(ScalarType.Float).view(1, -1, 1);
-                Tensor w = weights(x, mask).mul(place);
-                return sum(x, w).div(w.sum(1).clamp(min(1e-9)));
-            };
-            case "lasttoken" -> (x, mask) -> {
-                Tensor last = mask.cumsum(1).argmax(new org.bytedeco.pytorch.LongOptional(1), true); // [B, 1]
-                return x.gather(1, last.unsqueeze(-1).expand(x.size(0), 1, x.size(2))).squeeze(1);
-            };
-            default -> throw new HeadstartException("1_Pooling/config.json: pooling mode " + mode
-                    + " is not known; known: cls, max, mean, mean_sqrt_len, weightedmean, lasttoken");
+            case "mean_sqrt_len" ->
+                (x, mask) -> sum(x, weights(x, mask))
+                        .div(count(mask).clamp(min(1e-9)).sqrt());
+            case "weightedmean" ->
+                (x, mask) -> {
+                    Tensor place = torch.arange(new Scalar(1), new Scalar(x.size(1) + 1))
+                            .to(ScalarType.Float)
+                            .view(1, -1, 1);
+                    Tensor w = weights(x, mask).mul(place);
+                    return sum(x, w).div(w.sum(1).clamp(min(1e-9)));
+                };
+            case "lasttoken" ->
+                (x, mask) -> {
+                    Tensor last = mask.cumsum(1).argmax(new org.bytedeco.pytorch.LongOptional(1), true); // [B, 1]
+                    return x.gather(1, last.unsqueeze(-1).expand(x.size(0), 1, x.size(2)))
+                            .squeeze(1);
+                };
+            default ->
+                throw new HeadstartException("1_Pooling/config.json: pooling mode " + mode
+                        + " is not known; known: cls, max, mean, mean_sqrt_len, weightedmean, lasttoken");
         };
     }
 
@@ -160,7 +171,8 @@ final class SentenceTransformer implements AutoCloseable {
                 TensorSource source = Checkpoint.open(folder, false)) {
             Tensor w = keep(source.tensor("linear.weight").to(ScalarType.Float)); // [out, in]
             TensorOptional b = source.names().contains("linear.bias")
-                    ? Memory.keep(new TensorOptional(keep(source.tensor("linear.bias").to(ScalarType.Float))))
+                    ? Memory.keep(
+                            new TensorOptional(keep(source.tensor("linear.bias").to(ScalarType.Float))))
                     : Memory.keep(new TensorOptional());
             return (x, mask) -> act.apply(torch.linear(x, w, b));
         }
@@ -172,7 +184,8 @@ final class SentenceTransformer implements AutoCloseable {
     }
 
     private static Tensor normalise(Tensor x) {
-        Tensor norm = x.norm(new ScalarOptional(new Scalar(2.0)), new long[] {1}, true).clamp(min(1e-12));
+        Tensor norm = x.norm(new ScalarOptional(new Scalar(2.0)), new long[] {1}, true)
+                .clamp(min(1e-12));
         return x.div(norm);
     }
 

@@ -32,12 +32,28 @@ public final class Tasks {
 
     static {
         add("fill-mask", "bert-base-uncased", "bert-base-uncased", FillMaskPipeline::new);
-        add("text-classification", null, "distilbert/distilbert-base-uncased-finetuned-sst-2-english", TextClassificationPipeline::new);
+        add(
+                "text-classification",
+                null,
+                "distilbert/distilbert-base-uncased-finetuned-sst-2-english",
+                TextClassificationPipeline::new);
         add("token-classification", null, "dslim/bert-base-NER", TokenClassificationPipeline::new);
-        add("question-answering", null, "distilbert/distilbert-base-cased-distilled-squad", QuestionAnsweringPipeline::new);
+        add(
+                "question-answering",
+                null,
+                "distilbert/distilbert-base-cased-distilled-squad",
+                QuestionAnsweringPipeline::new);
         add("feature-extraction", "bert-base-uncased", "bert-base-uncased", FeatureExtractionPipeline::new);
-        add("sentence-embedding", "sentence-transformers/all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2", SentenceEmbeddingPipeline::new);
-        add("sentence-similarity", "sentence-transformers/all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2", SentenceSimilarityPipeline::new);
+        add(
+                "sentence-embedding",
+                "sentence-transformers/all-MiniLM-L6-v2",
+                "sentence-transformers/all-MiniLM-L6-v2",
+                SentenceEmbeddingPipeline::new);
+        add(
+                "sentence-similarity",
+                "sentence-transformers/all-MiniLM-L6-v2",
+                "sentence-transformers/all-MiniLM-L6-v2",
+                SentenceSimilarityPipeline::new);
     }
 
     private Tasks() {}

@@ -68,7 +68,9 @@ public final class TextClassificationPipeline extends TextPipeline {
             texts.add(both == null ? input : Pipeline.text(both, "text", EXAMPLE));
             pairs.add(both == null || !both.hasNonNull("text_pair") ? null : Pipeline.text(both, "text_pair", EXAMPLE));
         }
-        String function = kwargs.hasNonNull("function_to_apply") ? kwargs.get("function_to_apply").asText() : null;
+        String function = kwargs.hasNonNull("function_to_apply")
+                ? kwargs.get("function_to_apply").asText()
+                : null;
         boolean lists = kwargs.has("top_k");
         List<List<ClassScore>> results = apply(texts, pairs, Scores.topK(kwargs, 1), function);
         return lists ? results : results.stream().map(r -> r.get(0)).toList();

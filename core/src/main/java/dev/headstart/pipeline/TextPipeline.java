@@ -11,11 +11,11 @@ import dev.headstart.text.Encoding;
 import dev.headstart.text.Tokenizer;
 import dev.headstart.text.Truncation;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.OptionalInt;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.stream.IntStream;
 import org.bytedeco.javacpp.PointerScope;
@@ -71,12 +71,14 @@ abstract class TextPipeline implements Pipeline {
             Encoding e = tokenizer.encode(texts.get(i), pair, whole);
             if (e.length() > limit) {
                 if (!options.truncation()) {
-                    throw new HeadstartException("text " + (i + 1) + " has " + e.length() + " tokens, the model takes at most " + limit
-                            + "; shorten it, or allow truncation");
+                    throw new HeadstartException("text " + (i + 1) + " has " + e.length()
+                            + " tokens, the model takes at most " + limit + "; shorten it, or allow truncation");
                 }
                 cut++;
                 e = tokenizer.encode(
-                        texts.get(i), pair, whole.withTruncation(Truncation.LONGEST_FIRST).withMaxLength(limit));
+                        texts.get(i),
+                        pair,
+                        whole.withTruncation(Truncation.LONGEST_FIRST).withMaxLength(limit));
             }
             all.add(e);
         }
@@ -88,7 +90,8 @@ abstract class TextPipeline implements Pipeline {
 
     /** Runs the model over all encodings, in batches of similar length. */
     void infer(List<Encoding> rows, Batch batch) {
-        long tokens = tokensSeen.addAndGet(rows.stream().mapToLong(Encoding::length).sum());
+        long tokens =
+                tokensSeen.addAndGet(rows.stream().mapToLong(Encoding::length).sum());
         if (!packed && tokens >= PACK_AFTER_TOKENS) {
             pack();
         }
@@ -107,7 +110,7 @@ abstract class TextPipeline implements Pipeline {
                     && (canPad || rows.get(order[end]).length() == longest)) {
                 end++;
             }
-            int[] some = java.util.Arrays.copyOfRange(order, at, end);
+            int[] some = Arrays.copyOfRange(order, at, end);
             try (PointerScope scope = new PointerScope();
                     ModelOutput out = model.forward(inputs(rows, some, longest))) {
                 batch.accept(some, out);
@@ -124,20 +127,20 @@ abstract class TextPipeline implements Pipeline {
     }
 
     private Inputs inputs(List<Encoding> rows, int[] some, int longest) {
-        OptionalInt pad = tokenizer.padId();
-        Map<String, Tensor> tensors = new LinkedHashMap<>();
-        for (String name : rows.get(some[0]).modelInputs().keySet()) {
-            long[][] all = new long[some.length][];
-            for (int r = 0; r < some.length; r++) {
-                long[] values = rows.get(some[r]).modelInputs().get(name)[0];
-                long[] padded = java.util.Arrays.copyOf(values, longest);
+        int pad = tokenizer.padId().orElse(0);
+        Map<String, long[][]> all = new LinkedHashMap<>();
+        for (int r = 0; r < some.length; r++) {
+            int row = r;
+            rows.get(some[r]).modelInputs().forEach((name, values) -> {
+                long[] padded = Arrays.copyOf(values[0], longest);
                 if (name.equals("input_ids")) {
-                    java.util.Arrays.fill(padded, values.length, longest, pad.orElse(0));
+                    Arrays.fill(padded, values[0].length, longest, pad);
                 }
-                all[r] = padded;
-            }
-            tensors.put(name, Tensors.int64(all));
+                all.computeIfAbsent(name, n -> new long[some.length][])[row] = padded;
+            });
         }
+        Map<String, Tensor> tensors = new LinkedHashMap<>();
+        all.forEach((name, values) -> tensors.put(name, Tensors.int64(values)));
         return Inputs.of(tensors);
     }
 

@@ -132,7 +132,8 @@ public final class TokenClassificationPipeline extends TextPipeline {
             for (int r = 0; r < some.length; r++) {
                 Part part = parts.get(some[r]);
                 int length = part.encoding().length();
-                float[] flat = Tensors.floats(logits.select(0, r).narrow(0, 0, length).softmax(-1)); // [S, C]
+                float[] flat =
+                        Tensors.floats(logits.select(0, r).narrow(0, 0, length).softmax(-1)); // [S, C]
                 found.set(some[r], entities(texts.get(part.text()), part.encoding(), flat, aggregation, ignored));
             }
         });
@@ -151,8 +152,7 @@ public final class TokenClassificationPipeline extends TextPipeline {
         return results;
     }
 
-    private List<Entity> entities(
-            String text, Encoding e, float[] flat, Aggregation aggregation, Set<String> ignored) {
+    private List<Entity> entities(String text, Encoding e, float[] flat, Aggregation aggregation, Set<String> ignored) {
         List<Labelled> labelled = new ArrayList<>();
         List<Piece> pieces = pieces(text, e, flat);
         if (aggregation == Aggregation.NONE || aggregation == Aggregation.SIMPLE) {
@@ -179,7 +179,9 @@ public final class TokenClassificationPipeline extends TextPipeline {
                     .map(l -> new Entity(l.label(), null, l.score(), l.index(), l.word(), l.start(), l.end()))
                     .toList();
         }
-        return groups(labelled).stream().filter(g -> !ignored.contains(g.entityGroup())).toList();
+        return groups(labelled).stream()
+                .filter(g -> !ignored.contains(g.entityGroup()))
+                .toList();
     }
 
     private List<Piece> pieces(String text, Encoding e, float[] flat) {
@@ -197,12 +199,15 @@ public final class TokenClassificationPipeline extends TextPipeline {
             String surface = text.substring(s.start(), s.end());
             boolean subword = wordAware
                     ? token.codePointCount(0, token.length()) != surface.codePointCount(0, surface.length())
-                    : s.start() > 0 && !text.substring(s.start() - 1, Math.min(text.length(), s.start() + 1)).contains(" ");
+                    : s.start() > 0
+                            && !text.substring(s.start() - 1, Math.min(text.length(), s.start() + 1))
+                                    .contains(" ");
             if (ids[t] == tokenizer.unkId().orElse(-1)) {
                 token = surface;
                 subword = false;
             }
-            pieces.add(new Piece(token, Arrays.copyOfRange(flat, t * classes, (t + 1) * classes), s.start(), s.end(), t, subword));
+            pieces.add(new Piece(
+                    token, Arrays.copyOfRange(flat, t * classes, (t + 1) * classes), s.start(), s.end(), t, subword));
         }
         return pieces;
     }
@@ -251,7 +256,9 @@ public final class TokenClassificationPipeline extends TextPipeline {
     }
 
     private static String tag(Labelled l) {
-        return l.label().startsWith("B-") || l.label().startsWith("I-") ? l.label().substring(2) : l.label();
+        return l.label().startsWith("B-") || l.label().startsWith("I-")
+                ? l.label().substring(2)
+                : l.label();
     }
 
     private Entity group(List<Labelled> tokens) {
@@ -269,7 +276,8 @@ public final class TokenClassificationPipeline extends TextPipeline {
 
     /** Of entities that overlap, found in two pieces of a long text, the longer or better one stays. */
     private static List<Entity> withoutOverlaps(List<Entity> all) {
-        List<Entity> sorted = all.stream().sorted(Comparator.comparingInt(Entity::start)).toList();
+        List<Entity> sorted =
+                all.stream().sorted(Comparator.comparingInt(Entity::start)).toList();
         List<Entity> kept = new ArrayList<>();
         Entity last = null;
         for (Entity e : sorted) {
@@ -306,10 +314,12 @@ public final class TokenClassificationPipeline extends TextPipeline {
 
     @Override
     public List<?> run(List<String> inputs, JsonNode kwargs) {
-        Aggregation aggregation = Aggregation.of(kwargs.path("aggregation_strategy").asText("none"));
+        Aggregation aggregation =
+                Aggregation.of(kwargs.path("aggregation_strategy").asText("none"));
         Set<String> ignored = new TreeSet<>(
                 kwargs.has("ignore_labels") ? Pipeline.texts(kwargs, "ignore_labels", "[\"O\"]") : List.of("O"));
-        List<List<Entity>> found = apply(inputs, aggregation, ignored, kwargs.path("stride").asInt(-1));
+        List<List<Entity>> found =
+                apply(inputs, aggregation, ignored, kwargs.path("stride").asInt(-1));
         List<List<Entity>> results = new ArrayList<>();
         for (int i = 0; i < inputs.size(); i++) {
             String text = inputs.get(i);

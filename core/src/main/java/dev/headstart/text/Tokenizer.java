@@ -264,7 +264,8 @@ public final class Tokenizer implements AutoCloseable {
     private void flush(List<Integer> run, StringBuilder text) {
         if (!run.isEmpty()) {
             text.append(text.isEmpty() ? "" : " ")
-                    .append(engine.decode(run.stream().mapToLong(Integer::longValue).toArray(), false));
+                    .append(engine.decode(
+                            run.stream().mapToLong(Integer::longValue).toArray(), false));
             run.clear();
         }
     }
