@@ -77,20 +77,27 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
      * output outlive the scope.
      */
     protected final <R extends ModelOutput> R call(boolean gradients, Supplier<R> body) {
+        return within(gradients, () -> {
+            try (PointerScope scope = new PointerScope()) {
+                R out = body.get();
+                out.tensors().values().forEach(Memory::keep);
+                return out;
+            }
+        });
+    }
+
+    /** Runs {@code body} as one call, or as one step of a longer one: as {@link #call}, but in the caller's scope. */
+    protected final <R> R within(boolean gradients, Supplier<R> body) {
         lock.readLock().lock();
         try {
             if (closed) {
                 throw new IllegalStateException(getClass().getSimpleName() + " is closed");
             }
-            try (PointerScope scope = new PointerScope()) {
-                NoGradGuard guard = state.training() || gradients ? null : new NoGradGuard();
-                try {
-                    R out = body.get();
-                    out.tensors().values().forEach(Memory::keep);
-                    return out;
-                } finally {
-                    Memory.close(guard);
-                }
+            NoGradGuard guard = state.training() || gradients ? null : new NoGradGuard();
+            try {
+                return body.get();
+            } finally {
+                Memory.close(guard);
             }
         } finally {
             lock.readLock().unlock();

@@ -117,6 +117,11 @@ public final class Weights {
         return new LayerNorm(parameter("weight", Init.ONES, d), bias ? parameter("bias", Init.ZEROS, d) : null, eps);
     }
 
+    /** RmsNorm over the last dimension: {@code weight} [d]. @param offset whether the stored weight is counted from 1 (Gemma) */
+    public RmsNorm rmsNorm(long d, double eps, boolean offset) {
+        return new RmsNorm(parameter("weight", offset ? Init.ZEROS : Init.ONES, d), eps, offset);
+    }
+
     /** Dropout that follows the model's training mode. */
     public Dropout dropout(double p) {
         return new Dropout(p, loader.state());

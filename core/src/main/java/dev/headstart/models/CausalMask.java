@@ -1,0 +1,55 @@
+package dev.headstart.models;
+
+import static org.bytedeco.pytorch.global.torch.arange;
+
+import dev.headstart.generation.KvCache;
+import dev.headstart.nn.Attention;
+import dev.headstart.nn.Ops;
+import java.util.HashMap;
+import java.util.Map;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+
+/** Which tokens a decoder's tokens may see, for each sliding window that the layers use. */
+interface CausalMask {
+    /** @param window tokens that may be seen, the token itself included; 0 for all. @return additive, [B or 1, 1, Sq, Sk], or null for no limit */
+    @Nullable
+    Tensor of(int window);
+
+    /** Inside a generation: what the cache's rows hold. */
+    static CausalMask of(KvCache cache, ScalarType type) {
+        return window -> cache.mask(window, type);
+    }
+
+    /**
+     * For a whole text, as transformers' eager masks: the lowest finite number where a token may not be seen (so that a row that sees nothing spreads
+     * over all).
+     *
+     * @param x the embedded tokens, [B, S, E]
+     * @param padding 1 for tokens that count, [B, S]; null when all do
+     * @param both whether tokens see what follows them too (Gemma's embedding models)
+     */
+    static CausalMask of(Tensor x, @Nullable Tensor padding, boolean both) {
+        Tensor at = arange(new Scalar(x.size(1))).to(x.device(), ScalarType.Long);
+        Tensor query = at.view(-1, 1); // [S, 1]
+        Tensor key = at.view(1, -1); // [1, S]
+        Tensor seen = padding == null || padding.min().item_long() != 0 ? null : padding.ne(new Scalar(0)).view(padding.size(0), 1, 1, -1);
+        Map<Integer, Tensor> made = new HashMap<>();
+        return window -> made.computeIfAbsent(window, w -> {
+            Tensor hidden = both ? torch.zeros_like(query.sub(key)).ne(new Scalar(0)) : key.gt(query); // [S, S]
+            if (w > 0) {
+                Tensor distance = both ? query.sub(key).abs() : query.sub(key);
+                hidden = hidden.logical_or(distance.ge(new Scalar(w)));
+            }
+            if (seen != null) {
+                hidden = hidden.logical_or(seen.logical_not()); // [B, 1, S, S]
+            }
+            ScalarType type = Ops.type(x);
+            Tensor mask = Ops.empty(type, hidden.shape()).to(x.device(), type).zero_();
+            return mask.masked_fill_(hidden, new Scalar(Attention.lowest(type))).view(seen == null ? 1 : seen.size(0), 1, x.size(1), x.size(1));
+        });
+    }
+}

@@ -1,0 +1,261 @@
+package dev.headstart.models;
+
+import static org.bytedeco.pytorch.global.torch.arange;
+import static org.bytedeco.pytorch.global.torch.constant_pad_nd;
+import static org.bytedeco.pytorch.global.torch.tanh;
+
+import dev.headstart.HeadstartException;
+import dev.headstart.generation.DecodingSession;
+import dev.headstart.generation.GenerationConfig;
+import dev.headstart.generation.GenerativeModel;
+import dev.headstart.generation.KvCache;
+import dev.headstart.models.Outputs.BaseModelOutput;
+import dev.headstart.models.Outputs.CausalLMOutput;
+import dev.headstart.models.Outputs.QuestionAnsweringModelOutput;
+import dev.headstart.models.Outputs.SequenceClassifierOutput;
+import dev.headstart.models.Outputs.TokenClassifierOutput;
+import dev.headstart.nn.Dropout;
+import dev.headstart.nn.Linear;
+import dev.headstart.nn.Losses;
+import dev.headstart.nn.Trace;
+import dev.headstart.nn.Weights;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Map;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+
+/** The classes that every decoder family has; a family names them and gives them its body. B batch, S length, E hidden size, V vocabulary. */
+public final class CausalModels {
+    private CausalModels() {}
+
+    /** Builds a family's body at its place among the weights. */
+    interface BodyBuilder {
+        CausalBody build(Weights w, ConfigJson config);
+    }
+
+    /** A decoder without a head: hidden states. */
+    public abstract static class CausalModel extends PreTrainedModel<BaseModelOutput> {
+        private final CausalBody body;
+
+        CausalModel(Weights w, ConfigJson config, BodyBuilder builder) {
+            super(w, config);
+            body = builder.build(w, config);
+        }
+
+        @Override
+        protected BaseModelOutput compute(Inputs in) {
+            Trace trace = in.trace();
+            Tensor x = body.forward(in, trace); // [B, S, E]
+            return new BaseModelOutput(x, trace.hiddenStates(), trace.attentions());
+        }
+    }
+
+    /** A decoder that predicts the next token and generates. */
+    public abstract static class CausalLM extends PreTrainedModel<CausalLMOutput> implements GenerativeModel {
+        private final CausalBody body;
+        private final Linear lmHead;
+        private final double softcap;
+        private final int contextLength;
+        private final boolean learnedPositions;
+        private final GenerationConfig generation;
+
+        /**
+         * @param prefix place of the body: {@code model}, {@code transformer}
+         * @param tied whether the output layer is the embedding table, unless config.json says otherwise
+         * @param positionsField config.json's name for the context length
+         * @param absentPositions its default
+         * @param learnedPositions whether nothing can be computed beyond it
+         */
+        CausalLM(
+                Weights w,
+                ConfigJson config,
+                BodyBuilder builder,
+                String prefix,
+                boolean tied,
+                String positionsField,
+                int absentPositions,
+                boolean learnedPositions,
+                double softcap) {
+            super(w, config);
+            body = builder.build(w.sub(prefix), config);
+            Weights out = w.sub("lm_head");
+            lmHead = config.flag("tie_word_embeddings", tied)
+                    ? out.tiedLinear(body.words().weight(), null)
+                    : out.linear(body.width(), body.words().weight().tensor().size(0), false);
+            this.softcap = softcap;
+            this.contextLength = config.size(positionsField, absentPositions);
+            this.learnedPositions = learnedPositions;
+            Path file = Path.of(config.origin());
+            Path folder = file.getParent();
+            generation = folder != null && Files.isRegularFile(file) ? GenerationConfig.fromFolder(folder) : GenerationConfig.empty();
+        }
+
+        @Override
+        protected CausalLMOutput compute(Inputs in) {
+            Trace trace = in.trace();
+            Tensor x = body.forward(in, trace); // [B, S, E]
+            long keep = in.kwarg("logits_to_keep", 0L);
+            if (keep > 0) {
+                long kept = Math.min(keep, x.size(1));
+                x = x.narrow(1, x.size(1) - kept, kept);
+            }
+            Tensor logits = logits(x); // [B, S, V]
+            Tensor labels = in.optional("labels");
+            Tensor loss = labels == null ? null : nextTokenLoss(logits, labels);
+            return new CausalLMOutput(loss, logits, trace.hiddenStates(), trace.attentions());
+        }
+
+        private Tensor logits(Tensor x) {
+            Tensor logits = lmHead.forward(x);
+            return softcap > 0 ? tanh(logits.div(new Scalar(softcap))).mul(new Scalar(softcap)) : logits;
+        }
+
+        /** Cross entropy of each token's prediction with the token after it (transformers ForCausalLMLoss). */
+        private static Tensor nextTokenLoss(Tensor logits, Tensor labels) {
+            Tensor next = constant_pad_nd(labels.narrow(1, 1, labels.size(1) - 1), new long[] {0, 1}, new Scalar(-100)); // [B, S]
+            return Losses.crossEntropy(logits, next);
+        }
+
+        @Override
+        public GenerationConfig generationConfig() {
+            return generation;
+        }
+
+        @Override
+        public boolean isEncoderDecoder() {
+            return false;
+        }
+
+        @Override
+        public int contextLength() {
+            return contextLength;
+        }
+
+        @Override
+        public boolean contextIsHard() {
+            return learnedPositions;
+        }
+
+        @Override
+        public DecodingSession startDecoding(Map<String, Tensor> inputs, int rows, int capacity) {
+            for (String name : inputs.keySet()) {
+                if (!name.equals("input_ids") && !name.equals("attention_mask")) {
+                    throw new HeadstartException(getClass().getSimpleName() + " generates from input_ids and attention_mask alone; it takes no " + name);
+                }
+            }
+            return new Session(rows, capacity);
+        }
+
+        private final class Session implements DecodingSession {
+            private final KvCache cache;
+
+            Session(int rows, int capacity) {
+                cache = new KvCache(body.depth(), rows, capacity);
+            }
+
+            @Override
+            public Tensor step(Tensor ids, int[] lengths) {
+                return within(false, () -> {
+                    Tensor x = body.read(ids.to(body.words().weight().tensor().device(), ScalarType.Long), lengths, cache); // [R, S, E]
+                    Tensor last = cache.last(x); // [R, E]
+                    cache.end();
+                    return logits(last); // [R, V]
+                });
+            }
+
+            @Override
+            public void select(int[] rows) {
+                cache.select(rows);
+            }
+
+            @Override
+            public void close() {
+                cache.close();
+            }
+        }
+    }
+
+    /** A decoder that classifies a text by its last token. */
+    public abstract static class CausalSequenceClassifier extends PreTrainedModel<SequenceClassifierOutput> {
+        private final CausalBody body;
+        private final Linear score;
+        private final @Nullable Integer pad;
+
+        /** @param absentPad the family's default pad token, or null for none */
+        CausalSequenceClassifier(Weights w, ConfigJson config, BodyBuilder builder, String prefix, @Nullable Integer absentPad) {
+            super(w, config);
+            body = builder.build(w.sub(prefix), config);
+            score = w.head().sub("score").linear(body.width(), config.numLabels(), false);
+            pad = config.has("pad_token_id") ? config.integerOrNull("pad_token_id") : config.node().has("pad_token_id") ? null : absentPad;
+        }
+
+        @Override
+        protected SequenceClassifierOutput compute(Inputs in) {
+            Trace trace = in.trace();
+            Tensor x = body.forward(in, trace); // [B, S, E]
+            Tensor logits = score.forward(lastToken(x, in.optional("input_ids"))); // [B, C]
+            Tensor labels = in.optional("labels");
+            Tensor loss = labels == null ? null : Losses.sequenceClassification(logits, labels, config().problemType());
+            return new SequenceClassifierOutput(loss, logits, trace.hiddenStates(), trace.attentions());
+        }
+
+        /** The last position that is not padding by its id, [B, S, E] to [B, E]. */
+        private Tensor lastToken(Tensor x, @Nullable Tensor ids) {
+            if (pad == null && x.size(0) != 1) {
+                throw new HeadstartException("config.json names no pad_token_id, so that only one text at a time can be classified, not "
+                        + x.size(0) + "; set pad_token_id");
+            }
+            if (pad == null || ids == null) {
+                return x.select(1, x.size(1) - 1);
+            }
+            Tensor places = arange(new Scalar(ids.size(1))).to(ids.device(), ScalarType.Long); // [S]
+            Tensor last = places.mul(ids.ne(new Scalar(pad.longValue()))).amax(new long[] {-1}, false); // [B]
+            return x.gather(1, last.view(-1, 1, 1).expand(x.size(0), 1, x.size(2))).squeeze(1);
+        }
+    }
+
+    /** A decoder that classifies each token. */
+    public abstract static class CausalTokenClassifier extends PreTrainedModel<TokenClassifierOutput> {
+        private final CausalBody body;
+        private final Dropout dropout;
+        private final Linear score;
+
+        CausalTokenClassifier(Weights w, ConfigJson config, BodyBuilder builder, String prefix, String head) {
+            super(w, config);
+            body = builder.build(w.sub(prefix), config);
+            dropout = w.dropout(config.number("classifier_dropout", config.number("hidden_dropout", 0.1)));
+            score = w.head().sub(head).linear(body.width(), config.numLabels(), config.flag("token_classification_bias", true));
+        }
+
+        @Override
+        protected TokenClassifierOutput compute(Inputs in) {
+            Trace trace = in.trace();
+            Tensor logits = score.forward(dropout.forward(body.forward(in, trace))); // [B, S, C]
+            Tensor labels = in.optional("labels");
+            Tensor loss = labels == null ? null : Losses.crossEntropy(logits, labels);
+            return new TokenClassifierOutput(loss, logits, trace.hiddenStates(), trace.attentions());
+        }
+    }
+
+    /** A decoder that marks the answer to a question in the text. */
+    public abstract static class CausalQuestionAnswering extends PreTrainedModel<QuestionAnsweringModelOutput> {
+        private final CausalBody body;
+        private final Linear outputs;
+
+        CausalQuestionAnswering(Weights w, ConfigJson config, BodyBuilder builder, String prefix) {
+            super(w, config);
+            body = builder.build(w.sub(prefix), config);
+            outputs = w.head().sub("qa_outputs").linear(body.width(), 2);
+        }
+
+        @Override
+        protected QuestionAnsweringModelOutput compute(Inputs in) {
+            Trace trace = in.trace();
+            Tensor logits = outputs.forward(body.forward(in, trace)); // [B, S, 2]
+            return Heads.questionAnswering(logits, in, trace);
+        }
+    }
+}

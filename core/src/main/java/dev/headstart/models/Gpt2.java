@@ -1,0 +1,259 @@
+package dev.headstart.models;
+
+import dev.headstart.LoadOptions;
+import dev.headstart.generation.KvCache;
+import dev.headstart.nn.Activation;
+import dev.headstart.nn.Attention;
+import dev.headstart.nn.Dropout;
+import dev.headstart.nn.Embedding;
+import dev.headstart.nn.LayerNorm;
+import dev.headstart.nn.Linear;
+import dev.headstart.nn.Trace;
+import dev.headstart.nn.Weights;
+import java.util.ArrayList;
+import java.util.List;
+import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * GPT-2 (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners"): a decoder with learned positions, pre-norm; its Linear weights are
+ * stored as [in, out] (Conv1D). Reference: transformers {@code modeling_gpt2.py}. B batch, S length, E hidden size, h heads, I inner size, V vocabulary.
+ */
+public final class Gpt2 {
+    /** The classes of this family. */
+    static final Family FAMILY = Family.of("gpt2", "transformer")
+            .add("GPT2Model", GPT2Model::new)
+            .add("GPT2LMHeadModel", GPT2LMHeadModel::new)
+            .add("GPT2ForSequenceClassification", GPT2ForSequenceClassification::new)
+            .add("GPT2ForTokenClassification", GPT2ForTokenClassification::new)
+            .add("GPT2ForQuestionAnswering", GPT2ForQuestionAnswering::new);
+
+    private Gpt2() {}
+
+    /** GPT2Config: transformers' field names and defaults. */
+    record GPT2Config(
+            int vocabSize,
+            int nPositions,
+            int nEmbd,
+            int nLayer,
+            int nHead,
+            int nInner,
+            Activation activationFunction,
+            double residPdrop,
+            double embdPdrop,
+            double attnPdrop,
+            double layerNormEpsilon,
+            boolean scaleAttnWeights,
+            boolean scaleAttnByInverseLayerIdx) {
+        static GPT2Config of(ConfigJson c) {
+            int width = c.size("n_embd", 768);
+            return new GPT2Config(
+                    c.size("vocab_size", 50257),
+                    c.size("n_positions", 1024),
+                    width,
+                    c.size("n_layer", 12),
+                    c.size("n_head", 12),
+                    c.size("n_inner", 4 * width),
+                    Activation.of(c.text("activation_function", "gelu_new")),
+                    c.number("resid_pdrop", 0.1),
+                    c.number("embd_pdrop", 0.1),
+                    c.number("attn_pdrop", 0.1),
+                    c.number("layer_norm_epsilon", 1e-5),
+                    c.flag("scale_attn_weights", true),
+                    c.flag("scale_attn_by_inverse_layer_idx", false));
+        }
+    }
+
+    // === Layers ===
+
+    /** Causal self-attention (transformers GPT2Attention). */
+    static final class GPT2Attention {
+        private final Linear cAttn;
+        private final Linear cProj;
+        private final Dropout attnDropout;
+        private final Dropout residDropout;
+        private final int heads;
+        private final int layer;
+        private final double scale;
+
+        GPT2Attention(Weights w, GPT2Config c, int layer) {
+            this.layer = layer;
+            cAttn = w.sub("c_attn").conv1d(c.nEmbd(), 3L * c.nEmbd());
+            cProj = w.sub("c_proj").conv1d(c.nEmbd(), c.nEmbd());
+            attnDropout = w.dropout(c.attnPdrop());
+            residDropout = w.dropout(c.residPdrop());
+            heads = Checks.heads(c.nEmbd(), c.nHead());
+            double byHead = c.scaleAttnWeights() ? 1 / Math.sqrt((double) c.nEmbd() / heads) : 1;
+            scale = c.scaleAttnByInverseLayerIdx() ? byHead / (layer + 1) : byHead;
+        }
+
+        /** @param x [B, S, E]; @return [B, S, E] */
+        Tensor forward(Tensor x, CausalMask mask, @Nullable KvCache cache, Trace trace) {
+            long b = x.size(0);
+            long s = x.size(1);
+            Tensor qkv = cAttn.forward(x).view(b, s, 3, heads, x.size(2) / heads).permute(2, 0, 3, 1, 4); // [3, B, h, S, E/h]
+            Tensor q = qkv.select(0, 0); // [B, h, S, E/h]
+            Tensor k = qkv.select(0, 1);
+            Tensor v = qkv.select(0, 2);
+            if (cache != null) {
+                KvCache.KeysValues all = cache.update(layer, k, v); // [B, h, L, E/h]
+                k = all.keys();
+                v = all.values();
+            }
+            Tensor context = Attention.mergeHeads(Attention.attend(q, k, v, mask.of(0), scale, attnDropout, trace)); // [B, S, E]
+            return residDropout.forward(cProj.forward(context));
+        }
+    }
+
+    /** Attention and feed-forward, pre-norm (transformers GPT2Block). */
+    static final class GPT2Block {
+        private final LayerNorm ln1;
+        private final GPT2Attention attn;
+        private final LayerNorm ln2;
+        private final Linear cFc;
+        private final Linear cProj;
+        private final Dropout dropout;
+        private final Activation activation;
+
+        GPT2Block(Weights w, GPT2Config c, int layer) {
+            ln1 = w.sub("ln_1").layerNorm(c.nEmbd(), c.layerNormEpsilon());
+            attn = new GPT2Attention(w.sub("attn"), c, layer);
+            ln2 = w.sub("ln_2").layerNorm(c.nEmbd(), c.layerNormEpsilon());
+            cFc = w.sub("mlp.c_fc").conv1d(c.nEmbd(), c.nInner());
+            cProj = w.sub("mlp.c_proj").conv1d(c.nInner(), c.nEmbd());
+            dropout = w.dropout(c.residPdrop());
+            activation = c.activationFunction();
+        }
+
+        /** @param x [B, S, E]; @return [B, S, E] */
+        Tensor forward(Tensor x, CausalMask mask, @Nullable KvCache cache, Trace trace) {
+            x = x.add(attn.forward(ln1.forward(x), mask, cache, trace)); // [B, S, E]
+            Tensor inner = cFc.forward(ln2.forward(x), activation); // [B, S, I]
+            return x.add(dropout.forward(cProj.forward(inner))); // [B, S, E]
+        }
+    }
+
+    /** Embeddings, blocks, last norm: the part that every class shares. */
+    static final class GPT2Body extends CausalBody {
+        private final GPT2Config c;
+        private final Embedding wte;
+        private final Embedding wpe;
+        private final Dropout drop;
+        private final List<GPT2Block> blocks = new ArrayList<>();
+        private final LayerNorm lnF;
+
+        GPT2Body(Weights w, ConfigJson config) {
+            c = GPT2Config.of(config);
+            wte = w.sub("wte").embedding(c.vocabSize(), c.nEmbd());
+            wpe = w.sub("wpe").embedding(c.nPositions(), c.nEmbd());
+            drop = w.dropout(c.embdPdrop());
+            for (int i = 0; i < c.nLayer(); i++) {
+                blocks.add(new GPT2Block(w.sub("h." + i), c, i));
+            }
+            lnF = w.sub("ln_f").layerNorm(c.nEmbd(), c.layerNormEpsilon());
+        }
+
+        @Override
+        Tensor embed(Tensor ids) {
+            return wte.forward(Checks.ids(ids, "input_ids", c.vocabSize()));
+        }
+
+        @Override
+        Tensor begin(Tensor embedded, Tensor positions, @Nullable Inputs in) {
+            if (in != null) {
+                Checks.length(embedded.size(1), c.nPositions());
+            }
+            Tensor x = embedded.add(wpe.forward(Checks.ids(positions, "position_ids", c.nPositions()))); // [B, S, E]
+            Tensor types = in == null ? null : in.optional("token_type_ids");
+            if (types != null) {
+                x = x.add(wte.forward(Checks.ids(types, "token_type_ids", c.vocabSize())));
+            }
+            return drop.forward(x);
+        }
+
+        @Override
+        Tensor layers(Tensor x, Tensor positions, CausalMask mask, @Nullable KvCache cache, Trace trace) {
+            for (GPT2Block block : blocks) {
+                x = block.forward(trace.hidden(x), mask, cache, trace);
+            }
+            return trace.hidden(lnF.forward(x));
+        }
+
+        @Override
+        Embedding words() {
+            return wte;
+        }
+
+        @Override
+        int depth() {
+            return c.nLayer();
+        }
+
+        @Override
+        int width() {
+            return c.nEmbd();
+        }
+    }
+
+    // === Models ===
+
+    /** GPT-2 without a head: hidden states. */
+    public static final class GPT2Model extends CausalModels.CausalModel {
+        GPT2Model(Weights w, ConfigJson config) {
+            super(w, config, GPT2Body::new);
+        }
+
+        /** From a folder or an id. */
+        public static GPT2Model fromPretrained(String id) {
+            return fromPretrained(id, LoadOptions.defaults());
+        }
+
+        /** From a folder or an id. */
+        public static GPT2Model fromPretrained(String id, LoadOptions options) {
+            return Models.fromPretrained(id, GPT2Model.class, options);
+        }
+    }
+
+    /** GPT-2 as a language model; its output layer is the embedding table. */
+    public static final class GPT2LMHeadModel extends CausalModels.CausalLM {
+        GPT2LMHeadModel(Weights w, ConfigJson config) {
+            super(w, config, GPT2Body::new, "transformer", true, "n_positions", 1024, true, 0);
+        }
+
+        /** From a folder or an id. */
+        public static GPT2LMHeadModel fromPretrained(String id) {
+            return fromPretrained(id, LoadOptions.defaults());
+        }
+
+        /** From a folder or an id. */
+        public static GPT2LMHeadModel fromPretrained(String id, LoadOptions options) {
+            return Models.fromPretrained(id, GPT2LMHeadModel.class, options);
+        }
+    }
+
+    /** GPT-2 as a classifier of texts, by the last token that is not padding. */
+    public static final class GPT2ForSequenceClassification extends CausalModels.CausalSequenceClassifier {
+        GPT2ForSequenceClassification(Weights w, ConfigJson config) {
+            super(w, config, GPT2Body::new, "transformer", null);
+        }
+
+        /** From a folder or an id. */
+        public static GPT2ForSequenceClassification fromPretrained(String id, LoadOptions options) {
+            return Models.fromPretrained(id, GPT2ForSequenceClassification.class, options);
+        }
+    }
+
+    /** GPT-2 as a classifier of tokens. */
+    public static final class GPT2ForTokenClassification extends CausalModels.CausalTokenClassifier {
+        GPT2ForTokenClassification(Weights w, ConfigJson config) {
+            super(w, config, GPT2Body::new, "transformer", "classifier");
+        }
+    }
+
+    /** GPT-2 that marks answers in a text. */
+    public static final class GPT2ForQuestionAnswering extends CausalModels.CausalQuestionAnswering {
+        GPT2ForQuestionAnswering(Weights w, ConfigJson config) {
+            super(w, config, GPT2Body::new, "transformer");
+        }
+    }
+}

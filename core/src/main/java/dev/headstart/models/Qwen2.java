@@ -1,0 +1,128 @@
+package dev.headstart.models;
+
+import dev.headstart.LoadOptions;
+import dev.headstart.nn.Activation;
+import dev.headstart.nn.Rotary;
+import dev.headstart.nn.Weights;
+import java.util.Collections;
+import java.util.List;
+
+/**
+ * Qwen2 and Qwen2.5 (Yang et al. 2024): the Llama decoder with biases on queries, keys and values. Reference: transformers
+ * {@code modeling_qwen2.py}.
+ */
+public final class Qwen2 {
+    /** The classes of this family. */
+    static final Family FAMILY = Family.of("qwen2", "model")
+            .add("Qwen2Model", Qwen2Model::new)
+            .add("Qwen2ForCausalLM", Qwen2ForCausalLM::new)
+            .add("Qwen2ForSequenceClassification", Qwen2ForSequenceClassification::new)
+            .add("Qwen2ForTokenClassification", Qwen2ForTokenClassification::new)
+            .add("Qwen2ForQuestionAnswering", Qwen2ForQuestionAnswering::new);
+
+    private Qwen2() {}
+
+    /** Qwen2Config: transformers' field names and defaults. */
+    private static CausalBody body(Weights w, ConfigJson c) {
+        int hidden = c.size("hidden_size", 4096);
+        int heads = c.size("num_attention_heads", 32);
+        int headDim = c.size("head_dim", hidden / heads);
+        int layers = c.size("num_hidden_layers", 32);
+        Rotary.Spec rope = RopeConfig.of(
+                c, headDim, c.size("max_position_embeddings", 32768), "", c.number("rope_theta", 10000), true);
+        List<Integer> windows = SlidingWindows.of(
+                c, layers, c.flag("use_sliding_window", false) ? c.integer("sliding_window", 4096) : 0, i -> i >= c.integer("max_window_layers", 28));
+        return new Decoder(
+                w,
+                new Decoder.Spec(
+                        c.size("vocab_size", 151936),
+                        hidden,
+                        c.size("intermediate_size", 22016),
+                        heads,
+                        c.size("num_key_value_heads", 32),
+                        headDim,
+                        Activation.of(c.text("hidden_act", "silu")),
+                        c.number("rms_norm_eps", 1e-6),
+                        true,
+                        false,
+                        false,
+                        false,
+                        false,
+                        false,
+                        1,
+                        1 / Math.sqrt(headDim),
+                        0,
+                        c.number("attention_dropout", 0),
+                        c.integer("pad_token_id", -1),
+                        windows,
+                        Collections.nCopies(layers, rope),
+                        false));
+    }
+
+    // === Models ===
+
+    /** Qwen2 without a head: hidden states. */
+    public static final class Qwen2Model extends CausalModels.CausalModel {
+        Qwen2Model(Weights w, ConfigJson config) {
+            super(w, config, Qwen2::body);
+        }
+
+        /** From a folder or an id. */
+        public static Qwen2Model fromPretrained(String id) {
+            return fromPretrained(id, LoadOptions.defaults());
+        }
+
+        /** From a folder or an id. */
+        public static Qwen2Model fromPretrained(String id, LoadOptions options) {
+            return Models.fromPretrained(id, Qwen2Model.class, options);
+        }
+    }
+
+    /** Qwen2 as a language model. */
+    public static final class Qwen2ForCausalLM extends CausalModels.CausalLM {
+        Qwen2ForCausalLM(Weights w, ConfigJson config) {
+            super(w, config, Qwen2::body, "model", false, "max_position_embeddings", 32768, false, 0);
+        }
+
+        /** From a folder or an id. */
+        public static Qwen2ForCausalLM fromPretrained(String id) {
+            return fromPretrained(id, LoadOptions.defaults());
+        }
+
+        /** From a folder or an id. */
+        public static Qwen2ForCausalLM fromPretrained(String id, LoadOptions options) {
+            return Models.fromPretrained(id, Qwen2ForCausalLM.class, options);
+        }
+    }
+
+    /** Qwen2 as a classifier of texts, by the last token that is not padding. */
+    public static final class Qwen2ForSequenceClassification extends CausalModels.CausalSequenceClassifier {
+        Qwen2ForSequenceClassification(Weights w, ConfigJson config) {
+            super(w, config, Qwen2::body, "model", null);
+        }
+
+        /** From a folder or an id. */
+        public static Qwen2ForSequenceClassification fromPretrained(String id) {
+            return fromPretrained(id, LoadOptions.defaults());
+        }
+
+        /** From a folder or an id. */
+        public static Qwen2ForSequenceClassification fromPretrained(String id, LoadOptions options) {
+            return Models.fromPretrained(id, Qwen2ForSequenceClassification.class, options);
+        }
+    }
+
+    /** Qwen2 as a classifier of tokens. */
+    public static final class Qwen2ForTokenClassification extends CausalModels.CausalTokenClassifier {
+        Qwen2ForTokenClassification(Weights w, ConfigJson config) {
+            super(w, config, Qwen2::body, "model", "score");
+        }
+    }
+
+    /** Qwen2 that marks answers in a text. */
+    public static final class Qwen2ForQuestionAnswering extends CausalModels.CausalQuestionAnswering {
+        Qwen2ForQuestionAnswering(Weights w, ConfigJson config) {
+            super(w, config, Qwen2::body, "model");
+        }
+    }
+}

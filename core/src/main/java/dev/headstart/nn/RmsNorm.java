@@ -1,0 +1,36 @@
+package dev.headstart.nn;
+
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.ScalarTypeOptional;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/** Root mean square normalization over the last dimension (Zhang and Sennrich 2019), computed in fp32 as transformers does. */
+public final class RmsNorm {
+    private static final ScalarTypeOptional NO_TYPE = Memory.keep(new ScalarTypeOptional());
+    private static final Scalar ONE = Memory.keep(new Scalar(1.0));
+    private final Parameter weight;
+    private final Scalar eps;
+    private final boolean offset;
+
+    /** @param offset whether the stored weight is counted from 1, as Gemma stores it */
+    RmsNorm(Parameter weight, double eps, boolean offset) {
+        this.weight = weight;
+        this.eps = Memory.keep(new Scalar(eps));
+        this.offset = offset;
+    }
+
+    /** @param x [..., d]; @return x / sqrt(mean(x^2) + eps) * weight, [..., d] */
+    public Tensor forward(Tensor x) {
+        ScalarType type = Ops.type(x);
+        Tensor wide = type == ScalarType.Float ? x : x.to(ScalarType.Float);
+        Tensor mean = wide.square().mean(new long[] {-1}, true, NO_TYPE);
+        Tensor normed = wide.mul(mean.add(eps).rsqrt());
+        if (offset) { // Gemma: (x normed) * (1 + w) in fp32, then to the type
+            Tensor w = weight.tensor();
+            Tensor gain = (Ops.type(w) == ScalarType.Float ? w : w.to(ScalarType.Float)).add(ONE);
+            return normed.mul(gain).to(type);
+        }
+        return weight.tensor().mul(type == ScalarType.Float ? normed : normed.to(type));
+    }
+}
