@@ -5,13 +5,22 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
+import dev.headstart.generation.Generation;
+import dev.headstart.generation.GenerationConfig;
+import dev.headstart.generation.GenerationOutput;
+import dev.headstart.generation.GenerativeModel;
 import dev.headstart.hub.Hub;
+import dev.headstart.hub.ModelFolder;
 import dev.headstart.io.Safetensors;
 import dev.headstart.models.Inputs;
 import dev.headstart.models.ModelOutput;
 import dev.headstart.models.Models;
 import dev.headstart.models.PreTrainedModel;
+import dev.headstart.models.Tensors;
+import dev.headstart.text.TokenBytes;
+import dev.headstart.text.Tokenizer;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.Map;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
@@ -59,13 +68,23 @@ final class ForwardCommand implements Runnable {
     @Option(names = "--kwargs", paramLabel = "JSON", description = "Arguments of forward() that are no tensors.")
     private String kwargs = "{}";
 
+    @Option(
+            names = "--generate",
+            paramLabel = "KWARGS_JSON",
+            description = "Generate instead, with these parameters over the checkpoint's own; writes sequences.")
+    private @Nullable String generate;
+
     @Override
     public void run() {
         Map<String, Tensor> tensors = Safetensors.readMap(inputs);
         LoadOptions options = LoadOptions.defaults();
+        ModelFolder folder = Hub.standard().resolve(model, options);
         try (PointerScope scope = new PointerScope();
-                PreTrainedModel<?> loaded =
-                        Models.load(Hub.standard().resolve(model, options), architecture, options)) {
+                PreTrainedModel<?> loaded = Models.load(folder, architecture, options)) {
+            if (generate != null) {
+                generate(loaded, folder, tensors, GenerationConfig.fromJson(generate));
+                return;
+            }
             Inputs in = Inputs.of(tensors)
                     .withHiddenStates(hiddenStates)
                     .withAttentions(attentions)
@@ -73,6 +92,30 @@ final class ForwardCommand implements Runnable {
             try (ModelOutput out = loaded.forward(in)) {
                 Safetensors.write(outputs, out.tensors());
             }
+        }
+    }
+
+    private void generate(
+            PreTrainedModel<?> loaded, ModelFolder folder, Map<String, Tensor> tensors, GenerationConfig config) {
+        if (!(loaded instanceof GenerativeModel generative)) {
+            throw new HeadstartException("--generate: " + loaded.getClass().getSimpleName()
+                    + " does not generate text; name a class that does by --architecture");
+        }
+        Generation request = Generation.of(generative).inputs(tensors).config(config);
+        boolean stops =
+                !config.over(generative.generationConfig()).stopStrings().isEmpty();
+        try (Tokenizer tokenizer = stops ? Tokenizer.fromFolder(folder.path()) : null) {
+            if (tokenizer != null) {
+                request.tokenBytes(new TokenBytes(tokenizer));
+            }
+            GenerationOutput out = request.generate();
+            Map<String, Tensor> result = new LinkedHashMap<>();
+            result.put("sequences", Tensors.int64(out.sequences()));
+            float[] scores = out.sequencesScores();
+            if (scores != null) {
+                result.put("sequences_scores", Tensors.float32(scores, scores.length));
+            }
+            Safetensors.write(outputs, result);
         }
     }
 

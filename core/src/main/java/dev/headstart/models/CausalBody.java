@@ -52,7 +52,9 @@ abstract class CausalBody {
         Tensor embedded = given != null ? given : embed(in.required("input_ids")); // [B, S, E]
         Tensor positions = in.optional("position_ids");
         if (positions == null) {
-            positions = arange(new Scalar(embedded.size(1))).to(embedded.device(), ScalarType.Long).unsqueeze(0); // [1, S]
+            positions = arange(new Scalar(embedded.size(1)))
+                    .to(embedded.device(), ScalarType.Long)
+                    .unsqueeze(0); // [1, S]
         }
         in.kwarg("use_cache", false); // changes nothing in what is computed
         Tensor x = begin(embedded, positions, in);

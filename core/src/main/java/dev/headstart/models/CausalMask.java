@@ -36,7 +36,9 @@ interface CausalMask {
         Tensor at = arange(new Scalar(x.size(1))).to(x.device(), ScalarType.Long);
         Tensor query = at.view(-1, 1); // [S, 1]
         Tensor key = at.view(1, -1); // [1, S]
-        Tensor seen = padding == null || padding.min().item_long() != 0 ? null : padding.ne(new Scalar(0)).view(padding.size(0), 1, 1, -1);
+        Tensor seen = padding == null || padding.min().item_long() != 0
+                ? null
+                : padding.ne(new Scalar(0)).view(padding.size(0), 1, 1, -1);
         Map<Integer, Tensor> made = new HashMap<>();
         return window -> made.computeIfAbsent(window, w -> {
             Tensor hidden = both ? torch.zeros_like(query.sub(key)).ne(new Scalar(0)) : key.gt(query); // [S, S]
@@ -49,7 +51,8 @@ interface CausalMask {
             }
             ScalarType type = Ops.type(x);
             Tensor mask = Ops.empty(type, hidden.shape()).to(x.device(), type).zero_();
-            return mask.masked_fill_(hidden, new Scalar(Attention.lowest(type))).view(seen == null ? 1 : seen.size(0), 1, x.size(1), x.size(1));
+            return mask.masked_fill_(hidden, new Scalar(Attention.lowest(type)))
+                    .view(seen == null ? 1 : seen.size(0), 1, x.size(1), x.size(1));
         });
     }
 }

@@ -90,7 +90,9 @@ public final class CausalModels {
             this.learnedPositions = learnedPositions;
             Path file = Path.of(config.origin());
             Path folder = file.getParent();
-            generation = folder != null && Files.isRegularFile(file) ? GenerationConfig.fromFolder(folder) : GenerationConfig.empty();
+            generation = folder != null && Files.isRegularFile(file)
+                    ? GenerationConfig.fromFolder(folder)
+                    : GenerationConfig.empty();
         }
 
         @Override
@@ -115,7 +117,8 @@ public final class CausalModels {
 
         /** Cross entropy of each token's prediction with the token after it (transformers ForCausalLMLoss). */
         private static Tensor nextTokenLoss(Tensor logits, Tensor labels) {
-            Tensor next = constant_pad_nd(labels.narrow(1, 1, labels.size(1) - 1), new long[] {0, 1}, new Scalar(-100)); // [B, S]
+            Tensor next = constant_pad_nd(
+                    labels.narrow(1, 1, labels.size(1) - 1), new long[] {0, 1}, new Scalar(-100)); // [B, S]
             return Losses.crossEntropy(logits, next);
         }
 
@@ -143,7 +146,8 @@ public final class CausalModels {
         public DecodingSession startDecoding(Map<String, Tensor> inputs, int rows, int capacity) {
             for (String name : inputs.keySet()) {
                 if (!name.equals("input_ids") && !name.equals("attention_mask")) {
-                    throw new HeadstartException(getClass().getSimpleName() + " generates from input_ids and attention_mask alone; it takes no " + name);
+                    throw new HeadstartException(getClass().getSimpleName()
+                            + " generates from input_ids and attention_mask alone; it takes no " + name);
                 }
             }
             return new Session(rows, capacity);
@@ -159,7 +163,10 @@ public final class CausalModels {
             @Override
             public Tensor step(Tensor ids, int[] lengths) {
                 return within(false, () -> {
-                    Tensor x = body.read(ids.to(body.words().weight().tensor().device(), ScalarType.Long), lengths, cache); // [R, S, E]
+                    Tensor x = body.read(
+                            ids.to(body.words().weight().tensor().device(), ScalarType.Long),
+                            lengths,
+                            cache); // [R, S, E]
                     Tensor last = cache.last(x); // [R, E]
                     cache.end();
                     return logits(last); // [R, V]
@@ -185,11 +192,14 @@ public final class CausalModels {
         private final @Nullable Integer pad;
 
         /** @param absentPad the family's default pad token, or null for none */
-        CausalSequenceClassifier(Weights w, ConfigJson config, BodyBuilder builder, String prefix, @Nullable Integer absentPad) {
+        CausalSequenceClassifier(
+                Weights w, ConfigJson config, BodyBuilder builder, String prefix, @Nullable Integer absentPad) {
             super(w, config);
             body = builder.build(w.sub(prefix), config);
             score = w.head().sub("score").linear(body.width(), config.numLabels(), false);
-            pad = config.has("pad_token_id") ? config.integerOrNull("pad_token_id") : config.node().has("pad_token_id") ? null : absentPad;
+            pad = config.has("pad_token_id")
+                    ? config.integerOrNull("pad_token_id")
+                    : config.node().has("pad_token_id") ? null : absentPad;
         }
 
         @Override
@@ -205,15 +215,17 @@ public final class CausalModels {
         /** The last position that is not padding by its id, [B, S, E] to [B, E]. */
         private Tensor lastToken(Tensor x, @Nullable Tensor ids) {
             if (pad == null && x.size(0) != 1) {
-                throw new HeadstartException("config.json names no pad_token_id, so that only one text at a time can be classified, not "
-                        + x.size(0) + "; set pad_token_id");
+                throw new HeadstartException(
+                        "config.json names no pad_token_id, so that only one text at a time can be classified, not "
+                                + x.size(0) + "; set pad_token_id");
             }
             if (pad == null || ids == null) {
                 return x.select(1, x.size(1) - 1);
             }
             Tensor places = arange(new Scalar(ids.size(1))).to(ids.device(), ScalarType.Long); // [S]
             Tensor last = places.mul(ids.ne(new Scalar(pad.longValue()))).amax(new long[] {-1}, false); // [B]
-            return x.gather(1, last.view(-1, 1, 1).expand(x.size(0), 1, x.size(2))).squeeze(1);
+            return x.gather(1, last.view(-1, 1, 1).expand(x.size(0), 1, x.size(2)))
+                    .squeeze(1);
         }
     }
 
@@ -227,7 +239,9 @@ public final class CausalModels {
             super(w, config);
             body = builder.build(w.sub(prefix), config);
             dropout = w.dropout(config.number("classifier_dropout", config.number("hidden_dropout", 0.1)));
-            score = w.head().sub(head).linear(body.width(), config.numLabels(), config.flag("token_classification_bias", true));
+            score = w.head()
+                    .sub(head)
+                    .linear(body.width(), config.numLabels(), config.flag("token_classification_bias", true));
         }
 
         @Override

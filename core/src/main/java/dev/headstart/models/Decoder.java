@@ -75,7 +75,8 @@ final class Decoder extends CausalBody {
         Map<Rotary.Spec, Rotary> made = new LinkedHashMap<>();
         for (int i = 0; i < c.windows.size(); i++) {
             layers.add(new DecoderLayer(w.sub("layers." + i), c, i));
-            ropes.add(made.computeIfAbsent(c.ropes.get(i), s -> new Rotary(s, embedTokens.weight().tensor())));
+            ropes.add(made.computeIfAbsent(
+                    c.ropes.get(i), s -> new Rotary(s, embedTokens.weight().tensor())));
         }
         norm = w.sub("norm").rmsNorm(c.hiddenSize, c.normEps, c.normOffset);
         embedScale = Memory.keep(new Scalar(c.embedScale));
@@ -124,7 +125,14 @@ final class Decoder extends CausalBody {
                 value = all.values();
             }
             Tensor context = GroupedAttention.attend(
-                    query, key, value, mask.of(c.windows.get(layer)), c.scale, c.scoreCap, dropout, trace); // [B, h, S, d]
+                    query,
+                    key,
+                    value,
+                    mask.of(c.windows.get(layer)),
+                    c.scale,
+                    c.scoreCap,
+                    dropout,
+                    trace); // [B, h, S, d]
             return o.forward(Attention.mergeHeads(context)); // [B, S, E]
         }
     }
@@ -145,8 +153,12 @@ final class Decoder extends CausalBody {
             inputNorm = w.sub("input_layernorm").rmsNorm(c.hiddenSize, c.normEps, c.normOffset);
             attention = new DecoderAttention(w.sub("self_attn"), c, layer);
             afterAttention = w.sub("post_attention_layernorm").rmsNorm(c.hiddenSize, c.normEps, c.normOffset);
-            beforeMlp = c.fourNorms ? w.sub("pre_feedforward_layernorm").rmsNorm(c.hiddenSize, c.normEps, c.normOffset) : null;
-            afterMlp = c.fourNorms ? w.sub("post_feedforward_layernorm").rmsNorm(c.hiddenSize, c.normEps, c.normOffset) : null;
+            beforeMlp = c.fourNorms
+                    ? w.sub("pre_feedforward_layernorm").rmsNorm(c.hiddenSize, c.normEps, c.normOffset)
+                    : null;
+            afterMlp = c.fourNorms
+                    ? w.sub("post_feedforward_layernorm").rmsNorm(c.hiddenSize, c.normEps, c.normOffset)
+                    : null;
             gate = w.sub("mlp.gate_proj").linear(c.hiddenSize, c.intermediateSize, c.mlpBias);
             up = w.sub("mlp.up_proj").linear(c.hiddenSize, c.intermediateSize, c.mlpBias);
             down = w.sub("mlp.down_proj").linear(c.intermediateSize, c.hiddenSize, c.mlpBias);

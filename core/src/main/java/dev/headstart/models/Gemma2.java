@@ -80,7 +80,16 @@ public final class Gemma2 {
     /** Gemma 2 as a language model. */
     public static final class Gemma2ForCausalLM extends CausalModels.CausalLM {
         Gemma2ForCausalLM(Weights w, ConfigJson config) {
-            super(w, config, Gemma2::body, "model", true, "max_position_embeddings", 8192, false, SlidingWindows.cap(config, "final_logit_softcapping", 30));
+            super(
+                    w,
+                    config,
+                    Gemma2::body,
+                    "model",
+                    true,
+                    "max_position_embeddings",
+                    8192,
+                    false,
+                    SlidingWindows.cap(config, "final_logit_softcapping", 30));
         }
 
         /** From a folder or an id. */

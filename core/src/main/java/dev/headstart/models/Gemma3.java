@@ -4,7 +4,6 @@ import dev.headstart.LoadOptions;
 import dev.headstart.nn.Activation;
 import dev.headstart.nn.Rotary;
 import dev.headstart.nn.Weights;
-import java.util.Collections;
 import java.util.List;
 
 /**
@@ -87,7 +86,16 @@ public final class Gemma3 {
     /** Gemma 3 as a language model. */
     public static final class Gemma3ForCausalLM extends CausalModels.CausalLM {
         Gemma3ForCausalLM(Weights w, ConfigJson config) {
-            super(w, config, Gemma3::body, "model", true, "max_position_embeddings", 131072, false, SlidingWindows.cap(config, "final_logit_softcapping", 0));
+            super(
+                    w,
+                    config,
+                    Gemma3::body,
+                    "model",
+                    true,
+                    "max_position_embeddings",
+                    131072,
+                    false,
+                    SlidingWindows.cap(config, "final_logit_softcapping", 0));
         }
 
         /** From a folder or an id. */

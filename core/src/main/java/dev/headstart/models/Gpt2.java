@@ -91,7 +91,9 @@ public final class Gpt2 {
         Tensor forward(Tensor x, CausalMask mask, @Nullable KvCache cache, Trace trace) {
             long b = x.size(0);
             long s = x.size(1);
-            Tensor qkv = cAttn.forward(x).view(b, s, 3, heads, x.size(2) / heads).permute(2, 0, 3, 1, 4); // [3, B, h, S, E/h]
+            Tensor qkv = cAttn.forward(x)
+                    .view(b, s, 3, heads, x.size(2) / heads)
+                    .permute(2, 0, 3, 1, 4); // [3, B, h, S, E/h]
             Tensor q = qkv.select(0, 0); // [B, h, S, E/h]
             Tensor k = qkv.select(0, 1);
             Tensor v = qkv.select(0, 2);
@@ -100,7 +102,8 @@ public final class Gpt2 {
                 k = all.keys();
                 v = all.values();
             }
-            Tensor context = Attention.mergeHeads(Attention.attend(q, k, v, mask.of(0), scale, attnDropout, trace)); // [B, S, E]
+            Tensor context =
+                    Attention.mergeHeads(Attention.attend(q, k, v, mask.of(0), scale, attnDropout, trace)); // [B, S, E]
             return residDropout.forward(cProj.forward(context));
         }
     }

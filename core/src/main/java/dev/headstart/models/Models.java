@@ -25,7 +25,15 @@ import org.jspecify.annotations.Nullable;
 
 /** Loads any model by its config.json: the registry of families and the one way from a folder to a model. */
 public final class Models {
-    private static final List<Family> FAMILIES = List.of(Bert.FAMILY);
+    private static final List<Family> FAMILIES = List.of(
+            Bert.FAMILY,
+            Gpt2.FAMILY,
+            Llama.FAMILY,
+            Mistral.FAMILY,
+            Qwen2.FAMILY,
+            Qwen3.FAMILY,
+            Gemma2.FAMILY,
+            Gemma3.FAMILY);
 
     private Models() {}
 

@@ -31,7 +31,10 @@ public final class Qwen2 {
         Rotary.Spec rope = RopeConfig.of(
                 c, headDim, c.size("max_position_embeddings", 32768), "", c.number("rope_theta", 10000), true);
         List<Integer> windows = SlidingWindows.of(
-                c, layers, c.flag("use_sliding_window", false) ? c.integer("sliding_window", 4096) : 0, i -> i >= c.integer("max_window_layers", 28));
+                c,
+                layers,
+                c.flag("use_sliding_window", false) ? c.integer("sliding_window", 4096) : 0,
+                i -> i >= c.integer("max_window_layers", 28));
         return new Decoder(
                 w,
                 new Decoder.Spec(

@@ -25,7 +25,8 @@ final class RopeConfig {
         String type = r.text("rope_type", r.text("type", "default"));
         double base = r.number("rope_theta", flat.number("rope_theta", theta));
         double partial = r.number("partial_rotary_factor", c.number("partial_rotary_factor", 1));
-        int original = c.integer("original_max_position_embeddings", r.integer("original_max_position_embeddings", maxPositions));
+        int original = c.integer(
+                "original_max_position_embeddings", r.integer("original_max_position_embeddings", maxPositions));
         boolean stretches = type.equals("yarn") || type.equals("longrope");
         double factor = r.number("factor", stretches ? (double) maxPositions / original : 1);
         return new Rotary.Spec(

@@ -11,7 +11,9 @@ final class SlidingWindows {
 
     /** Each layer's window, 0 where it sees all. @param window its size, 0 for none @param rule which layers have it when config.json does not say */
     static List<Integer> of(ConfigJson c, int layers, int window, IntPredicate rule) {
-        return types(c, layers, rule).stream().map(sliding -> sliding ? window : 0).toList();
+        return types(c, layers, rule).stream()
+                .map(sliding -> sliding ? window : 0)
+                .toList();
     }
 
     /** Whether each layer is a sliding one. */
@@ -21,7 +23,8 @@ final class SlidingWindows {
             return IntStream.range(0, layers).mapToObj(rule::test).toList();
         }
         if (named.size() < layers) {
-            throw new HeadstartException(c.origin() + ": layer_types names " + named.size() + " layers, num_hidden_layers is " + layers);
+            throw new HeadstartException(
+                    c.origin() + ": layer_types names " + named.size() + " layers, num_hidden_layers is " + layers);
         }
         return named.stream().limit(layers).map("sliding_attention"::equals).toList();
     }

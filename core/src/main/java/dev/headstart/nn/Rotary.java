@@ -191,7 +191,8 @@ public final class Rotary {
             if (wave > lowWave) {
                 f[i] = (float) (f[i] / s.factor);
             } else if (wave >= highWave) {
-                double smooth = (s.originalMaxPositions / wave - s.lowFreqFactor) / (s.highFreqFactor - s.lowFreqFactor);
+                double smooth =
+                        (s.originalMaxPositions / wave - s.lowFreqFactor) / (s.highFreqFactor - s.lowFreqFactor);
                 f[i] = (float) ((1 - smooth) * f[i] / s.factor + smooth * f[i]);
             }
         }
@@ -202,8 +203,8 @@ public final class Rotary {
         double[] factors = longContext ? s.longFactor : s.shortFactor;
         float[] f = new float[s.rotated / 2];
         if (factors.length != f.length) {
-            throw new HeadstartException("config.json: rope " + (longContext ? "long_factor" : "short_factor") + " has " + factors.length
-                    + " numbers, a head of " + s.rotated + " rotated dimensions needs " + f.length);
+            throw new HeadstartException("config.json: rope " + (longContext ? "long_factor" : "short_factor") + " has "
+                    + factors.length + " numbers, a head of " + s.rotated + " rotated dimensions needs " + f.length);
         }
         for (int i = 0; i < f.length; i++) {
             f[i] = 1f / ((float) factors[i] * (float) Math.pow(s.theta, (float) (2 * i) / s.rotated));
@@ -216,7 +217,9 @@ public final class Rotary {
             return s.attentionFactor;
         }
         if (s.type.equals("yarn")) {
-            return s.mscale != 0 && s.mscaleAllDim != 0 ? mscale(s.factor, s.mscale) / mscale(s.factor, s.mscaleAllDim) : mscale(s.factor, 1);
+            return s.mscale != 0 && s.mscaleAllDim != 0
+                    ? mscale(s.factor, s.mscale) / mscale(s.factor, s.mscaleAllDim)
+                    : mscale(s.factor, 1);
         }
         if (s.type.equals("longrope") && s.factor > 1) {
             return Math.sqrt(1 + Math.log(s.factor) / Math.log(s.originalMaxPositions));
