@@ -30,8 +30,8 @@ class ArchitectureTest {
     /** Packages of core from the ground up; those of one line may use each other, and all lines before it. */
     private static final List<List<String>> CORE = List.of(
             List.of("io", "hub", "nn", "text", "vision", "audio"),
-            List.of("models"),
             List.of("generation"),
+            List.of("models"),
             List.of("pipeline"));
 
     /** Modules above core from the ground up; each may use those before it. */
