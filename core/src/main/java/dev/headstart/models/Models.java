@@ -33,7 +33,19 @@ public final class Models {
             Qwen2.FAMILY,
             Qwen3.FAMILY,
             Gemma2.FAMILY,
-            Gemma3.FAMILY);
+            Gemma3.FAMILY,
+            ResNet.FAMILY,
+            Vit.FAMILY,
+            Deit.FAMILY,
+            Dinov2.FAMILY,
+            ConvNext.FAMILY,
+            ConvNext.FAMILY_V2,
+            Swin.FAMILY,
+            MobileNetV2.FAMILY,
+            Segformer.FAMILY,
+            Clip.FAMILY,
+            Clip.VISION_FAMILY,
+            Clip.TEXT_FAMILY);
 
     private Models() {}
 
@@ -54,9 +66,7 @@ public final class Models {
 
     /** Finds an id and loads it with the head whose class name ends so; empty for the model without a head. */
     static PreTrainedModel<?> withHead(String id, String suffix, LoadOptions options) {
-        ModelFolder folder = Hub.standard().resolve(id, options);
-        ConfigJson config = ConfigJson.read(folder.path().resolve("config.json"));
-        return load(folder, family(config).withHead(suffix), options);
+        return load(Hub.standard().resolve(id, options), family -> family.withHead(suffix), options);
     }
 
     /**
@@ -66,6 +76,11 @@ public final class Models {
      * @throws HeadstartException when config.json or weights are missing, damaged, or do not fit the class
      */
     public static PreTrainedModel<?> load(ModelFolder folder, @Nullable String architecture, LoadOptions options) {
+        return load(folder, family -> architecture, options);
+    }
+
+    private static PreTrainedModel<?> load(
+            ModelFolder folder, Function<Family, @Nullable String> choice, LoadOptions options) {
         Path root = folder.path();
         ConfigJson config = ConfigJson.read(root.resolve("config.json"));
         if (options.id2label() != null) {
@@ -76,7 +91,8 @@ public final class Models {
                     .collect(Collectors.toMap(Function.identity(), i -> "LABEL_" + i))));
         }
         try (TensorSource source = Checkpoint.open(root, folder.immutable())) {
-            return build(config, architecture, source, options);
+            TensorSource named = TimmNames.fits(config) ? TimmNames.adapt(source, config) : source;
+            return build(config, choice.apply(family(config)), named, options);
         }
     }
 

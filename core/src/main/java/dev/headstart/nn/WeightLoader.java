@@ -146,6 +146,22 @@ public final class WeightLoader {
         }
     }
 
+    /** An int64 scalar that counts; 0 where the checkpoint (of before torch 0.4.1) has none. */
+    Parameter counter(String canonical) {
+        String name = find(canonical);
+        TensorSource source = plan.source();
+        try (Tensor value = Memory.scoped(() -> name == null || source == null
+                ? Ops.empty(ScalarType.Long).fill_(new Scalar(0)).to(plan.device(), ScalarType.Long)
+                : source.tensor(name).to(plan.device(), ScalarType.Long))) {
+            if (name != null) {
+                used.add(name);
+            }
+            Parameter p = new Parameter(canonical, value, true);
+            state.parameters().put(canonical, p);
+            return p;
+        }
+    }
+
     private Tensor read(String canonical, Init init, boolean head, long[] shape) {
         String name = find(canonical);
         TensorSource source = plan.source();

@@ -74,6 +74,12 @@ public final class Weights {
         return register(new Linear(path, w, bias ? parameter("bias", Init.ZEROS, out) : null, false));
     }
 
+    /** A Linear whose new weights start as torch's own do: uniform, bound 1 / sqrt(in). */
+    public Linear torchLinear(long in, long out) {
+        Parameter w = parameter("weight", new Init.KaimingUniform(), out, in);
+        return register(new Linear(path, w, parameter("bias", new Init.Uniform(1 / Math.sqrt(in)), out), false));
+    }
+
     /** GPT-2's Conv1D: {@code weight} [in, out], {@code bias} [out]. */
     public Linear conv1d(long in, long out) {
         Parameter w = parameter("weight", loader.linearInit(), in, out);
@@ -117,9 +123,50 @@ public final class Weights {
         return new LayerNorm(parameter("weight", Init.ONES, d), bias ? parameter("bias", Init.ZEROS, d) : null, eps);
     }
 
+<<<<<<< HEAD
     /** RmsNorm over the last dimension: {@code weight} [d]. @param offset whether the stored weight is counted from 1 (Gemma) */
     public RmsNorm rmsNorm(long d, double eps, boolean offset) {
         return new RmsNorm(parameter("weight", offset ? Init.ZEROS : Init.ONES, d), eps, offset);
+=======
+    /** A convolution with a square kernel: {@code weight} [out, in / groups, kernel, kernel] and, if asked for, {@code bias} [out]. */
+    public Conv2d conv2d(long in, long out, long kernel, Conv2d.Shape shape, boolean bias) {
+        return conv2d(in, out, kernel, shape, bias, loader.linearInit());
+    }
+
+    /** As {@link #conv2d(long, long, long, Conv2d.Shape, boolean)}. @param init how the weight starts when it is not read */
+    public Conv2d conv2d(long in, long out, long kernel, Conv2d.Shape shape, boolean bias, Init init) {
+        Parameter w = parameter("weight", init, out, in / shape.groups(), kernel, kernel);
+        return new Conv2d(w, bias ? parameter("bias", Init.ZEROS, out) : null, shape, shape.stride(), shape.stride());
+    }
+
+    /** A convolution that cuts an image into patches: kernel and stride are {patch height, patch width}. */
+    public Conv2d patches(long in, long out, long height, long width, boolean bias) {
+        Parameter w = parameter("weight", loader.linearInit(), out, in, height, width);
+        return new Conv2d(w, bias ? parameter("bias", Init.ZEROS, out) : null, Conv2d.Shape.of(height, 0), height, width);
+    }
+
+    /** Batch normalization: {@code weight}, {@code bias}, {@code running_mean}, {@code running_var} [c], {@code num_batches_tracked}. */
+    public BatchNorm2d batchNorm2d(long c, double eps) {
+        return batchNorm2d(c, eps, 0.1);
+    }
+
+    /** As {@link #batchNorm2d(long, double)}. @param momentum by how much the running statistics follow a batch's */
+    public BatchNorm2d batchNorm2d(long c, double eps, double momentum) {
+        return new BatchNorm2d(
+                parameter("weight", Init.ONES, c),
+                parameter("bias", Init.ZEROS, c),
+                buffer("running_mean", Init.ZEROS, c),
+                buffer("running_var", Init.ONES, c),
+                loader.counter(join("num_batches_tracked")),
+                momentum,
+                eps,
+                loader.state());
+    }
+
+    /** Stochastic depth that follows the model's training mode. */
+    public DropPath dropPath(double p) {
+        return new DropPath(p, loader.state());
+>>>>>>> 1301881 (Vision families: ResNet, ViT, DeiT, DINOv2, ConvNeXT, Swin, MobileNetV2, SegFormer, CLIP)
     }
 
     /** Dropout that follows the model's training mode. */

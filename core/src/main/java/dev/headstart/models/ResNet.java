@@ -1,0 +1,247 @@
+package dev.headstart.models;
+
+import static org.bytedeco.pytorch.global.torch.adaptive_avg_pool2d;
+import static org.bytedeco.pytorch.global.torch.constant_pad_nd;
+import static org.bytedeco.pytorch.global.torch.max_pool2d;
+
+import dev.headstart.HeadstartException;
+import dev.headstart.LoadOptions;
+import dev.headstart.models.Outputs.BaseModelOutputWithPooling;
+import dev.headstart.models.VisionOutputs.ImageClassifierOutput;
+import dev.headstart.nn.Activation;
+import dev.headstart.nn.BatchNorm2d;
+import dev.headstart.nn.Conv2d;
+import dev.headstart.nn.Init;
+import dev.headstart.nn.Linear;
+import dev.headstart.nn.Trace;
+import dev.headstart.nn.Weights;
+import java.util.ArrayList;
+import java.util.List;
+import org.bytedeco.pytorch.LongOptional;
+import org.bytedeco.pytorch.Tensor;
+
+/**
+ * ResNet (He et al. 2016, "Deep Residual Learning for Image Recognition") in version 1.5 (the 3x3 convolution strides). Reference: transformers
+ * {@code modeling_resnet.py}. Checkpoints of torchvision, timm and the CIFAR ResNets load too ({@link TorchResNetNames}); for what transformers'
+ * configuration cannot say there are the fields {@code groups} (ResNeXt, Xie et al. 2017), {@code bottleneck_sizes} (ResNeXt; Wide ResNet, Zagoruyko
+ * and Komodakis 2016), {@code stem} ("cifar": 3x3, no pooling) and {@code shortcut} ("A": zeros instead of a projection). B batch.
+ */
+public final class ResNet {
+    /** The classes of this family. */
+    static final Family FAMILY = Family.of("resnet", "resnet")
+            .add("ResNetModel", ResNetModel::new)
+            .add("ResNetForImageClassification", ResNetForImageClassification::new);
+
+    private static final double EPS = 1e-5;
+    private static final Init KAIMING = new Init.KaimingFanOut();
+
+    private ResNet() {}
+
+    /** ResNetConfig: transformers' field names and defaults, and ours. */
+    record ResNetConfig(
+            int numChannels,
+            int embeddingSize,
+            List<Integer> hiddenSizes,
+            List<Integer> depths,
+            boolean bottleneck,
+            Activation hiddenAct,
+            boolean downsampleInFirstStage,
+            boolean downsampleInBottleneck,
+            int groups,
+            List<Integer> bottleneckSizes,
+            boolean cifarStem,
+            boolean zeroShortcut) {
+        static ResNetConfig of(ConfigJson c) {
+            List<Integer> sizes = c.integers("hidden_sizes", List.of(256, 512, 1024, 2048));
+            List<Integer> depths = c.integers("depths", List.of(3, 4, 6, 3));
+            String type = c.text("layer_type", "bottleneck");
+            if (!type.equals("basic") && !type.equals("bottleneck")) {
+                throw new HeadstartException(c.origin() + ": layer_type must be basic or bottleneck, found " + type);
+            }
+            if (sizes.size() != depths.size() || sizes.isEmpty()) {
+                throw new HeadstartException(c.origin() + ": hidden_sizes and depths must be equally long, found " + sizes + " and " + depths);
+            }
+            List<Integer> quarter = sizes.stream().map(s -> s / 4).toList();
+            return new ResNetConfig(
+                    c.size("num_channels", 3),
+                    c.size("embedding_size", 64),
+                    sizes,
+                    depths,
+                    type.equals("bottleneck"),
+                    Activation.of(c.text("hidden_act", "relu")),
+                    c.flag("downsample_in_first_stage", false),
+                    c.flag("downsample_in_bottleneck", false),
+                    c.size("groups", 1),
+                    c.integers("bottleneck_sizes", quarter),
+                    c.text("stem", "").equals("cifar"),
+                    c.text("shortcut", "").equals("A"));
+        }
+    }
+
+    // === Layers ===
+
+    /** Convolution, batch normalization, activation (transformers ResNetConvLayer). */
+    static final class ConvLayer {
+        private final Conv2d convolution;
+        private final BatchNorm2d normalization;
+        private final Activation activation;
+
+        ConvLayer(Weights w, long in, long out, long kernel, long stride, long groups, Activation activation) {
+            convolution = w.sub("convolution").conv2d(in, out, kernel, new Conv2d.Shape(stride, kernel / 2, 1, groups), false, KAIMING);
+            normalization = w.sub("normalization").batchNorm2d(out, EPS);
+            this.activation = activation;
+        }
+
+        /** @param x [B, in, H, W]; @return [B, out, H / stride, W / stride] */
+        Tensor forward(Tensor x) {
+            return activation.apply(normalization.forward(convolution.forward(x)));
+        }
+    }
+
+    /** What is added to the branch: the input itself, projected, or (option A) thinned out and padded with zero channels. */
+    private interface Shortcut {
+        Tensor forward(Tensor x);
+    }
+
+    /** Two 3x3 convolutions, or 1x1, 3x3, 1x1, and the shortcut (transformers ResNetBasicLayer, ResNetBottleNeckLayer). */
+    static final class Block {
+        private final List<ConvLayer> layers = new ArrayList<>();
+        private final Shortcut shortcut;
+        private final Activation activation;
+
+        Block(Weights w, ResNetConfig c, long in, long out, long inner, long stride) {
+            if (c.bottleneck()) {
+                boolean early = c.downsampleInBottleneck();
+                layers.add(new ConvLayer(w.sub("layer.0"), in, inner, 1, early ? stride : 1, 1, Activation.RELU));
+                layers.add(new ConvLayer(w.sub("layer.1"), inner, inner, 3, early ? 1 : stride, c.groups(), Activation.RELU));
+                layers.add(new ConvLayer(w.sub("layer.2"), inner, out, 1, 1, 1, Activation.LINEAR));
+            } else {
+                layers.add(new ConvLayer(w.sub("layer.0"), in, out, 3, stride, 1, Activation.RELU));
+                layers.add(new ConvLayer(w.sub("layer.1"), out, out, 3, 1, 1, Activation.LINEAR));
+            }
+            activation = c.hiddenAct();
+            if (in == out && stride == 1) {
+                shortcut = x -> x;
+            } else if (c.zeroShortcut()) {
+                long before = (out - in) / 2, after = out - in - before;
+                shortcut = x -> constant_pad_nd(thin(thin(x, 2, stride), 3, stride), 0, 0, 0, 0, before, after);
+            } else {
+                shortcut = new ConvLayer(w.sub("shortcut"), in, out, 1, stride, 1, Activation.LINEAR)::forward;
+            }
+        }
+
+        private static Tensor thin(Tensor x, long dim, long step) {
+            return x.slice(dim, new LongOptional(0), new LongOptional(x.size(dim)), step);
+        }
+
+        /** @param x [B, in, H, W]; @return [B, out, H / stride, W / stride] */
+        Tensor forward(Tensor x) {
+            Tensor y = x;
+            for (ConvLayer layer : layers) {
+                y = layer.forward(y);
+            }
+            return activation.apply(y.add(shortcut.forward(x)));
+        }
+    }
+
+    /** Stem and stages: what a head or a detector stands on. */
+    static final class Body {
+        private final ConvLayer stem;
+        private final boolean pooled;
+        private final List<List<Block>> stages = new ArrayList<>();
+        private final int channels;
+        private final Conv2d first;
+
+        Body(Weights w, ResNetConfig c) {
+            channels = c.numChannels();
+            pooled = !c.cifarStem();
+            stem = new ConvLayer(
+                    w.sub("embedder.embedder"), channels, c.embeddingSize(), pooled ? 7 : 3, pooled ? 2 : 1, 1, c.hiddenAct());
+            first = stem.convolution;
+            long in = c.embeddingSize();
+            for (int i = 0; i < c.depths().size(); i++) {
+                long out = c.hiddenSizes().get(i);
+                List<Block> stage = new ArrayList<>();
+                for (int j = 0; j < c.depths().get(i); j++) {
+                    long stride = j == 0 && (i > 0 || c.downsampleInFirstStage()) ? 2 : 1;
+                    stage.add(new Block(w.sub("encoder.stages." + i + ".layers." + j), c, in, out, c.bottleneckSizes().get(i), stride));
+                    in = out;
+                }
+                stages.add(stage);
+            }
+        }
+
+        /** @return last stage, [B, C, H / 32, W / 32]; the trace receives the stem's and every stage's output */
+        Tensor forward(Inputs in, Trace trace) {
+            Tensor x = stem.forward(Vision.pixels(in, channels, first.weight().tensor())); // [B, E, H / 2, W / 2]
+            if (pooled) {
+                x = max_pool2d(x, new long[] {3, 3}, new long[] {2, 2}, new long[] {1, 1}, new long[] {1, 1}, false); // [B, E, H / 4, W / 4]
+            }
+            trace.hidden(x);
+            for (List<Block> stage : stages) {
+                for (Block block : stage) {
+                    x = block.forward(x);
+                }
+                trace.hidden(x);
+            }
+            return x;
+        }
+    }
+
+    // === Models ===
+
+    /** ResNet without a head; the pooled output is the mean over all places, [B, C, 1, 1]. */
+    public static final class ResNetModel extends PreTrainedModel<BaseModelOutputWithPooling> {
+        private final Body resnet;
+
+        ResNetModel(Weights w, ConfigJson config) {
+            super(w, config);
+            resnet = new Body(w, ResNetConfig.of(config));
+        }
+
+        @Override
+        protected BaseModelOutputWithPooling compute(Inputs in) {
+            Trace trace = in.trace();
+            Tensor x = resnet.forward(in, trace);
+            return new BaseModelOutputWithPooling(x, adaptive_avg_pool2d(x, 1, 1), trace.hiddenStates(), null);
+        }
+        /** From a folder or an id. */
+        public static ResNetModel fromPretrained(String id) {
+            return fromPretrained(id, LoadOptions.defaults());
+        }
+
+        /** From a folder or an id. */
+        public static ResNetModel fromPretrained(String id, LoadOptions options) {
+            return Models.fromPretrained(id, ResNetModel.class, options);
+        }
+    }
+
+    /** A Linear over the pooled features. */
+    public static final class ResNetForImageClassification extends PreTrainedModel<ImageClassifierOutput> {
+        private final Body resnet;
+        private final Linear classifier;
+
+        ResNetForImageClassification(Weights w, ConfigJson config) {
+            super(w, config);
+            ResNetConfig c = ResNetConfig.of(config);
+            resnet = new Body(w.sub("resnet"), c);
+            classifier = w.head().sub("classifier.1").torchLinear(c.hiddenSizes().get(c.hiddenSizes().size() - 1), config.numLabels());
+        }
+
+        @Override
+        protected ImageClassifierOutput compute(Inputs in) {
+            Trace trace = in.trace();
+            Tensor x = adaptive_avg_pool2d(resnet.forward(in, trace), 1, 1).flatten(1, -1); // [B, C]
+            return Vision.classified(classifier.forward(x), in, config(), trace);
+        }
+        /** From a folder or an id. */
+        public static ResNetForImageClassification fromPretrained(String id) {
+            return fromPretrained(id, LoadOptions.defaults());
+        }
+
+        /** From a folder or an id. */
+        public static ResNetForImageClassification fromPretrained(String id, LoadOptions options) {
+            return Models.fromPretrained(id, ResNetForImageClassification.class, options);
+        }
+    }
+}
