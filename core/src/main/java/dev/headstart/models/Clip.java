@@ -56,7 +56,13 @@ public final class Clip {
 
     /** What both towers' configurations share (transformers CLIPTextConfig, CLIPVisionConfig). */
     record Tower(
-            int hiddenSize, int intermediateSize, int numHiddenLayers, int numAttentionHeads, Activation hiddenAct, double layerNormEps, double attentionDropout) {
+            int hiddenSize,
+            int intermediateSize,
+            int numHiddenLayers,
+            int numAttentionHeads,
+            Activation hiddenAct,
+            double layerNormEps,
+            double attentionDropout) {
         static Tower of(ConfigJson c, boolean text) {
             return new Tower(
                     c.size("hidden_size", text ? 512 : 768),
@@ -96,7 +102,10 @@ public final class Clip {
                 attention,
                 null,
                 w.sub("layer_norm2").layerNorm(d, c.layerNormEps()),
-                VisionLayers.mlp(w.sub("mlp.fc1").linear(d, c.intermediateSize()), c.hiddenAct(), w.sub("mlp.fc2").linear(c.intermediateSize(), d)),
+                VisionLayers.mlp(
+                        w.sub("mlp.fc1").linear(d, c.intermediateSize()),
+                        c.hiddenAct(),
+                        w.sub("mlp.fc2").linear(c.intermediateSize(), d)),
                 null,
                 w.dropout(0),
                 w.dropPath(0));
@@ -159,15 +168,16 @@ public final class Clip {
             boolean interpolate = in.kwarg("interpolate_pos_encoding", false);
             long b = pixels.size(0), height = pixels.size(2), w = pixels.size(3);
             if (!interpolate && (height != imageSize || w != imageSize)) {
-                throw new HeadstartException("pixel_values: images are " + height + " x " + w + ", the model takes " + imageSize + " x " + imageSize
-                        + "; resize them, or pass interpolate_pos_encoding");
+                throw new HeadstartException("pixel_values: images are " + height + " x " + w + ", the model takes "
+                        + imageSize + " x " + imageSize + "; resize them, or pass interpolate_pos_encoding");
             }
             Tensor x = patches.forward(pixels).flatten(2, -1).transpose(1, 2); // [B, N, D]
             Tensor place = positions.weight().tensor().unsqueeze(0); // [1, S, D]
             if (interpolate && !(x.size(1) == place.size(1) - 1 && height == w)) {
                 place = Vision.positions(place, 1, height / patchSize, w / patchSize);
             }
-            x = Vision.concat(1, cls.tensor().view(1, 1, -1).expand(b, 1, width), x).add(place); // [B, S, D]
+            x = Vision.concat(1, cls.tensor().view(1, 1, -1).expand(b, 1, width), x)
+                    .add(place); // [B, S, D]
             x = run(layers, before.forward(x), null, trace);
             return new Encoded(x, after.forward(x.select(1, 0)), trace);
         }
@@ -202,16 +212,29 @@ public final class Clip {
             ids = ids.view(-1, ids.size(-1)); // [T, S]
             long t = ids.size(0), s = Checks.length(ids.size(1), maxPositions);
             Tensor given = in.optional("position_ids");
-            Tensor place = given == null ? positions.weight().tensor().narrow(0, 0, s) : positions.forward(Checks.ids(given, "position_ids", maxPositions));
+            Tensor place = given == null
+                    ? positions.weight().tensor().narrow(0, 0, s)
+                    : positions.forward(Checks.ids(given, "position_ids", maxPositions));
             Tensor x = tokens.forward(ids).add(place); // [T, S, D]
             Tensor padding = in.optional("attention_mask");
-            Tensor allowed = org.bytedeco.pytorch.global.torch.ones(s, s).tril().to(x.device(), ScalarType.Long).unsqueeze(0); // [1, S, S]
-            Tensor seen = padding == null ? allowed.expand(t, s, s) : allowed.mul(padding.to(ScalarType.Long).unsqueeze(1)); // [T, S, S]
+            Tensor allowed = org.bytedeco
+                    .pytorch
+                    .global
+                    .torch
+                    .ones(s, s)
+                    .tril()
+                    .to(x.device(), ScalarType.Long)
+                    .unsqueeze(0); // [1, S, S]
+            Tensor seen = padding == null
+                    ? allowed.expand(t, s, s)
+                    : allowed.mul(padding.to(ScalarType.Long).unsqueeze(1)); // [T, S, S]
             x = norm.forward(run(layers, x, Attention.additiveMask(seen, Ops.type(x)), trace)); // [T, S, D]
-            // transformers: an eos_token_id of 2 is that of configurations made before it was right; then the highest id is the end
+            // transformers: an eos_token_id of 2 is that of configurations made before it was right; then the highest
+            // id is the end
             Tensor scores = eos == 2 ? ids : ids.eq(new Scalar(eos)).to(ScalarType.Long);
             Tensor end = argmax(scores.to(ScalarType.Int), new LongOptional(1), false); // [T], the first of several
-            Tensor pooled = x.gather(1, end.view(t, 1, 1).expand(t, 1, x.size(2))).squeeze(1); // [T, D]
+            Tensor pooled =
+                    x.gather(1, end.view(t, 1, 1).expand(t, 1, x.size(2))).squeeze(1); // [T, D]
             return new Encoded(x, pooled, trace);
         }
     }
@@ -263,10 +286,18 @@ public final class Clip {
             Tensor image = visualProjection.forward(images.pooled()); // [B, P]
             Tensor words = textProjection.forward(texts.pooled()); // [T, P]
             Tensor imageEmbeds = normalised(image), textEmbeds = normalised(words);
-            Tensor perText = textEmbeds.matmul(imageEmbeds.transpose(0, 1)).mul(logitScale.tensor().exp()); // [T, B]
+            Tensor perText = textEmbeds
+                    .matmul(imageEmbeds.transpose(0, 1))
+                    .mul(logitScale.tensor().exp()); // [T, B]
             Tensor loss = in.kwarg("return_loss", false) ? contrastive(perText) : null;
             return new CLIPOutput(
-                    loss, perText.transpose(0, 1).contiguous(), perText, textEmbeds, imageEmbeds, texts.output(words), images.output(image));
+                    loss,
+                    perText.transpose(0, 1).contiguous(),
+                    perText,
+                    textEmbeds,
+                    imageEmbeds,
+                    texts.output(words),
+                    images.output(image));
         }
 
         /** Projected embeddings of images, not normalised: transformers' {@code get_image_features}. */
@@ -291,11 +322,18 @@ public final class Clip {
         }
 
         private static Tensor normalised(Tensor x) {
-            return x.div(x.square().sum(new long[] {-1}, true, new org.bytedeco.pytorch.ScalarTypeOptional()).sqrt());
+            return x.div(x.square()
+                    .sum(new long[] {-1}, true, new org.bytedeco.pytorch.ScalarTypeOptional())
+                    .sqrt());
         }
 
         private static Tensor contrastive(Tensor similarity) {
-            Tensor diagonal = org.bytedeco.pytorch.global.torch.arange(new Scalar(similarity.size(0))).to(similarity.device(), ScalarType.Long);
+            Tensor diagonal = org.bytedeco
+                    .pytorch
+                    .global
+                    .torch
+                    .arange(new Scalar(similarity.size(0)))
+                    .to(similarity.device(), ScalarType.Long);
             return Losses.crossEntropy(similarity, diagonal)
                     .add(Losses.crossEntropy(similarity.transpose(0, 1), diagonal))
                     .div(new Scalar(2.0));
@@ -370,7 +408,10 @@ public final class Clip {
      * @param attentions every layer's, each [B, h, S, S]; null unless asked for
      */
     public record CLIPVisionModelOutput(
-            Tensor imageEmbeds, Tensor lastHiddenState, @Nullable List<Tensor> hiddenStates, @Nullable List<Tensor> attentions)
+            Tensor imageEmbeds,
+            Tensor lastHiddenState,
+            @Nullable List<Tensor> hiddenStates,
+            @Nullable List<Tensor> attentions)
             implements ModelOutput {}
 
     /** The image tower with projection. */
@@ -388,7 +429,11 @@ public final class Clip {
         @Override
         protected CLIPVisionModelOutput compute(Inputs in) {
             Encoded images = vision.forward(in);
-            return new CLIPVisionModelOutput(projection.forward(images.pooled()), images.last(), images.trace().hiddenStates(), images.trace().attentions());
+            return new CLIPVisionModelOutput(
+                    projection.forward(images.pooled()),
+                    images.last(),
+                    images.trace().hiddenStates(),
+                    images.trace().attentions());
         }
         /** From a folder or an id. */
         public static CLIPVisionModelWithProjection fromPretrained(String id) {
@@ -410,7 +455,10 @@ public final class Clip {
      * @param attentions every layer's, each [T, h, S, S]; null unless asked for
      */
     public record CLIPTextModelOutput(
-            Tensor textEmbeds, Tensor lastHiddenState, @Nullable List<Tensor> hiddenStates, @Nullable List<Tensor> attentions)
+            Tensor textEmbeds,
+            Tensor lastHiddenState,
+            @Nullable List<Tensor> hiddenStates,
+            @Nullable List<Tensor> attentions)
             implements ModelOutput {}
 
     /** The text tower with projection. */
@@ -427,7 +475,11 @@ public final class Clip {
         @Override
         protected CLIPTextModelOutput compute(Inputs in) {
             Encoded texts = text.forward(in);
-            return new CLIPTextModelOutput(projection.forward(texts.pooled()), texts.last(), texts.trace().hiddenStates(), texts.trace().attentions());
+            return new CLIPTextModelOutput(
+                    projection.forward(texts.pooled()),
+                    texts.last(),
+                    texts.trace().hiddenStates(),
+                    texts.trace().attentions());
         }
         /** From a folder or an id. */
         public static CLIPTextModelWithProjection fromPretrained(String id) {

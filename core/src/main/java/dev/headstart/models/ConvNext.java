@@ -61,7 +61,8 @@ public final class ConvNext {
             List<Integer> depths = c.integers("depths", List.of(3, 3, 9, 3));
             int stages = c.size("num_stages", 4);
             if (sizes.size() < stages || depths.size() < stages) {
-                throw new HeadstartException(c.origin() + ": hidden_sizes and depths must have num_stages = " + stages + " entries, found " + sizes + " and " + depths);
+                throw new HeadstartException(c.origin() + ": hidden_sizes and depths must have num_stages = " + stages
+                        + " entries, found " + sizes + " and " + depths);
             }
             return new ConvNextConfig(
                     c.size("num_channels", 3),
@@ -95,8 +96,11 @@ public final class ConvNext {
 
         /** @param x [B, H, W, D]; @return [B, H, W, D] */
         Tensor forward(Tensor x) {
-            Tensor global = linalg_vector_norm(x, new Scalar(2.0), new long[] {1, 2}, true, new ScalarTypeOptional((Pointer) null)); // [B, 1, 1, D]
-            Tensor relative = global.div(global.mean(new long[] {-1}, true, new ScalarTypeOptional((Pointer) null)).add(new Scalar(1e-6)));
+            Tensor global =
+                    linalg_vector_norm(x, new Scalar(2.0), new long[] {1, 2}, true, new ScalarTypeOptional((Pointer)
+                            null)); // [B, 1, 1, D]
+            Tensor relative = global.div(global.mean(new long[] {-1}, true, new ScalarTypeOptional((Pointer) null))
+                    .add(new Scalar(1e-6)));
             return weight.tensor().mul(x.mul(relative)).add(bias.tensor()).add(x);
         }
     }
@@ -149,16 +153,30 @@ public final class ConvNext {
         Body(Weights w, ConvNextConfig c) {
             channels = c.numChannels();
             List<Integer> sizes = c.hiddenSizes();
-            patches = w.sub("embeddings.patch_embeddings").patches(channels, sizes.get(0), c.patchSize().height(), c.patchSize().width(), true);
+            patches = w.sub("embeddings.patch_embeddings")
+                    .patches(
+                            channels,
+                            sizes.get(0),
+                            c.patchSize().height(),
+                            c.patchSize().width(),
+                            true);
             stemNorm = w.sub("embeddings.layernorm").layerNorm(sizes.get(0), EPS);
             int all = c.depths().stream().mapToInt(Integer::intValue).sum();
             for (int i = 0, done = 0; i < sizes.size(); i++) {
                 Weights stage = w.sub("encoder.stages." + i);
                 downNorms.add(i == 0 ? null : stage.sub("downsampling_layer.0").layerNorm(sizes.get(i - 1), EPS));
-                downConvs.add(i == 0 ? null : stage.sub("downsampling_layer.1").conv2d(sizes.get(i - 1), sizes.get(i), 2, Conv2d.Shape.of(2, 0), true));
+                downConvs.add(
+                        i == 0
+                                ? null
+                                : stage.sub("downsampling_layer.1")
+                                        .conv2d(sizes.get(i - 1), sizes.get(i), 2, Conv2d.Shape.of(2, 0), true));
                 List<ConvNextLayer> layers = new ArrayList<>();
                 for (int j = 0; j < c.depths().get(i); j++, done++) {
-                    layers.add(new ConvNextLayer(stage.sub("layers." + j), c, sizes.get(i), all < 2 ? 0 : c.dropPathRate() * done / (all - 1)));
+                    layers.add(new ConvNextLayer(
+                            stage.sub("layers." + j),
+                            c,
+                            sizes.get(i),
+                            all < 2 ? 0 : c.dropPathRate() * done / (all - 1)));
                 }
                 stages.add(layers);
             }
@@ -240,7 +258,8 @@ public final class ConvNext {
         @Override
         protected ImageClassifierOutput compute(Inputs in) {
             Trace trace = in.trace();
-            return Vision.classified(classifier.forward(convnext.pool(convnext.forward(in, trace))), in, config(), trace);
+            return Vision.classified(
+                    classifier.forward(convnext.pool(convnext.forward(in, trace))), in, config(), trace);
         }
         /** From a folder or an id. */
         public static ConvNextForImageClassification fromPretrained(String id) {
@@ -291,7 +310,8 @@ public final class ConvNext {
         @Override
         protected ImageClassifierOutput compute(Inputs in) {
             Trace trace = in.trace();
-            return Vision.classified(classifier.forward(convnextv2.pool(convnextv2.forward(in, trace))), in, config(), trace);
+            return Vision.classified(
+                    classifier.forward(convnextv2.pool(convnextv2.forward(in, trace))), in, config(), trace);
         }
         /** From a folder or an id. */
         public static ConvNextV2ForImageClassification fromPretrained(String id) {

@@ -2,9 +2,9 @@ package dev.headstart.models;
 
 import dev.headstart.LoadOptions;
 import dev.headstart.models.Outputs.BaseModelOutputWithPooling;
-import dev.headstart.models.Vit.ViTConfig;
 import dev.headstart.models.VisionOutputs.ImageClassifierOutput;
 import dev.headstart.models.VisionOutputs.MaskedImageModelingOutput;
+import dev.headstart.models.Vit.ViTConfig;
 import dev.headstart.nn.Linear;
 import dev.headstart.nn.Trace;
 import dev.headstart.nn.Weights;
@@ -100,7 +100,8 @@ public final class Deit {
             implements ModelOutput {}
 
     /** A Linear over the class token and one over the distillation token; inference takes the mean. */
-    public static final class DeiTForImageClassificationWithTeacher extends PreTrainedModel<DeiTForImageClassificationWithTeacherOutput> {
+    public static final class DeiTForImageClassificationWithTeacher
+            extends PreTrainedModel<DeiTForImageClassificationWithTeacherOutput> {
         private final Vit.Body deit;
         private final Linear clsClassifier;
         private final Linear distillationClassifier;
@@ -120,7 +121,8 @@ public final class Deit {
             Tensor cls = clsClassifier.forward(x.select(1, 0)); // [B, C]
             Tensor distilled = distillationClassifier.forward(x.select(1, 1)); // [B, C]
             Tensor logits = cls.add(distilled).div(new Scalar(2.0));
-            return new DeiTForImageClassificationWithTeacherOutput(logits, cls, distilled, trace.hiddenStates(), trace.attentions());
+            return new DeiTForImageClassificationWithTeacherOutput(
+                    logits, cls, distilled, trace.hiddenStates(), trace.attentions());
         }
 
         /** From a folder or an id. */
@@ -150,7 +152,8 @@ public final class Deit {
         protected MaskedImageModelingOutput compute(Inputs in) {
             Trace trace = in.trace();
             Tensor x = deit.forward(in, trace); // [B, S, D]
-            return decoder.forward(x.narrow(1, 2, x.size(1) - 2), in.required("pixel_values"), in.optional("bool_masked_pos"), trace);
+            return decoder.forward(
+                    x.narrow(1, 2, x.size(1) - 2), in.required("pixel_values"), in.optional("bool_masked_pos"), trace);
         }
 
         /** From a folder or an id. */

@@ -97,8 +97,14 @@ public final class Dinov2 {
             Sides image = c.imageSize(), patch = c.patchSize();
             cls = w.parameter("cls_token", init, 1, 1, d);
             maskToken = c.useMaskToken() ? w.parameter("mask_token", Init.ZEROS, 1, d) : null;
-            positions = w.parameter("position_embeddings", init, 1, (long) (image.height() / patch.height()) * (image.width() / patch.width()) + 1, d);
-            projection = w.sub("patch_embeddings.projection").patches(c.numChannels(), d, patch.height(), patch.width(), true);
+            positions = w.parameter(
+                    "position_embeddings",
+                    init,
+                    1,
+                    (long) (image.height() / patch.height()) * (image.width() / patch.width()) + 1,
+                    d);
+            projection = w.sub("patch_embeddings.projection")
+                    .patches(c.numChannels(), d, patch.height(), patch.width(), true);
             dropout = w.dropout(c.hiddenDropoutProb());
         }
 
@@ -110,16 +116,22 @@ public final class Dinov2 {
             Tensor masked = in.optional("bool_masked_pos");
             if (masked != null) {
                 if (maskToken == null) {
-                    throw new HeadstartException("bool_masked_pos: config.json says use_mask_token false, so there is no mask token");
+                    throw new HeadstartException(
+                            "bool_masked_pos: config.json says use_mask_token false, so there is no mask token");
                 }
                 x = Vision.mask(x, masked, maskToken.tensor());
             }
             long n = x.size(1);
             Tensor place = positions.tensor(); // [1, S, D]
             if (!(n == place.size(1) - 1 && height == width)) {
-                place = Vision.positions(place, 1, height / c.patchSize().height(), width / c.patchSize().width());
+                place = Vision.positions(
+                        place,
+                        1,
+                        height / c.patchSize().height(),
+                        width / c.patchSize().width());
             }
-            return dropout.forward(Vision.concat(1, cls.tensor().expand(b, 1, x.size(2)), x).add(place)); // [B, S, D]
+            return dropout.forward(
+                    Vision.concat(1, cls.tensor().expand(b, 1, x.size(2)), x).add(place)); // [B, S, D]
         }
     }
 
@@ -147,10 +159,12 @@ public final class Dinov2 {
     private static FeedForward feedForward(Weights w, Dinov2Config c) {
         long d = c.hiddenSize(), inner = (long) (c.hiddenSize() * c.mlpRatio());
         if (!c.useSwigluFfn()) {
-            return VisionLayers.mlp(w.sub("fc1").linear(d, inner), c.hiddenAct(), w.sub("fc2").linear(inner, d));
+            return VisionLayers.mlp(
+                    w.sub("fc1").linear(d, inner), c.hiddenAct(), w.sub("fc2").linear(inner, d));
         }
         long third = ((long) (inner * 2 / 3.0) + 7) / 8 * 8; // two thirds, rounded up to a multiple of 8
-        Linear in = w.sub("weights_in").linear(d, 2 * third), out = w.sub("weights_out").linear(third, d);
+        Linear in = w.sub("weights_in").linear(d, 2 * third),
+                out = w.sub("weights_out").linear(third, d);
         return x -> {
             Tensor both = in.forward(x); // [B, S, 2 I]
             return out.forward(silu(both.narrow(-1, 0, third)).mul(both.narrow(-1, third, third))); // [B, S, D]
@@ -197,7 +211,8 @@ public final class Dinov2 {
         protected BaseModelOutputWithPooling compute(Inputs in) {
             Trace trace = in.trace();
             Tensor x = dinov2.forward(in, trace); // [B, S, D]
-            return new BaseModelOutputWithPooling(x, x.select(1, 0).contiguous(), trace.hiddenStates(), trace.attentions());
+            return new BaseModelOutputWithPooling(
+                    x, x.select(1, 0).contiguous(), trace.hiddenStates(), trace.attentions());
         }
         /** From a folder or an id. */
         public static Dinov2Model fromPretrained(String id) {
@@ -226,7 +241,8 @@ public final class Dinov2 {
         protected ImageClassifierOutput compute(Inputs in) {
             Trace trace = in.trace();
             Tensor x = dinov2.forward(in, trace); // [B, S, D]
-            Tensor features = Vision.concat(1, x.select(1, 0), x.narrow(1, 1, x.size(1) - 1).mean(1)); // [B, 2 D]
+            Tensor features = Vision.concat(
+                    1, x.select(1, 0), x.narrow(1, 1, x.size(1) - 1).mean(1)); // [B, 2 D]
             return Vision.classified(classifier.forward(features), in, config(), trace);
         }
         /** From a folder or an id. */

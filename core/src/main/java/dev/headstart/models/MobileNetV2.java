@@ -79,7 +79,8 @@ public final class MobileNetV2 {
         }
 
         int divisible(double value) {
-            int rounded = Math.max(minDepth, (int) (value + depthDivisibleBy / 2.0) / depthDivisibleBy * depthDivisibleBy);
+            int rounded =
+                    Math.max(minDepth, (int) (value + depthDivisibleBy / 2.0) / depthDivisibleBy * depthDivisibleBy);
             return rounded < 0.9 * value ? rounded + depthDivisibleBy : rounded;
         }
     }
@@ -94,17 +95,37 @@ public final class MobileNetV2 {
         private final boolean tfPadding;
         private final long kernel;
 
-        ConvLayer(Weights w, MobileNetV2Config c, long in, long out, long kernel, long stride, long dilation, boolean depthwise, Activation activation) {
+        ConvLayer(
+                Weights w,
+                MobileNetV2Config c,
+                long in,
+                long out,
+                long kernel,
+                long stride,
+                long dilation,
+                boolean depthwise,
+                Activation activation) {
             this(w, c, in, out, kernel, stride, dilation, depthwise, activation, c.layerNormEps());
         }
 
         /** @param eps of the normalization; below 0 there is none, and the convolution has a bias */
-        ConvLayer(Weights w, MobileNetV2Config c, long in, long out, long kernel, long stride, long dilation, boolean depthwise, Activation activation, double eps) {
+        ConvLayer(
+                Weights w,
+                MobileNetV2Config c,
+                long in,
+                long out,
+                long kernel,
+                long stride,
+                long dilation,
+                boolean depthwise,
+                Activation activation,
+                double eps) {
             tfPadding = c.tfPadding();
             this.kernel = kernel;
             this.activation = activation;
             long padding = tfPadding ? 0 : (kernel - 1) / 2 * dilation;
-            convolution = w.sub("convolution").conv2d(in, out, kernel, new Conv2d.Shape(stride, padding, dilation, depthwise ? in : 1), eps < 0);
+            convolution = w.sub("convolution")
+                    .conv2d(in, out, kernel, new Conv2d.Shape(stride, padding, dilation, depthwise ? in : 1), eps < 0);
             normalization = eps < 0 ? null : w.sub("normalization").batchNorm2d(out, eps, 0.997);
         }
 
@@ -115,12 +136,18 @@ public final class MobileNetV2 {
         }
 
         private Tensor pad(Tensor x) {
-            long rows = amount(x.size(2)), columns = amount(x.size(3)), dilation = convolution.shape().dilation();
+            long rows = amount(x.size(2)),
+                    columns = amount(x.size(3)),
+                    dilation = convolution.shape().dilation();
             if (rows == 0 && columns == 0) {
                 return x;
             }
             return constant_pad_nd(
-                    x, columns / 2 * dilation, (columns - columns / 2) * dilation, rows / 2 * dilation, (rows - rows / 2) * dilation);
+                    x,
+                    columns / 2 * dilation,
+                    (columns - columns / 2) * dilation,
+                    rows / 2 * dilation,
+                    (rows - rows / 2) * dilation);
         }
 
         private long amount(long side) {
@@ -167,14 +194,22 @@ public final class MobileNetV2 {
             int stem = c.channels(32);
             Weights s = w.sub("conv_stem");
             first = new ConvLayer(s.sub("first_conv"), c, channels, stem, 3, 2, 1, false, c.hiddenAct());
-            stemExpand = c.firstLayerIsExpansion() ? null : new ConvLayer(s.sub("expand_1x1"), c, stem, stem, 1, 1, 1, false, c.hiddenAct());
+            stemExpand = c.firstLayerIsExpansion()
+                    ? null
+                    : new ConvLayer(s.sub("expand_1x1"), c, stem, stem, 1, 1, 1, false, c.hiddenAct());
             stemDepthwise = new ConvLayer(s.sub("conv_3x3"), c, stem, stem, 3, 1, 1, true, c.hiddenAct());
-            stemReduce = new ConvLayer(s.sub("reduce_1x1"), c, stem, c.channels(CHANNELS[0]), 1, 1, 1, false, Activation.LINEAR);
+            stemReduce = new ConvLayer(
+                    s.sub("reduce_1x1"), c, stem, c.channels(CHANNELS[0]), 1, 1, 1, false, Activation.LINEAR);
             int strideSoFar = 2, dilation = 1;
             for (int i = 0; i < STRIDES.length; i++) {
                 boolean dilated = strideSoFar == c.outputStride(); // from there on dilation instead of smaller maps
                 layers.add(new InvertedResidual(
-                        w.sub("layer." + i), c, c.channels(CHANNELS[i]), c.channels(CHANNELS[i + 1]), dilated ? 1 : STRIDES[i], dilated ? dilation : 1));
+                        w.sub("layer." + i),
+                        c,
+                        c.channels(CHANNELS[i]),
+                        c.channels(CHANNELS[i + 1]),
+                        dilated ? 1 : STRIDES[i],
+                        dilated ? dilation : 1));
                 if (dilated) {
                     dilation *= STRIDES[i];
                 } else {
@@ -187,7 +222,8 @@ public final class MobileNetV2 {
 
         /** @return the last layer's output, [B, C, H', W']; the trace receives every layer's */
         Tensor features(Inputs in, Trace trace) {
-            Tensor x = first.forward(Vision.pixels(in, channels, first.convolution.weight().tensor()));
+            Tensor x = first.forward(
+                    Vision.pixels(in, channels, first.convolution.weight().tensor()));
             x = stemReduce.forward(stemDepthwise.forward(stemExpand == null ? x : stemExpand.forward(x)));
             for (InvertedResidual layer : layers) {
                 x = trace.hidden(layer.forward(x));
@@ -242,7 +278,8 @@ public final class MobileNetV2 {
         protected BaseModelOutputWithPooling compute(Inputs in) {
             Trace trace = in.trace();
             Tensor x = body.expand(body.features(in, trace));
-            return new BaseModelOutputWithPooling(x, adaptive_avg_pool2d(x, 1, 1).flatten(1, -1), trace.hiddenStates(), null);
+            return new BaseModelOutputWithPooling(
+                    x, adaptive_avg_pool2d(x, 1, 1).flatten(1, -1), trace.hiddenStates(), null);
         }
         /** From a folder or an id. */
         public static MobileNetV2Model fromPretrained(String id) {
@@ -272,7 +309,8 @@ public final class MobileNetV2 {
         @Override
         protected ImageClassifierOutput compute(Inputs in) {
             Trace trace = in.trace();
-            Tensor x = adaptive_avg_pool2d(body.expand(body.features(in, trace)), 1, 1).flatten(1, -1); // [B, width]
+            Tensor x = adaptive_avg_pool2d(body.expand(body.features(in, trace)), 1, 1)
+                    .flatten(1, -1); // [B, width]
             return Vision.classified(classifier.forward(dropout.forward(x)), in, config(), trace);
         }
         /** From a folder or an id. */

@@ -59,7 +59,8 @@ public final class ResNet {
                 throw new HeadstartException(c.origin() + ": layer_type must be basic or bottleneck, found " + type);
             }
             if (sizes.size() != depths.size() || sizes.isEmpty()) {
-                throw new HeadstartException(c.origin() + ": hidden_sizes and depths must be equally long, found " + sizes + " and " + depths);
+                throw new HeadstartException(c.origin() + ": hidden_sizes and depths must be equally long, found "
+                        + sizes + " and " + depths);
             }
             List<Integer> quarter = sizes.stream().map(s -> s / 4).toList();
             return new ResNetConfig(
@@ -87,7 +88,8 @@ public final class ResNet {
         private final Activation activation;
 
         ConvLayer(Weights w, long in, long out, long kernel, long stride, long groups, Activation activation) {
-            convolution = w.sub("convolution").conv2d(in, out, kernel, new Conv2d.Shape(stride, kernel / 2, 1, groups), false, KAIMING);
+            convolution = w.sub("convolution")
+                    .conv2d(in, out, kernel, new Conv2d.Shape(stride, kernel / 2, 1, groups), false, KAIMING);
             normalization = w.sub("normalization").batchNorm2d(out, EPS);
             this.activation = activation;
         }
@@ -113,7 +115,8 @@ public final class ResNet {
             if (c.bottleneck()) {
                 boolean early = c.downsampleInBottleneck();
                 layers.add(new ConvLayer(w.sub("layer.0"), in, inner, 1, early ? stride : 1, 1, Activation.RELU));
-                layers.add(new ConvLayer(w.sub("layer.1"), inner, inner, 3, early ? 1 : stride, c.groups(), Activation.RELU));
+                layers.add(new ConvLayer(
+                        w.sub("layer.1"), inner, inner, 3, early ? 1 : stride, c.groups(), Activation.RELU));
                 layers.add(new ConvLayer(w.sub("layer.2"), inner, out, 1, 1, 1, Activation.LINEAR));
             } else {
                 layers.add(new ConvLayer(w.sub("layer.0"), in, out, 3, stride, 1, Activation.RELU));
@@ -156,7 +159,13 @@ public final class ResNet {
             channels = c.numChannels();
             pooled = !c.cifarStem();
             stem = new ConvLayer(
-                    w.sub("embedder.embedder"), channels, c.embeddingSize(), pooled ? 7 : 3, pooled ? 2 : 1, 1, c.hiddenAct());
+                    w.sub("embedder.embedder"),
+                    channels,
+                    c.embeddingSize(),
+                    pooled ? 7 : 3,
+                    pooled ? 2 : 1,
+                    1,
+                    c.hiddenAct());
             first = stem.convolution;
             long in = c.embeddingSize();
             for (int i = 0; i < c.depths().size(); i++) {
@@ -164,7 +173,13 @@ public final class ResNet {
                 List<Block> stage = new ArrayList<>();
                 for (int j = 0; j < c.depths().get(i); j++) {
                     long stride = j == 0 && (i > 0 || c.downsampleInFirstStage()) ? 2 : 1;
-                    stage.add(new Block(w.sub("encoder.stages." + i + ".layers." + j), c, in, out, c.bottleneckSizes().get(i), stride));
+                    stage.add(new Block(
+                            w.sub("encoder.stages." + i + ".layers." + j),
+                            c,
+                            in,
+                            out,
+                            c.bottleneckSizes().get(i),
+                            stride));
                     in = out;
                 }
                 stages.add(stage);
@@ -175,7 +190,13 @@ public final class ResNet {
         Tensor forward(Inputs in, Trace trace) {
             Tensor x = stem.forward(Vision.pixels(in, channels, first.weight().tensor())); // [B, E, H / 2, W / 2]
             if (pooled) {
-                x = max_pool2d(x, new long[] {3, 3}, new long[] {2, 2}, new long[] {1, 1}, new long[] {1, 1}, false); // [B, E, H / 4, W / 4]
+                x = max_pool2d(
+                        x,
+                        new long[] {3, 3},
+                        new long[] {2, 2},
+                        new long[] {1, 1},
+                        new long[] {1, 1},
+                        false); // [B, E, H / 4, W / 4]
             }
             trace.hidden(x);
             for (List<Block> stage : stages) {
@@ -225,7 +246,9 @@ public final class ResNet {
             super(w, config);
             ResNetConfig c = ResNetConfig.of(config);
             resnet = new Body(w.sub("resnet"), c);
-            classifier = w.head().sub("classifier.1").torchLinear(c.hiddenSizes().get(c.hiddenSizes().size() - 1), config.numLabels());
+            classifier = w.head()
+                    .sub("classifier.1")
+                    .torchLinear(c.hiddenSizes().get(c.hiddenSizes().size() - 1), config.numLabels());
         }
 
         @Override

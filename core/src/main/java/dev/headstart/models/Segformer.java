@@ -77,10 +77,12 @@ public final class Segformer {
                     c.size("decoder_hidden_size", 256),
                     c.integer("semantic_loss_ignore_index", 255),
                     c.flag("reshape_last_stage", true));
-            for (List<?> list : List.of(s.depths, s.srRatios, s.hiddenSizes, s.patchSizes, s.strides, s.numAttentionHeads, s.mlpRatios)) {
+            for (List<?> list : List.of(
+                    s.depths, s.srRatios, s.hiddenSizes, s.patchSizes, s.strides, s.numAttentionHeads, s.mlpRatios)) {
                 if (list.size() < s.numEncoderBlocks) {
                     throw new HeadstartException(c.origin() + ": num_encoder_blocks is " + s.numEncoderBlocks
-                            + ", so depths, sr_ratios, hidden_sizes, patch_sizes, strides, num_attention_heads and mlp_ratios need as many entries; found " + list);
+                            + ", so depths, sr_ratios, hidden_sizes, patch_sizes, strides, num_attention_heads and mlp_ratios need as many entries; found "
+                            + list);
                 }
             }
             return s;
@@ -122,13 +124,15 @@ public final class Segformer {
             Tensor seen = x; // [B, M, D]
             if (reduction != null && reductionNorm != null) {
                 Tensor grid = x.transpose(1, 2).reshape(b, d, height, width); // [B, D, H, W]
-                seen = reductionNorm.forward(reduction.forward(grid).reshape(b, d, -1).transpose(1, 2)); // [B, M, D]
+                seen = reductionNorm.forward(
+                        reduction.forward(grid).reshape(b, d, -1).transpose(1, 2)); // [B, M, D]
             }
             Tensor q = Attention.splitHeads(query.forward(x), heads); // [B, h, N, D/h]
             Tensor k = Attention.splitHeads(key.forward(seen), heads); // [B, h, M, D/h]
             Tensor v = Attention.splitHeads(value.forward(seen), heads);
             double scale = 1 / Math.sqrt((double) d / heads);
-            return output.forward(Attention.mergeHeads(Attention.attend(q, k, v, null, scale, dropout, trace))); // [B, N, D]
+            return output.forward(
+                    Attention.mergeHeads(Attention.attend(q, k, v, null, scale, dropout, trace))); // [B, N, D]
         }
     }
 
@@ -159,11 +163,13 @@ public final class Segformer {
 
         /** @param x [B, N, D]; @return [B, N, D] */
         Tensor forward(Tensor x, long height, long width, Trace trace) {
-            x = dropPath.forward(dropout.forward(attention.forward(norm1.forward(x), height, width, trace))).add(x);
+            x = dropPath.forward(dropout.forward(attention.forward(norm1.forward(x), height, width, trace)))
+                    .add(x);
             Tensor u = up.forward(norm2.forward(x)); // [B, N, I]
             Tensor grid = u.transpose(1, 2).reshape(u.size(0), u.size(2), height, width); // [B, I, H, W]
             u = activation.apply(depthwise.forward(grid).flatten(2, -1).transpose(1, 2)); // [B, N, I]
-            return dropPath.forward(dropout.forward(down.forward(dropout.forward(u)))).add(x); // [B, N, D]
+            return dropPath.forward(dropout.forward(down.forward(dropout.forward(u))))
+                    .add(x); // [B, N, D]
         }
     }
 
@@ -176,13 +182,18 @@ public final class Segformer {
         private final boolean reshape;
 
         Stage(Weights w, SegformerConfig c, int i) {
-            long in = i == 0 ? c.numChannels() : c.width(i - 1), patch = c.patchSizes().get(i);
-            projection = w.sub("patch_embeddings." + i + ".proj").conv2d(in, c.width(i), patch, Conv2d.Shape.of(c.strides().get(i), patch / 2), true);
+            long in = i == 0 ? c.numChannels() : c.width(i - 1),
+                    patch = c.patchSizes().get(i);
+            projection = w.sub("patch_embeddings." + i + ".proj")
+                    .conv2d(in, c.width(i), patch, Conv2d.Shape.of(c.strides().get(i), patch / 2), true);
             patchNorm = w.sub("patch_embeddings." + i + ".layer_norm").layerNorm(c.width(i), EPS);
             int all = c.depths().stream().mapToInt(Integer::intValue).sum();
-            int before = c.depths().subList(0, i).stream().mapToInt(Integer::intValue).sum();
+            int before = c.depths().subList(0, i).stream()
+                    .mapToInt(Integer::intValue)
+                    .sum();
             for (int j = 0; j < c.depths().get(i); j++) {
-                layers.add(new SegformerLayer(w.sub("block." + i + "." + j), c, i, c.dropPathRate() * (before + j) / Math.max(all - 1, 1)));
+                layers.add(new SegformerLayer(
+                        w.sub("block." + i + "." + j), c, i, c.dropPathRate() * (before + j) / Math.max(all - 1, 1)));
             }
             norm = w.sub("layer_norm." + i).layerNorm(c.width(i), EPS);
             reshape = i < c.numEncoderBlocks() - 1 || c.reshapeLastStage();
@@ -197,7 +208,11 @@ public final class Segformer {
                 y = layer.forward(y, height, width, trace);
             }
             y = norm.forward(y);
-            return reshape ? y.reshape(y.size(0), height, width, -1).permute(0, 3, 1, 2).contiguous() : y;
+            return reshape
+                    ? y.reshape(y.size(0), height, width, -1)
+                            .permute(0, 3, 1, 2)
+                            .contiguous()
+                    : y;
         }
     }
 
@@ -215,7 +230,8 @@ public final class Segformer {
 
         /** Every stage's output; the trace receives them too. */
         List<Tensor> forward(Inputs in, Trace trace) {
-            Tensor x = Vision.pixels(in, channels, stages.get(0).projection.weight().tensor());
+            Tensor x = Vision.pixels(
+                    in, channels, stages.get(0).projection.weight().tensor());
             List<Tensor> all = new ArrayList<>();
             for (Stage stage : stages) {
                 x = trace.hidden(stage.forward(x, trace));

@@ -62,7 +62,8 @@ public final class Swin {
             List<Integer> depths = c.integers("depths", List.of(2, 2, 6, 2));
             List<Integer> heads = c.integers("num_heads", List.of(3, 6, 12, 24));
             if (heads.size() < depths.size()) {
-                throw new HeadstartException(c.origin() + ": num_heads needs an entry for each of the " + depths.size() + " stages, found " + heads);
+                throw new HeadstartException(c.origin() + ": num_heads needs an entry for each of the " + depths.size()
+                        + " stages, found " + heads);
             }
             return new SwinConfig(
                     Sides.of(c, "image_size", 224),
@@ -97,7 +98,9 @@ public final class Swin {
     private record Map2d(Tensor tokens, long height, long width) {
         /** [B, D, H, W] */
         Tensor spatial() {
-            return tokens.view(tokens.size(0), height, width, tokens.size(2)).permute(0, 3, 1, 2).contiguous();
+            return tokens.view(tokens.size(0), height, width, tokens.size(2))
+                    .permute(0, 3, 1, 2)
+                    .contiguous();
         }
     }
 
@@ -114,17 +117,23 @@ public final class Swin {
             this.c = c;
             Sides image = c.imageSize(), patch = c.patchSize();
             long d = c.embedDim(), patches = (long) (image.height() / patch.height()) * (image.width() / patch.width());
-            projection = w.sub("patch_embeddings.projection").patches(c.numChannels(), d, patch.height(), patch.width(), true);
+            projection = w.sub("patch_embeddings.projection")
+                    .patches(c.numChannels(), d, patch.height(), patch.width(), true);
             maskToken = useMaskToken ? w.parameter("mask_token", Init.ZEROS, 1, 1, d) : null;
-            positions = c.useAbsoluteEmbeddings() ? w.parameter("position_embeddings", Init.ZEROS, 1, patches, d) : null;
+            positions =
+                    c.useAbsoluteEmbeddings() ? w.parameter("position_embeddings", Init.ZEROS, 1, patches, d) : null;
             norm = w.sub("norm").layerNorm(d, EPS);
             dropout = w.dropout(c.hiddenDropoutProb());
         }
 
         Map2d forward(Inputs in) {
-            Tensor pixels = Vision.pixels(in, c.numChannels(), projection.weight().tensor()); // [B, channels, H, W]
+            Tensor pixels =
+                    Vision.pixels(in, c.numChannels(), projection.weight().tensor()); // [B, channels, H, W]
             boolean interpolate = in.kwarg("interpolate_pos_encoding", false);
-            long height = pixels.size(2), width = pixels.size(3), ph = c.patchSize().height(), pw = c.patchSize().width();
+            long height = pixels.size(2),
+                    width = pixels.size(3),
+                    ph = c.patchSize().height(),
+                    pw = c.patchSize().width();
             Tensor whole = height % ph == 0 && width % pw == 0
                     ? pixels
                     : constant_pad_nd(pixels, 0, (pw - width % pw) % pw, 0, (ph - height % ph) % ph);
@@ -133,7 +142,8 @@ public final class Swin {
             Tensor masked = in.optional("bool_masked_pos");
             if (masked != null) {
                 if (maskToken == null) {
-                    throw new HeadstartException("bool_masked_pos: this class has no mask token; use SwinForMaskedImageModeling");
+                    throw new HeadstartException(
+                            "bool_masked_pos: this class has no mask token; use SwinForMaskedImageModeling");
                 }
                 x = Vision.mask(x, masked, maskToken.tensor());
             }
@@ -165,7 +175,8 @@ public final class Swin {
             key = w.sub("self.key").linear(d, d, c.qkvBias());
             value = w.sub("self.value").linear(d, d, c.qkvBias());
             output = w.sub("output.dense").linear(d, d);
-            table = w.parameter("self.relative_position_bias_table", Init.ZEROS, (2 * window - 1) * (2 * window - 1), heads);
+            table = w.parameter(
+                    "self.relative_position_bias_table", Init.ZEROS, (2 * window - 1) * (2 * window - 1), heads);
             dropout = w.dropout(c.attentionProbsDropoutProb());
             this.heads = Checks.heads((int) d, heads);
         }
@@ -179,8 +190,13 @@ public final class Swin {
                     index[a * m + b] = (long) (a / n - b / n + n - 1) * (2 * n - 1) + a % n - b % n + n - 1;
                 }
             }
-            Tensor at = Tensors.int64(index).to(table.tensor().device(), org.bytedeco.pytorch.global.torch.ScalarType.Long);
-            return table.tensor().index_select(0, at).view(m, m, heads).permute(2, 0, 1).unsqueeze(0); // [1, h, M, M]
+            Tensor at =
+                    Tensors.int64(index).to(table.tensor().device(), org.bytedeco.pytorch.global.torch.ScalarType.Long);
+            return table.tensor()
+                    .index_select(0, at)
+                    .view(m, m, heads)
+                    .permute(2, 0, 1)
+                    .unsqueeze(0); // [1, h, M, M]
         }
 
         /** @param x [B W, M, D]; @param mask [W, M, M] or null; @return [B W, M, D] */
@@ -191,7 +207,10 @@ public final class Swin {
             Tensor bias = bias();
             if (mask != null) {
                 long windows = mask.size(0), m = mask.size(1), b = x.size(0) / windows;
-                bias = bias.add(mask.unsqueeze(1).unsqueeze(0).expand(b, windows, 1, m, m).reshape(-1, 1, m, m)); // [B W, h, M, M]
+                bias = bias.add(mask.unsqueeze(1)
+                        .unsqueeze(0)
+                        .expand(b, windows, 1, m, m)
+                        .reshape(-1, 1, m, m)); // [B W, h, M, M]
             }
             double scale = 1 / Math.sqrt((double) query.out() / heads);
             return output.forward(Attention.mergeHeads(Attention.attend(q, k, v, bias, scale, dropout, trace)));
@@ -230,8 +249,8 @@ public final class Swin {
             Tensor x = in.tokens(); // [B, N, D]
             long b = x.size(0), d = x.size(2);
             if (Math.min(height, width) < window) {
-                throw new HeadstartException("pixel_values: a stage has " + height + " x " + width + " places, fewer than the window of " + window
-                        + "; give larger images");
+                throw new HeadstartException("pixel_values: a stage has " + height + " x " + width
+                        + " places, fewer than the window of " + window + "; give larger images");
             }
             long s = Math.min(height, width) <= window ? 0 : shift;
             long right = (window - width % window) % window, bottom = (window - height % window) % window;
@@ -244,7 +263,10 @@ public final class Swin {
             Tensor mask = s > 0 ? mask(h, w, s, x) : null; // [W, M, M]
             Tensor windows = partition(shifted).view(-1, window * window, d); // [B W, M, D]
             Tensor y = dropout.forward(attention.forward(windows, mask, trace));
-            y = y.view(b, h / window, w / window, window, window, d).transpose(2, 3).contiguous().view(b, h, w, d); // [B, H, W, D]
+            y = y.view(b, h / window, w / window, window, window, d)
+                    .transpose(2, 3)
+                    .contiguous()
+                    .view(b, h, w, d); // [B, H, W, D]
             y = s > 0 ? roll(y, new long[] {s, s}, 1, 2) : y;
             y = y.narrow(1, 0, height).narrow(2, 0, width).reshape(b, height * width, d); // [B, N, D]
             x = x.add(dropPath.forward(y));
@@ -265,7 +287,8 @@ public final class Swin {
             float[] region = new float[(int) (h * w)];
             for (int y = 0, i = 0; y < h; y++) {
                 for (int x = 0; x < w; x++, i++) {
-                    int row = (y >= h - window ? 1 : 0) + (y >= h - s ? 1 : 0), column = (x >= w - window ? 1 : 0) + (x >= w - s ? 1 : 0);
+                    int row = (y >= h - window ? 1 : 0) + (y >= h - s ? 1 : 0),
+                            column = (x >= w - window ? 1 : 0) + (x >= w - s ? 1 : 0);
                     region[i] = row * 3 + column;
                 }
             }
@@ -322,7 +345,12 @@ public final class Swin {
                 List<SwinLayer> layers = new ArrayList<>();
                 for (int j = 0; j < c.depths().get(i); j++, done++) {
                     layers.add(new SwinLayer(
-                            stage.sub("blocks." + j), c, c.width(i), c.numHeads().get(i), c.dropPathRate() * done / Math.max(all - 1, 1), j % 2 == 1));
+                            stage.sub("blocks." + j),
+                            c,
+                            c.width(i),
+                            c.numHeads().get(i),
+                            c.dropPathRate() * done / Math.max(all - 1, 1),
+                            j % 2 == 1));
                 }
                 stages.add(layers);
                 merging.add(i < c.depths().size() - 1 ? new PatchMerging(stage.sub("downsample"), c.width(i)) : null);
@@ -430,7 +458,8 @@ public final class Swin {
         protected SwinModelOutput compute(Inputs in) {
             SwinTrace trace = new SwinTrace(in);
             Tensor x = swin.forward(in, trace); // [B, N, D]
-            return new SwinModelOutput(x, x.mean(1), trace.trace.hiddenStates(), trace.trace.attentions(), trace.reshaped);
+            return new SwinModelOutput(
+                    x, x.mean(1), trace.trace.hiddenStates(), trace.trace.attentions(), trace.reshaped);
         }
         /** From a folder or an id. */
         public static SwinModel fromPretrained(String id) {
@@ -461,7 +490,8 @@ public final class Swin {
             Tensor logits = classifier.forward(swin.forward(in, trace).mean(1)); // [B, C]
             Tensor labels = in.optional("labels");
             Tensor loss = labels == null ? null : Losses.sequenceClassification(logits, labels, config().problemType());
-            return new SwinImageClassifierOutput(loss, logits, trace.trace.hiddenStates(), trace.trace.attentions(), trace.reshaped);
+            return new SwinImageClassifierOutput(
+                    loss, logits, trace.trace.hiddenStates(), trace.trace.attentions(), trace.reshaped);
         }
         /** From a folder or an id. */
         public static SwinForImageClassification fromPretrained(String id) {
@@ -491,7 +521,8 @@ public final class Swin {
             SwinTrace trace = new SwinTrace(in);
             Tensor x = swin.forward(in, trace);
             var made = decoder.forward(x, in.required("pixel_values"), in.optional("bool_masked_pos"), trace.trace);
-            return new SwinMaskedImageModelingOutput(made.loss(), made.reconstruction(), made.hiddenStates(), made.attentions(), trace.reshaped);
+            return new SwinMaskedImageModelingOutput(
+                    made.loss(), made.reconstruction(), made.hiddenStates(), made.attentions(), trace.reshaped);
         }
         /** From a folder or an id. */
         public static SwinForMaskedImageModeling fromPretrained(String id) {

@@ -30,7 +30,8 @@ final class Vision {
         static Sides of(ConfigJson c, String field, int absent) {
             List<Integer> sides = c.integers(field, List.of(absent));
             if (sides.isEmpty() || sides.size() > 2 || sides.stream().anyMatch(s -> s < 1)) {
-                throw new HeadstartException(c.origin() + ": " + field + " must be a side or [height, width], found " + sides);
+                throw new HeadstartException(
+                        c.origin() + ": " + field + " must be a side or [height, width], found " + sides);
             }
             return new Sides(sides.get(0), sides.get(sides.size() - 1));
         }
@@ -53,7 +54,9 @@ final class Vision {
 
     /** F.interpolate(mode="bilinear", align_corners=False). @param x [B, C, H, W] */
     static Tensor bilinear(Tensor x, long height, long width) {
-        return upsample_bilinear2d(x, new long[] {height, width}, false, new DoubleOptional((Pointer) null), new DoubleOptional((Pointer) null));
+        return upsample_bilinear2d(
+                x, new long[] {height, width}, false, new DoubleOptional((Pointer) null), new DoubleOptional((Pointer)
+                        null));
     }
 
     /**
@@ -66,7 +69,8 @@ final class Vision {
     static Tensor positions(Tensor table, int special, long height, long width) {
         long n = table.size(1) - special, d = table.size(2), side = (long) Math.sqrt((double) n);
         Tensor grid = table.narrow(1, special, n).reshape(1, side, side, d).permute(0, 3, 1, 2); // [1, D, side, side]
-        Tensor resized = upsample_bicubic2d(grid.to(org.bytedeco.pytorch.global.torch.ScalarType.Float), new long[] {height, width}, false)
+        Tensor resized = upsample_bicubic2d(
+                        grid.to(org.bytedeco.pytorch.global.torch.ScalarType.Float), new long[] {height, width}, false)
                 .to(Ops.type(table))
                 .permute(0, 2, 3, 1)
                 .reshape(1, height * width, d); // [1, height * width, D]
@@ -98,9 +102,13 @@ final class Vision {
         if (logits.size(1) > 1) {
             return Losses.crossEntropy(full.permute(0, 2, 3, 1), labels, ignored, 0);
         }
-        Tensor valid = labels.ge(new Scalar(0)).logical_and(labels.ne(new Scalar(ignored))).to(Ops.type(full)); // [B, H, W]
+        Tensor valid = labels.ge(new Scalar(0))
+                .logical_and(labels.ne(new Scalar(ignored)))
+                .to(Ops.type(full)); // [B, H, W]
         Tensor x = full.squeeze(1), y = labels.to(Ops.type(full));
-        Tensor each = x.clamp_min(new Scalar(0.0)).sub(x.mul(y)).add(x.abs().neg().exp().log1p()); // binary cross entropy with logits
+        Tensor each = x.clamp_min(new Scalar(0.0))
+                .sub(x.mul(y))
+                .add(x.abs().neg().exp().log1p()); // binary cross entropy with logits
         return each.mul(valid).mean();
     }
 
@@ -115,7 +123,8 @@ final class Vision {
         Reconstruction(Weights w, int hidden, ConfigJson c, int strideAbsent, Sides image, Sides patch) {
             stride = c.size("encoder_stride", strideAbsent);
             channels = c.size("num_channels", 3);
-            decoder = w.sub("decoder.0").conv2d(hidden, (long) stride * stride * channels, 1, Conv2d.Shape.of(1, 0), true);
+            decoder = w.sub("decoder.0")
+                    .conv2d(hidden, (long) stride * stride * channels, 1, Conv2d.Shape.of(1, 0), true);
             this.patch = patch;
             this.image = image;
         }
@@ -123,7 +132,8 @@ final class Vision {
         /** @param tokens patches only, [B, N, D]; @param pixels [B, channels, H, W] */
         MaskedImageModelingOutput forward(Tensor tokens, Tensor pixels, @Nullable Tensor mask, Trace trace) {
             long side = (long) Math.sqrt((double) tokens.size(1));
-            Tensor x = tokens.permute(0, 2, 1).reshape(tokens.size(0), tokens.size(2), side, side); // [B, D, side, side]
+            Tensor x =
+                    tokens.permute(0, 2, 1).reshape(tokens.size(0), tokens.size(2), side, side); // [B, D, side, side]
             Tensor image = pixel_shuffle(decoder.forward(x), stride); // [B, channels, H, W]
             return new MaskedImageModelingOutput(
                     mask == null ? null : loss(pixels, image, mask), image, trace.hiddenStates(), trace.attentions());
@@ -131,11 +141,22 @@ final class Vision {
 
         private Tensor loss(Tensor pixels, Tensor reconstruction, Tensor mask) {
             Tensor m = mask.reshape(-1, image.height() / patch.height(), image.width() / patch.width())
-                    .repeat_interleave(patch.height(), new org.bytedeco.pytorch.LongOptional(1), new org.bytedeco.pytorch.LongOptional((Pointer) null))
-                    .repeat_interleave(patch.width(), new org.bytedeco.pytorch.LongOptional(2), new org.bytedeco.pytorch.LongOptional((Pointer) null))
+                    .repeat_interleave(
+                            patch.height(),
+                            new org.bytedeco.pytorch.LongOptional(1),
+                            new org.bytedeco.pytorch.LongOptional((Pointer) null))
+                    .repeat_interleave(
+                            patch.width(),
+                            new org.bytedeco.pytorch.LongOptional(2),
+                            new org.bytedeco.pytorch.LongOptional((Pointer) null))
                     .unsqueeze(1)
                     .to(Ops.type(pixels)); // [B, 1, H, W]
-            return pixels.sub(reconstruction).abs().mul(m).sum().div(m.sum().add(new Scalar(1e-5))).div(new Scalar((double) channels));
+            return pixels.sub(reconstruction)
+                    .abs()
+                    .mul(m)
+                    .sum()
+                    .div(m.sum().add(new Scalar(1e-5)))
+                    .div(new Scalar((double) channels));
         }
     }
 }

@@ -39,7 +39,8 @@ final class VisionLayers {
             Tensor k = Attention.splitHeads(key.forward(x), heads);
             Tensor v = Attention.splitHeads(value.forward(x), heads);
             double scale = 1 / Math.sqrt((double) query.out() / heads);
-            return output.forward(Attention.mergeHeads(Attention.attend(q, k, v, mask, scale, dropout, trace))); // [B, S, D]
+            return output.forward(
+                    Attention.mergeHeads(Attention.attend(q, k, v, mask, scale, dropout, trace))); // [B, S, D]
         }
     }
 

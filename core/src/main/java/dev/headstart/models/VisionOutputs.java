@@ -17,7 +17,10 @@ public final class VisionOutputs {
      * @param attentions attention weights; null unless asked for, and of families without attention
      */
     public record ImageClassifierOutput(
-            @Nullable Tensor loss, Tensor logits, @Nullable List<Tensor> hiddenStates, @Nullable List<Tensor> attentions)
+            @Nullable Tensor loss,
+            Tensor logits,
+            @Nullable List<Tensor> hiddenStates,
+            @Nullable List<Tensor> attentions)
             implements ModelOutput {}
 
     /**
@@ -29,7 +32,10 @@ public final class VisionOutputs {
      * @param attentions attention weights; null unless asked for
      */
     public record SemanticSegmenterOutput(
-            @Nullable Tensor loss, Tensor logits, @Nullable List<Tensor> hiddenStates, @Nullable List<Tensor> attentions)
+            @Nullable Tensor loss,
+            Tensor logits,
+            @Nullable List<Tensor> hiddenStates,
+            @Nullable List<Tensor> attentions)
             implements ModelOutput {}
 
     /**
@@ -41,6 +47,9 @@ public final class VisionOutputs {
      * @param attentions attention weights; null unless asked for
      */
     public record MaskedImageModelingOutput(
-            @Nullable Tensor loss, Tensor reconstruction, @Nullable List<Tensor> hiddenStates, @Nullable List<Tensor> attentions)
+            @Nullable Tensor loss,
+            Tensor reconstruction,
+            @Nullable List<Tensor> hiddenStates,
+            @Nullable List<Tensor> attentions)
             implements ModelOutput {}
 }

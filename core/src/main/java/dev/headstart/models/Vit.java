@@ -100,7 +100,8 @@ public final class Vit {
             distillation = distilled ? w.parameter("distillation_token", init, 1, 1, d) : null;
             maskToken = useMaskToken ? w.parameter("mask_token", Init.ZEROS, 1, 1, d) : null;
             positions = w.parameter("position_embeddings", init, 1, patches + (distilled ? 2 : 1), d);
-            projection = w.sub("patch_embeddings.projection").patches(channels, d, patchSize.height(), patchSize.width(), true);
+            projection = w.sub("patch_embeddings.projection")
+                    .patches(channels, d, patchSize.height(), patchSize.width(), true);
             dropout = w.dropout(c.hiddenDropoutProb());
         }
 
@@ -110,14 +111,16 @@ public final class Vit {
             boolean interpolate = in.kwarg("interpolate_pos_encoding", false);
             long b = pixels.size(0), height = pixels.size(2), width = pixels.size(3);
             if (!interpolate && (height != imageSize.height() || width != imageSize.width())) {
-                throw new HeadstartException("pixel_values: images are " + height + " x " + width + ", the model takes " + imageSize.height() + " x "
-                        + imageSize.width() + "; resize them, or pass interpolate_pos_encoding");
+                throw new HeadstartException(
+                        "pixel_values: images are " + height + " x " + width + ", the model takes " + imageSize.height()
+                                + " x " + imageSize.width() + "; resize them, or pass interpolate_pos_encoding");
             }
             Tensor x = projection.forward(pixels).flatten(2, -1).transpose(1, 2); // [B, N, D]
             Tensor masked = in.optional("bool_masked_pos");
             if (masked != null) {
                 if (maskToken == null) {
-                    throw new HeadstartException("bool_masked_pos: this class has no mask token; use the ForMaskedImageModeling class");
+                    throw new HeadstartException(
+                            "bool_masked_pos: this class has no mask token; use the ForMaskedImageModeling class");
                 }
                 x = Vision.mask(x, masked, maskToken.tensor());
             }
@@ -125,7 +128,11 @@ public final class Vit {
             int special = distillation == null ? 1 : 2;
             x = distillation == null
                     ? Vision.concat(1, cls.tensor().expand(b, 1, d), x)
-                    : Vision.concat(1, cls.tensor().expand(b, 1, d), distillation.tensor().expand(b, 1, d), x); // [B, S, D]
+                    : Vision.concat(
+                            1,
+                            cls.tensor().expand(b, 1, d),
+                            distillation.tensor().expand(b, 1, d),
+                            x); // [B, S, D]
             Tensor place = positions.tensor(); // [1, S, D]
             if (interpolate && !(n == place.size(1) - special && height == width)) {
                 place = Vision.positions(place, special, height / patchSize.height(), width / patchSize.width());
@@ -270,7 +277,8 @@ public final class Vit {
         protected MaskedImageModelingOutput compute(Inputs in) {
             Trace trace = in.trace();
             Tensor x = vit.forward(in, trace); // [B, S, D]
-            return decoder.forward(x.narrow(1, 1, x.size(1) - 1), in.required("pixel_values"), in.optional("bool_masked_pos"), trace);
+            return decoder.forward(
+                    x.narrow(1, 1, x.size(1) - 1), in.required("pixel_values"), in.optional("bool_masked_pos"), trace);
         }
 
         /** From a folder or an id. */

@@ -21,7 +21,15 @@ public final class BatchNorm2d {
     private final double eps;
     private final ModelState state;
 
-    BatchNorm2d(Parameter weight, Parameter bias, Parameter mean, Parameter variance, @Nullable Parameter batches, double momentum, double eps, ModelState state) {
+    BatchNorm2d(
+            Parameter weight,
+            Parameter bias,
+            Parameter mean,
+            Parameter variance,
+            @Nullable Parameter batches,
+            double momentum,
+            double eps,
+            ModelState state) {
         this.weight = weight;
         this.bias = bias;
         this.mean = mean;
@@ -38,12 +46,22 @@ public final class BatchNorm2d {
         if (learns && batches != null) {
             batches.tensor().add_(new Scalar(1));
         }
-        return batch_norm(x, weight.optional(), bias.optional(), mean.optional(), variance.optional(), learns, momentum, eps, true);
+        return batch_norm(
+                x,
+                weight.optional(),
+                bias.optional(),
+                mean.optional(),
+                variance.optional(),
+                learns,
+                momentum,
+                eps,
+                true);
     }
 
     /** Scale and shift that this layer amounts to in inference: y = x scale + shift, each [C]. Made in the caller's scope. */
     public Tensor[] affine() {
-        Tensor scale = weight.tensor().div(variance.tensor().add(new Scalar(eps)).sqrt()); // [C]
+        Tensor scale =
+                weight.tensor().div(variance.tensor().add(new Scalar(eps)).sqrt()); // [C]
         return new Tensor[] {scale, bias.tensor().sub(mean.tensor().mul(scale))};
     }
 }

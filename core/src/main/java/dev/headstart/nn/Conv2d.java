@@ -48,7 +48,8 @@ public final class Conv2d {
 
     /** @param x [B, in, H, W]; @return [B, out, H', W'] */
     public Tensor forward(Tensor x) {
-        return conv2d(x, weight.tensor(), bias == null ? NONE : bias.optional(), stride, padding, dilation, shape.groups());
+        return conv2d(
+                x, weight.tensor(), bias == null ? NONE : bias.optional(), stride, padding, dilation, shape.groups());
     }
 
     /** The weight, [out, in / groups, kernel, kernel]. */

@@ -24,7 +24,8 @@ public final class DropPath {
         long[] shape = new long[(int) x.dim()];
         Arrays.fill(shape, 1);
         shape[0] = x.size(0);
-        Tensor keep = rand(shape).to(x.device(), Ops.type(x)).add(new Scalar(1 - p)).floor(); // [B, 1, ...]
+        Tensor keep =
+                rand(shape).to(x.device(), Ops.type(x)).add(new Scalar(1 - p)).floor(); // [B, 1, ...]
         return x.div(new Scalar(1 - p)).mul(keep);
     }
 }

@@ -142,7 +142,8 @@ public final class Weights {
     /** A convolution that cuts an image into patches: kernel and stride are {patch height, patch width}. */
     public Conv2d patches(long in, long out, long height, long width, boolean bias) {
         Parameter w = parameter("weight", loader.linearInit(), out, in, height, width);
-        return new Conv2d(w, bias ? parameter("bias", Init.ZEROS, out) : null, Conv2d.Shape.of(height, 0), height, width);
+        return new Conv2d(
+                w, bias ? parameter("bias", Init.ZEROS, out) : null, Conv2d.Shape.of(height, 0), height, width);
     }
 
     /** Batch normalization: {@code weight}, {@code bias}, {@code running_mean}, {@code running_var} [c], {@code num_batches_tracked}. */
