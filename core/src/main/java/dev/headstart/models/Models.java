@@ -66,7 +66,7 @@ public final class Models {
 
     /** Finds an id and loads it with the head whose class name ends so; empty for the model without a head. */
     static PreTrainedModel<?> withHead(String id, String suffix, LoadOptions options) {
-        return load(Hub.standard().resolve(id, options), family -> family.withHead(suffix), options);
+        return choose(Hub.standard().resolve(id, options), family -> family.withHead(suffix), options);
     }
 
     /**
@@ -76,10 +76,10 @@ public final class Models {
      * @throws HeadstartException when config.json or weights are missing, damaged, or do not fit the class
      */
     public static PreTrainedModel<?> load(ModelFolder folder, @Nullable String architecture, LoadOptions options) {
-        return load(folder, family -> architecture, options);
+        return choose(folder, family -> architecture, options);
     }
 
-    private static PreTrainedModel<?> load(
+    private static PreTrainedModel<?> choose(
             ModelFolder folder, Function<Family, @Nullable String> choice, LoadOptions options) {
         Path root = folder.path();
         ConfigJson config = ConfigJson.read(root.resolve("config.json"));

@@ -123,11 +123,11 @@ public final class Weights {
         return new LayerNorm(parameter("weight", Init.ONES, d), bias ? parameter("bias", Init.ZEROS, d) : null, eps);
     }
 
-<<<<<<< HEAD
     /** RmsNorm over the last dimension: {@code weight} [d]. @param offset whether the stored weight is counted from 1 (Gemma) */
     public RmsNorm rmsNorm(long d, double eps, boolean offset) {
         return new RmsNorm(parameter("weight", offset ? Init.ZEROS : Init.ONES, d), eps, offset);
-=======
+    }
+
     /** A convolution with a square kernel: {@code weight} [out, in / groups, kernel, kernel] and, if asked for, {@code bias} [out]. */
     public Conv2d conv2d(long in, long out, long kernel, Conv2d.Shape shape, boolean bias) {
         return conv2d(in, out, kernel, shape, bias, loader.linearInit());
@@ -167,7 +167,6 @@ public final class Weights {
     /** Stochastic depth that follows the model's training mode. */
     public DropPath dropPath(double p) {
         return new DropPath(p, loader.state());
->>>>>>> 1301881 (Vision families: ResNet, ViT, DeiT, DINOv2, ConvNeXT, Swin, MobileNetV2, SegFormer, CLIP)
     }
 
     /** Dropout that follows the model's training mode. */
