@@ -42,6 +42,7 @@ final class Commands {
         add("preprocess", "PreprocessCommand", "run files through a model's processor, as safetensors");
         add("run", "RunCommand", "run a task on texts or files");
         add("start-up", "StartUpCommand", "");
+        add("train-steps", "TrainStepsCommand", "train on given batches (raw, for comparisons)");
         add("tokenize", "TokenizeCommand", "show how a model's tokenizer splits texts");
     }
 

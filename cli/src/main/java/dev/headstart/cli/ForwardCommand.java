@@ -17,6 +17,7 @@ import dev.headstart.models.ModelOutput;
 import dev.headstart.models.Models;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.models.Tensors;
+import dev.headstart.peft.LoraAdapter;
 import dev.headstart.text.TokenBytes;
 import dev.headstart.text.Tokenizer;
 import java.nio.file.Path;
@@ -74,6 +75,12 @@ final class ForwardCommand implements Runnable {
             description = "Generate instead, with these parameters over the checkpoint's own; writes sequences.")
     private @Nullable String generate;
 
+    @Option(
+            names = "--adapter",
+            paramLabel = "DIR",
+            description = "LoRA adapter in PEFT's format to put on the model.")
+    private @Nullable Path adapter;
+
     @Override
     public void run() {
         Map<String, Tensor> tensors = Safetensors.readMap(inputs);
@@ -81,6 +88,9 @@ final class ForwardCommand implements Runnable {
         ModelFolder folder = Hub.standard().resolve(model, options);
         try (PointerScope scope = new PointerScope();
                 PreTrainedModel<?> loaded = Models.load(folder, architecture, options)) {
+            if (adapter != null) {
+                LoraAdapter.load(loaded, adapter);
+            }
             if (generate != null) {
                 generate(loaded, folder, tensors, GenerationConfig.fromJson(generate));
                 return;

@@ -31,7 +31,7 @@ class ArchitectureTest {
     private static final List<List<String>> CORE = List.of(
             List.of("io", "hub", "nn", "text", "vision", "audio"),
             List.of("generation"),
-            List.of("models"),
+            List.of("models", "peft"),
             List.of("pipeline"));
 
     /** Modules above core from the ground up; each may use those before it. */

@@ -23,6 +23,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
@@ -156,7 +157,7 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
     public final void train() {
         exclusive(() -> {
             state.training(true);
-            state.parameters().values().stream()
+            Stream.concat(state.parameters().values().stream(), state.added().values().stream())
                     .filter(p -> !p.isBuffer() && p.tensor().is_floating_point() && !p.isFrozen())
                     .forEach(p -> p.tensor().set_requires_grad(true));
         });
@@ -211,7 +212,8 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
         });
     }
 
-    private void exclusive(Runnable body) {
+    /** Runs {@code body} while no call runs: for changes of layers and weights. */
+    public final void exclusive(Runnable body) {
         lock.writeLock().lock();
         try {
             if (closed) {

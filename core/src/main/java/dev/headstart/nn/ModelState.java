@@ -4,12 +4,14 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.bytedeco.pytorch.Tensor;
 
 /** What the layers of one model share: its parameters by name, its Linear layers, and whether it is training. */
 public final class ModelState {
     private final Map<String, Parameter> parameters = new LinkedHashMap<>();
     private final Map<String, String> tied = new LinkedHashMap<>();
     private final List<Linear> linears = new ArrayList<>();
+    private final Map<String, Parameter> added = new LinkedHashMap<>();
     private volatile boolean training;
 
     /** Parameters and buffers by full path, in the order in which the layers were built; tied ones once. */
@@ -27,6 +29,34 @@ public final class ModelState {
         return linears;
     }
 
+    /** Parameters that an adapter put on top, by name: trained and freed with the model, not saved with it. */
+    public Map<String, Parameter> added() {
+        return added;
+    }
+
+    /** Puts a parameter on top of the model ({@link #added}). @param value its start; stays the caller's */
+    public Parameter add(String name, Tensor value) {
+        Parameter p = new Parameter(name, value, false);
+        added.put(name, p);
+        return p;
+    }
+
+    /** Frees the parameters on top of the model; nothing may use them any more. */
+    public void removeAdded() {
+        added.values().forEach(Parameter::close);
+        added.clear();
+    }
+
+    /** A dropout that follows this model's training mode. */
+    public Dropout dropout(double p) {
+        return new Dropout(p, this);
+    }
+
+    /** Returns every Linear to its plain kernel, which changes of weights need. */
+    public void unpack() {
+        linears.forEach(Linear::unpack);
+    }
+
     /** Whether a Linear's weight is read elsewhere too (tied to an embedding). */
     public boolean isShared(Parameter parameter) {
         return tied.containsValue(parameter.name());
@@ -40,7 +70,7 @@ public final class ModelState {
     /** Switches between training and inference; Linear layers return to their plain kernel for training. */
     public void training(boolean on) {
         if (on) {
-            linears.forEach(Linear::unpack);
+            unpack();
         }
         training = on;
     }
@@ -50,5 +80,6 @@ public final class ModelState {
         linears.forEach(Linear::close);
         parameters.values().forEach(Parameter::close);
         parameters.clear();
+        removeAdded();
     }
 }

@@ -63,6 +63,23 @@ public final class Ops {
         };
     }
 
+    /** A list of tensors as an argument; they are shared, not copied. */
+    public static IValue list(Iterable<Tensor> tensors) {
+        GenericList list = new GenericList(TENSOR);
+        for (Tensor t : tensors) {
+            list.push_back(new IValue(t));
+        }
+        return new IValue(list);
+    }
+
+    private static final Type.TypePtr TENSOR =
+            Memory.keep(find("aten::cat", "").schema().arguments().getPointer(0).type().get().containedType(0));
+
+    /** Calls an operator for what it does to its arguments. */
+    public static void run(OperatorHandle op, IValue... arguments) {
+        op.callBoxed(new IValueVector(arguments));
+    }
+
     /** Calls an operator with one tensor result. */
     public static Tensor call(OperatorHandle op, IValue... arguments) {
         IValueVector stack = new IValueVector(arguments);

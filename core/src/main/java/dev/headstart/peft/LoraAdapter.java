@@ -1,0 +1,336 @@
+package dev.headstart.peft;
+
+import dev.headstart.HeadstartException;
+import dev.headstart.io.Safetensors;
+import dev.headstart.io.StagedFile;
+import dev.headstart.models.PreTrainedModel;
+import dev.headstart.nn.Linear;
+import dev.headstart.nn.Memory;
+import dev.headstart.nn.ModelState;
+import dev.headstart.nn.Ops;
+import dev.headstart.nn.Parameter;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.stream.Collectors;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.Generator;
+import org.bytedeco.pytorch.GeneratorOptional;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/**
+ * A LoRA adapter (Hu et al. 2021) on a model, in the file format of Hugging Face PEFT. It belongs to the model and is freed with it; a model
+ * carries one adapter at a time.
+ */
+public final class LoraAdapter {
+    private static final String WEIGHTS = "adapter_model.safetensors";
+    private static final String PREFIX = "base_model.model.";
+    private static final String A = ".lora_A.weight";
+    private static final String B = ".lora_B.weight";
+
+    private final PreTrainedModel<?> model;
+    private final LoraConfig config;
+    /** The layers with a delta, by path; the deltas outlive their taking off by merge. */
+    private final Map<String, Linear.Lora> deltas = new LinkedHashMap<>();
+
+    private final Map<String, Linear> layers = new LinkedHashMap<>();
+    /** Values of the base model that the adapter replaced, for {@link #remove}. */
+    private final Map<String, Tensor> replaced = new LinkedHashMap<>();
+
+    /** Parameters that were frozen before. */
+    private final Set<String> frozen = new TreeSet<>();
+
+    private boolean merged;
+
+    private LoraAdapter(PreTrainedModel<?> model, LoraConfig config) {
+        this.model = model;
+        this.config = config.withDefaults(model.config().modelType());
+    }
+
+    /**
+     * Puts a new adapter on a model: A drawn as PEFT does (Kaiming uniform), B zero, so that nothing changes at first. The base model's weights are
+     * frozen, those of {@code modules_to_save} are not.
+     *
+     * @param seed seed of A
+     * @throws HeadstartException when a target module is not there or is no Linear
+     */
+    public static LoraAdapter create(PreTrainedModel<?> model, LoraConfig config, long seed) {
+        LoraAdapter adapter = new LoraAdapter(model, config);
+        model.exclusive(() -> {
+            try (PointerScope scope = new PointerScope();
+                    NoGradGuard guard = new NoGradGuard()) {
+                Generator generator = torch.make_generator_cpu(seed);
+                for (Linear layer : adapter.targets()) {
+                    long r = adapter.config.rank(layer.name());
+                    double bound = 1 / Math.sqrt(layer.in()); // kaiming_uniform_ with a = sqrt(5)
+                    Tensor a = Ops.empty(ScalarType.Float, r, layer.in())
+                            .uniform_(-bound, bound, new GeneratorOptional(generator));
+                    Tensor b = Ops.empty(ScalarType.Float, layer.out(), r).zero_();
+                    adapter.attach(layer, a, b);
+                }
+                adapter.freezeBase();
+            }
+        });
+        return adapter;
+    }
+
+    /**
+     * Loads an adapter folder ({@code adapter_config.json}, {@code adapter_model.safetensors}) onto a model.
+     *
+     * @throws HeadstartException when the adapter asks for what is not supported, or does not fit the model; it names the tensor
+     */
+    public static LoraAdapter load(PreTrainedModel<?> model, Path folder) {
+        LoraAdapter adapter = new LoraAdapter(model, LoraConfig.read(folder));
+        Path file = folder.resolve(WEIGHTS);
+        if (!Files.isRegularFile(file)) {
+            throw new HeadstartException(file + " not found: an adapter folder needs it"
+                    + (Files.exists(folder.resolve("adapter_model.bin"))
+                            ? " (adapter_model.bin is the old format: save it again with Python peft)"
+                            : ""));
+        }
+        model.exclusive(() -> {
+            Map<String, Tensor> tensors = Safetensors.readMap(file);
+            try (PointerScope scope = new PointerScope();
+                    NoGradGuard guard = new NoGradGuard()) {
+                adapter.read(file, tensors);
+                adapter.freezeBase();
+            } finally {
+                tensors.values().forEach(Tensor::close);
+            }
+        });
+        return adapter;
+    }
+
+    /** Whether a folder holds an adapter. */
+    public static boolean isAdapter(Path folder) {
+        return Files.isRegularFile(folder.resolve(LoraConfig.FILE));
+    }
+
+    private void read(Path file, Map<String, Tensor> tensors) {
+        Set<String> left = new TreeSet<>(tensors.keySet());
+        ModelState state = model.state();
+        for (Linear layer : targets()) {
+            String a = PREFIX + layer.name() + A;
+            String b = PREFIX + layer.name() + B;
+            long r = config.rank(layer.name());
+            attach(
+                    layer,
+                    checked(file, tensors, left, a, r, layer.in()),
+                    checked(file, tensors, left, b, layer.out(), r));
+        }
+        for (String name : List.copyOf(left)) {
+            String own = name.startsWith(PREFIX) ? name.substring(PREFIX.length()) : name;
+            Parameter p = state.parameters().get(state.tied().getOrDefault(own, own));
+            if (p != null) {
+                Tensor value = checked(file, tensors, left, name, p.tensor().shape());
+                replaced.put(p.name(), Memory.keep(p.tensor()));
+                p.set(value.to(p.tensor().device(), Ops.type(p.tensor())).clone());
+            }
+        }
+        if (!left.isEmpty()) {
+            throw new HeadstartException(file + ": tensor " + left.iterator().next() + " (of " + left.size()
+                    + " such) has no place in " + model.getClass().getSimpleName()
+                    + "; is this an adapter of another class? layers that may have one: "
+                    + model.linears().stream().limit(8).map(Linear::name).collect(Collectors.joining(", ")) + " ...");
+        }
+    }
+
+    private Tensor checked(Path file, Map<String, Tensor> tensors, Set<String> left, String name, long... shape) {
+        Tensor t = tensors.get(name);
+        if (t == null) {
+            throw new HeadstartException(file + ": tensor " + name + " is missing; " + LoraConfig.FILE
+                    + " says that this layer has a delta: the two files do not belong together");
+        }
+        if (!Arrays.equals(t.shape(), shape)) {
+            throw new HeadstartException(file + ": tensor " + name + " has shape " + Arrays.toString(t.shape())
+                    + ", expected " + Arrays.toString(shape) + " for " + model.getClass().getSimpleName()
+                    + " and the rank of " + LoraConfig.FILE);
+        }
+        left.remove(name);
+        return t;
+    }
+
+    private List<Linear> targets() {
+        ModelState state = model.state();
+        if (!state.added().isEmpty()) {
+            throw new HeadstartException("the model already carries an adapter; remove or merge that one first");
+        }
+        state.unpack();
+        List<Linear> found = new ArrayList<>();
+        for (Linear layer : model.linears()) {
+            if (config.targets(layer.name(), isOutput(layer))) {
+                found.add(layer);
+            }
+        }
+        for (String target : config.targetModules()) {
+            boolean hit = config.targetsByRegex() || config.isAllLinear()
+                    ? !found.isEmpty()
+                    : found.stream().anyMatch(l -> l.name().equals(target) || l.name().endsWith("." + target));
+            if (!hit && found.isEmpty()) {
+                String known = model.linears().stream()
+                        .map(l -> l.name().substring(l.name().lastIndexOf('.') + 1))
+                        .distinct()
+                        .sorted()
+                        .collect(Collectors.joining(", "));
+                throw new HeadstartException("LoRA: target module \"" + target + "\" matches no Linear layer of "
+                        + model.getClass().getSimpleName() + "; Linear layers are called " + known);
+            }
+        }
+        return found;
+    }
+
+    /** The layers that all-linear leaves out: those over the vocabulary and classification heads (peft's rule). */
+    private boolean isOutput(Linear layer) {
+        String name = layer.name();
+        return model.state().isShared(layer.weight())
+                || List.of("classifier", "score", "lm_head", "proj_out", "embed_out").contains(name)
+                || name.endsWith("predictions.decoder")
+                || name.startsWith("classifier.");
+    }
+
+    private void attach(Linear layer, Tensor a, Tensor b) {
+        ModelState state = model.state();
+        Tensor like = layer.weight().tensor();
+        Parameter pa = state.add(PREFIX + layer.name() + A, a.to(like.device(), Ops.type(like)).clone());
+        Parameter pb = state.add(PREFIX + layer.name() + B, b.to(like.device(), Ops.type(like)).clone());
+        Linear.Lora delta = new Linear.Lora(
+                pa, pb, config.scaling(layer.name()), state.dropout(config.loraDropout()));
+        layers.put(layer.name(), layer);
+        deltas.put(layer.name(), delta);
+        layer.lora(delta);
+    }
+
+    private void freezeBase() {
+        for (Parameter p : model.state().parameters().values()) {
+            if (p.isFrozen()) {
+                frozen.add(p.name());
+            }
+            p.freeze(!trainsWhole(p));
+        }
+    }
+
+    private boolean trainsWhole(Parameter p) {
+        if (p.isBuffer()) {
+            return false;
+        }
+        if (config.saves(module(p)) || replaced.containsKey(p.name())) {
+            return true;
+        }
+        if (!p.name().endsWith(".bias")) {
+            return false;
+        }
+        return config.bias().equals("all") || (config.bias().equals("lora_only") && layers.containsKey(module(p)));
+    }
+
+    private static String module(Parameter p) {
+        int dot = p.name().lastIndexOf('.');
+        return dot < 0 ? "" : p.name().substring(0, dot);
+    }
+
+    /** adapter_config.json. */
+    public LoraConfig config() {
+        return config;
+    }
+
+    /** Paths of the layers that have a delta. */
+    public Set<String> layers() {
+        return layers.keySet();
+    }
+
+    /** Whether the deltas are added into the weights. */
+    public boolean isMerged() {
+        return merged;
+    }
+
+    /** What is trained and saved, under the names of PEFT's file: {@code base_model.model.PATH.lora_A.weight}. The tensors belong to the model. */
+    public Map<String, Tensor> tensors() {
+        Map<String, Tensor> all = new LinkedHashMap<>();
+        model.state().added().forEach((name, p) -> all.put(name, p.tensor()));
+        model.state().parameters().values().stream()
+                .filter(this::trainsWhole)
+                .forEach(p -> all.put(PREFIX + p.name(), p.tensor()));
+        return all;
+    }
+
+    /** Adds the deltas into the weights: inference then costs what the base model's costs, and {@code optimize} may pack. */
+    public void merge() {
+        change(1);
+    }
+
+    /** Takes the deltas out of the weights again (to within rounding). */
+    public void unmerge() {
+        change(-1);
+    }
+
+    private void change(int sign) {
+        if (merged == sign > 0) {
+            return;
+        }
+        model.exclusive(() -> {
+            try (PointerScope scope = new PointerScope();
+                    NoGradGuard guard = new NoGradGuard()) {
+                model.state().unpack();
+                deltas.forEach((name, delta) -> {
+                    Linear layer = layers.get(name);
+                    if (layer == null) {
+                        throw new IllegalStateException(name);
+                    }
+                    Tensor d = delta.b().tensor().matmul(delta.a().tensor()); // [out, in]
+                    Tensor w = layer.weight().tensor();
+                    boolean shared = model.state().isShared(layer.weight());
+                    Tensor next = w.add(layer.transposed() ? d.transpose(0, 1) : d, new Scalar(sign * delta.scaling()));
+                    if (shared) {
+                        throw new HeadstartException("LoRA: " + name
+                                + " shares its weight with an embedding; merging would change both");
+                    }
+                    layer.weight().set(next);
+                    layer.lora(sign > 0 ? null : delta);
+                });
+            }
+        });
+        merged = sign > 0;
+    }
+
+    /** Takes the adapter off the model, which is then the base model again, everything trainable. Deltas that are merged stay merged. */
+    public void remove() {
+        model.exclusive(() -> {
+            layers.values().forEach(l -> l.lora(null));
+            if (!merged) {
+                replaced.forEach((name, value) -> {
+                    Parameter p = model.namedParameters().get(name);
+                    if (p != null) {
+                        p.set(value);
+                    }
+                });
+            }
+            replaced.values().forEach(Tensor::close);
+            replaced.clear();
+            model.state().removeAdded();
+            model.state().parameters().values().forEach(p -> p.freeze(frozen.contains(p.name())));
+            layers.clear();
+            deltas.clear();
+        });
+    }
+
+    /** Writes adapter_config.json and adapter_model.safetensors as PEFT does. @param folder made when it is not there */
+    public void save(Path folder) {
+        try (PointerScope scope = new PointerScope()) {
+            Safetensors.write(folder.resolve(WEIGHTS), tensors(), Map.of("format", "pt"));
+            boolean fanInFanOut = layers.values().stream().anyMatch(Linear::transposed);
+            byte[] json = (config.toJson(fanInFanOut).toPrettyString() + "\n").getBytes(StandardCharsets.UTF_8);
+            StagedFile.write(folder.resolve(LoraConfig.FILE), out -> out.write(ByteBuffer.wrap(json)));
+        }
+    }
+}
