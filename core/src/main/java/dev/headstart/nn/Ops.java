@@ -72,8 +72,13 @@ public final class Ops {
         return new IValue(list);
     }
 
-    private static final Type.TypePtr TENSOR =
-            Memory.keep(find("aten::cat", "").schema().arguments().getPointer(0).type().get().containedType(0));
+    private static final Type.TypePtr TENSOR = Memory.keep(find("aten::cat", "")
+            .schema()
+            .arguments()
+            .getPointer(0)
+            .type()
+            .get()
+            .containedType(0));
 
     /** Calls an operator for what it does to its arguments. */
     public static void run(OperatorHandle op, IValue... arguments) {

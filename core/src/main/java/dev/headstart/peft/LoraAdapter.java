@@ -155,7 +155,8 @@ public final class LoraAdapter {
         }
         if (!Arrays.equals(t.shape(), shape)) {
             throw new HeadstartException(file + ": tensor " + name + " has shape " + Arrays.toString(t.shape())
-                    + ", expected " + Arrays.toString(shape) + " for " + model.getClass().getSimpleName()
+                    + ", expected " + Arrays.toString(shape) + " for "
+                    + model.getClass().getSimpleName()
                     + " and the rank of " + LoraConfig.FILE);
         }
         left.remove(name);
@@ -177,7 +178,8 @@ public final class LoraAdapter {
         for (String target : config.targetModules()) {
             boolean hit = config.targetsByRegex() || config.isAllLinear()
                     ? !found.isEmpty()
-                    : found.stream().anyMatch(l -> l.name().equals(target) || l.name().endsWith("." + target));
+                    : found.stream()
+                            .anyMatch(l -> l.name().equals(target) || l.name().endsWith("." + target));
             if (!hit && found.isEmpty()) {
                 String known = model.linears().stream()
                         .map(l -> l.name().substring(l.name().lastIndexOf('.') + 1))
@@ -195,7 +197,8 @@ public final class LoraAdapter {
     private boolean isOutput(Linear layer) {
         String name = layer.name();
         return model.state().isShared(layer.weight())
-                || List.of("classifier", "score", "lm_head", "proj_out", "embed_out").contains(name)
+                || List.of("classifier", "score", "lm_head", "proj_out", "embed_out")
+                        .contains(name)
                 || name.endsWith("predictions.decoder")
                 || name.startsWith("classifier.");
     }
@@ -203,10 +206,11 @@ public final class LoraAdapter {
     private void attach(Linear layer, Tensor a, Tensor b) {
         ModelState state = model.state();
         Tensor like = layer.weight().tensor();
-        Parameter pa = state.add(PREFIX + layer.name() + A, a.to(like.device(), Ops.type(like)).clone());
-        Parameter pb = state.add(PREFIX + layer.name() + B, b.to(like.device(), Ops.type(like)).clone());
-        Linear.Lora delta = new Linear.Lora(
-                pa, pb, config.scaling(layer.name()), state.dropout(config.loraDropout()));
+        Parameter pa = state.add(
+                PREFIX + layer.name() + A, a.to(like.device(), Ops.type(like)).clone());
+        Parameter pb = state.add(
+                PREFIX + layer.name() + B, b.to(like.device(), Ops.type(like)).clone());
+        Linear.Lora delta = new Linear.Lora(pa, pb, config.scaling(layer.name()), state.dropout(config.loraDropout()));
         layers.put(layer.name(), layer);
         deltas.put(layer.name(), delta);
         layer.lora(delta);
@@ -292,8 +296,8 @@ public final class LoraAdapter {
                     boolean shared = model.state().isShared(layer.weight());
                     Tensor next = w.add(layer.transposed() ? d.transpose(0, 1) : d, new Scalar(sign * delta.scaling()));
                     if (shared) {
-                        throw new HeadstartException("LoRA: " + name
-                                + " shares its weight with an embedding; merging would change both");
+                        throw new HeadstartException(
+                                "LoRA: " + name + " shares its weight with an embedding; merging would change both");
                     }
                     layer.weight().set(next);
                     layer.lora(sign > 0 ? null : delta);

@@ -188,8 +188,9 @@ public record LoraConfig(
         for (String field : UNSUPPORTED) {
             JsonNode v = c.node().get(field);
             if (v != null && !isOff(v)) {
-                throw new HeadstartException(c.origin() + ": " + field + " = " + v
-                        + " is not supported; merge the adapter with Python peft (merge_and_unload) and load the result");
+                throw new HeadstartException(
+                        c.origin() + ": " + field + " = " + v
+                                + " is not supported; merge the adapter with Python peft (merge_and_unload) and load the result");
             }
         }
         JsonNode init = c.node().path("init_lora_weights");
@@ -244,9 +245,13 @@ public record LoraConfig(
         f.put("inference_mode", JSON.getNodeFactory().booleanNode(true));
         f.put("auto_mapping", JSON.nullNode());
         f.put("r", JSON.valueToTree(r));
-        f.put("lora_alpha", loraAlpha == Math.rint(loraAlpha) ? JSON.valueToTree((long) loraAlpha) : JSON.valueToTree(loraAlpha));
+        f.put(
+                "lora_alpha",
+                loraAlpha == Math.rint(loraAlpha) ? JSON.valueToTree((long) loraAlpha) : JSON.valueToTree(loraAlpha));
         f.put("lora_dropout", JSON.valueToTree(loraDropout));
-        f.put("target_modules", targetsByRegex || isAllLinear() ? JSON.valueToTree(targetModules.get(0)) : strings(targetModules));
+        f.put(
+                "target_modules",
+                targetsByRegex || isAllLinear() ? JSON.valueToTree(targetModules.get(0)) : strings(targetModules));
         f.put("exclude_modules", excludeModules.isEmpty() ? JSON.nullNode() : strings(excludeModules));
         f.put("modules_to_save", modulesToSave.isEmpty() ? JSON.nullNode() : strings(modulesToSave));
         f.put("bias", JSON.getNodeFactory().textNode(bias));
@@ -254,7 +259,9 @@ public record LoraConfig(
         f.put("use_dora", JSON.getNodeFactory().booleanNode(false));
         f.put("fan_in_fan_out", JSON.getNodeFactory().booleanNode(fanInFanOut));
         f.put("init_lora_weights", JSON.getNodeFactory().booleanNode(true));
-        f.put("layers_to_transform", layersToTransform.isEmpty() ? JSON.nullNode() : JSON.valueToTree(layersToTransform));
+        f.put(
+                "layers_to_transform",
+                layersToTransform.isEmpty() ? JSON.nullNode() : JSON.valueToTree(layersToTransform));
         f.put("layers_pattern", layersPattern.isEmpty() ? JSON.nullNode() : strings(layersPattern));
         f.put("rank_pattern", JSON.valueToTree(rankPattern));
         f.put("alpha_pattern", JSON.valueToTree(alphaPattern));
@@ -278,8 +285,8 @@ public record LoraConfig(
         }
         List<String> found = DEFAULT_TARGETS.get(modelType);
         if (found == null) {
-            throw new HeadstartException("LoRA: model_type " + modelType
-                    + " has no default target modules; name them, or use all-linear");
+            throw new HeadstartException(
+                    "LoRA: model_type " + modelType + " has no default target modules; name them, or use all-linear");
         }
         return new LoraConfig(
                 r,
@@ -312,7 +319,9 @@ public record LoraConfig(
                 return path.matches(pythonRegex(targetModules.get(0)));
             } catch (PatternSyntaxException e) {
                 throw new HeadstartException(
-                        FILE + ": target_modules \"" + targetModules.get(0) + "\" is no valid regular expression: " + e.getDescription(), e);
+                        FILE + ": target_modules \"" + targetModules.get(0) + "\" is no valid regular expression: "
+                                + e.getDescription(),
+                        e);
             }
         }
         if (targetModules.contains(path)) {
@@ -327,7 +336,9 @@ public record LoraConfig(
         }
         List<String> patterns = layersPattern.isEmpty()
                 ? List.of("^.*?\\.[^.]*\\.(\\d+)\\.")
-                : layersPattern.stream().map(p -> "^(?:|.*?\\.)" + p + "\\.(\\d+)\\.").toList();
+                : layersPattern.stream()
+                        .map(p -> "^(?:|.*?\\.)" + p + "\\.(\\d+)\\.")
+                        .toList();
         for (String p : patterns) {
             Matcher m = Pattern.compile(p).matcher(path);
             if (m.find()) {

@@ -40,7 +40,10 @@ public final class AdamW extends Optimizer {
                 .map(p -> state(p, "exp_avg_sq", () -> torch.zeros_like(p.tensor())))
                 .toList();
         List<Tensor> steps = parameters.stream()
-                .map(p -> state(p, "step", () -> Ops.empty(ScalarType.Float).zero_().to(p.tensor().device(), ScalarType.Float)))
+                .map(p -> state(
+                        p,
+                        "step",
+                        () -> Ops.empty(ScalarType.Float).zero_().to(p.tensor().device(), ScalarType.Float)))
                 .toList();
         for (Tensor s : steps) {
             s.add_(ONE);

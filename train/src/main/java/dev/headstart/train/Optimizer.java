@@ -112,12 +112,17 @@ public abstract class Optimizer implements AutoCloseable {
         close();
         saved.forEach((name, t) -> {
             Parameter p = known.get(name.substring(0, Math.max(0, name.lastIndexOf(':'))));
-            boolean fits = p != null && (t.dim() == 0 || Arrays.equals(t.shape(), p.tensor().shape()));
+            boolean fits = p != null
+                    && (t.dim() == 0 || Arrays.equals(t.shape(), p.tensor().shape()));
             if (p == null || !fits) {
                 throw new HeadstartException("optimizer state \"" + name
                         + "\" fits no trained parameter of this model; the checkpoint is of another run");
             }
-            state.put(name, Memory.scoped(() -> t.dim() == 0 ? t.clone() : t.to(p.tensor().device(), t.scalar_type()).clone()));
+            state.put(
+                    name,
+                    Memory.scoped(() -> t.dim() == 0
+                            ? t.clone()
+                            : t.to(p.tensor().device(), t.scalar_type()).clone()));
         });
     }
 

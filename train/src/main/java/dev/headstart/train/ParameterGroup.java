@@ -18,7 +18,8 @@ import java.util.regex.Pattern;
 public record ParameterGroup(List<Parameter> parameters, double weightDecay) {
     /** Where weight decay does harm: biases and the weights of normalizations (transformers get_decay_parameter_names). */
     private static final Pattern NO_DECAY = Pattern.compile(
-            "(.*\\.)?(bias|[^.]*(norm|Norm)[^.]*\\.weight|ln_(f|\\d+|pre|post)\\.weight|bn\\d*\\.weight)", Pattern.CASE_INSENSITIVE);
+            "(.*\\.)?(bias|[^.]*(norm|Norm)[^.]*\\.weight|ln_(f|\\d+|pre|post)\\.weight|bn\\d*\\.weight)",
+            Pattern.CASE_INSENSITIVE);
 
     /** Copies the list. */
     public ParameterGroup {
@@ -34,7 +35,8 @@ public record ParameterGroup(List<Parameter> parameters, double weightDecay) {
     }
 
     /** One group for each weight decay: {@code weightDecay}, and 0 for the parameters that {@code noDecay} takes out by name. */
-    public static List<ParameterGroup> split(List<Parameter> parameters, double weightDecay, Predicate<String> noDecay) {
+    public static List<ParameterGroup> split(
+            List<Parameter> parameters, double weightDecay, Predicate<String> noDecay) {
         Map<Double, List<Parameter>> byDecay = new TreeMap<>();
         for (Parameter p : parameters) {
             byDecay.computeIfAbsent(noDecay.test(p.name()) ? 0.0 : weightDecay, k -> new ArrayList<>())

@@ -37,8 +37,10 @@ public final class Sgd extends Optimizer {
             run(parameters, weightDecay, lr, false);
             return;
         }
-        List<Parameter> fresh = parameters.stream().filter(p -> !hasState(p, BUFFER)).toList();
-        List<Parameter> known = parameters.stream().filter(p -> hasState(p, BUFFER)).toList();
+        List<Parameter> fresh =
+                parameters.stream().filter(p -> !hasState(p, BUFFER)).toList();
+        List<Parameter> known =
+                parameters.stream().filter(p -> hasState(p, BUFFER)).toList();
         run(fresh, weightDecay, lr, true);
         run(known, weightDecay, lr, false);
     }

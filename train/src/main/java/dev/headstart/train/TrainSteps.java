@@ -35,7 +35,7 @@ public final class TrainSteps {
 
     private TrainSteps(Path file) {
         this.origin = file.toString();
-        this.base = file.toAbsolutePath().getParent();
+        this.base = file.toAbsolutePath().resolveSibling("");
         try {
             JsonNode root = JSON.readTree(file.toFile());
             this.train = root.path("train");
@@ -77,7 +77,8 @@ public final class TrainSteps {
                 List<Double> losses = new ArrayList<>();
                 JsonNode rates = train.path("lrs");
                 for (int i = 0; i < rates.size(); i++) {
-                    losses.add(step(model, optimizer, batch(batches, i), rates.get(i).asDouble()));
+                    losses.add(step(
+                            model, optimizer, batch(batches, i), rates.get(i).asDouble()));
                 }
                 Map<String, Tensor> after = new LinkedHashMap<>();
                 if (adapter != null) {
@@ -98,8 +99,9 @@ public final class TrainSteps {
                 ModelOutput out = model.forward(Inputs.of(batch))) {
             Tensor loss = out.tensors().get("loss");
             if (loss == null) {
-                throw new HeadstartException(origin + ": " + model.getClass().getSimpleName()
-                        + " gives no loss for a batch of " + String.join(", ", batch.keySet()) + "; are the labels missing?");
+                throw new HeadstartException(
+                        origin + ": " + model.getClass().getSimpleName() + " gives no loss for a batch of "
+                                + String.join(", ", batch.keySet()) + "; are the labels missing?");
             }
             optimizer.zeroGrad();
             loss.backward();
@@ -120,8 +122,8 @@ public final class TrainSteps {
             }
         });
         if (batch.isEmpty()) {
-            throw new HeadstartException(origin + ": " + text("batches") + " has no tensor NAME." + i
-                    + " for step " + i + ", but lrs has " + train.path("lrs").size() + " steps");
+            throw new HeadstartException(origin + ": " + text("batches") + " has no tensor NAME." + i + " for step " + i
+                    + ", but lrs has " + train.path("lrs").size() + " steps");
         }
         return batch;
     }
@@ -148,14 +150,15 @@ public final class TrainSteps {
                         train.path("dampening").asDouble(0),
                         train.path("nesterov").asBoolean(false));
             default ->
-                throw new HeadstartException(
-                        origin + ": optimizer \"" + kind + "\" is not known; known: adamw, sgd");
+                throw new HeadstartException(origin + ": optimizer \"" + kind + "\" is not known; known: adamw, sgd");
         };
     }
 
     /** peft's names inside a model and those of its files differ: modules_to_save.default. and lora_A.default. go. */
     private static String fileName(String name) {
-        return name.replace("base_model.model.", "").replace(".modules_to_save.default", "").replace(".default.", ".");
+        return name.replace("base_model.model.", "")
+                .replace(".modules_to_save.default", "")
+                .replace(".default.", ".");
     }
 
     private String text(String field) {
