@@ -69,10 +69,18 @@ public final class Family {
         return adapt.apply(source, config);
     }
 
-    /** The class for a task by the end of its name: {@code ForSequenceClassification}; empty for the base model. */
-    String withHead(String suffix) {
+    /**
+     * The class for a task by the end of its name: {@code ForSequenceClassification}; empty for the base model. A class of the task that config.json
+     * names comes first ({@code DeiTForImageClassificationWithTeacher}).
+     */
+    String withHead(String suffix, ConfigJson config) {
         if (suffix.isEmpty()) {
             return architectures().get(0);
+        }
+        for (String named : config.architectures()) {
+            if (named.contains(suffix) && classes.containsKey(named)) {
+                return named;
+            }
         }
         return classes.keySet().stream()
                 .filter(c -> c.endsWith(suffix))

@@ -14,6 +14,7 @@ import java.nio.file.Path;
 import java.util.Comparator;
 import java.util.List;
 import java.util.TreeMap;
+import java.util.function.BiFunction;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -66,7 +67,7 @@ public final class Models {
 
     /** Finds an id and loads it with the head whose class name ends so; empty for the model without a head. */
     static PreTrainedModel<?> withHead(String id, String suffix, LoadOptions options) {
-        return choose(Hub.standard().resolve(id, options), family -> family.withHead(suffix), options);
+        return choose(Hub.standard().resolve(id, options), (family, config) -> family.withHead(suffix, config), options);
     }
 
     /**
@@ -76,11 +77,11 @@ public final class Models {
      * @throws HeadstartException when config.json or weights are missing, damaged, or do not fit the class
      */
     public static PreTrainedModel<?> load(ModelFolder folder, @Nullable String architecture, LoadOptions options) {
-        return choose(folder, family -> architecture, options);
+        return choose(folder, (family, config) -> architecture, options);
     }
 
     private static PreTrainedModel<?> choose(
-            ModelFolder folder, Function<Family, @Nullable String> choice, LoadOptions options) {
+            ModelFolder folder, BiFunction<Family, ConfigJson, @Nullable String> choice, LoadOptions options) {
         Path root = folder.path();
         ConfigJson config = ConfigJson.read(root.resolve("config.json"));
         if (options.id2label() != null) {
@@ -92,7 +93,7 @@ public final class Models {
         }
         try (TensorSource source = Checkpoint.open(root, folder.immutable())) {
             TensorSource named = TimmNames.fits(config) ? TimmNames.adapt(source, config) : source;
-            return build(config, choice.apply(family(config)), named, options);
+            return build(config, choice.apply(family(config), config), named, options);
         }
     }
 

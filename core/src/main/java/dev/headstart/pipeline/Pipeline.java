@@ -59,6 +59,26 @@ public interface Pipeline extends AutoCloseable {
         return new SentenceSimilarityPipeline(id, PipelineOptions.DEFAULT);
     }
 
+    /** Classes of an image. */
+    static ImageClassificationPipeline imageClassification(String id) {
+        return new ImageClassificationPipeline(id, PipelineOptions.DEFAULT);
+    }
+
+    /** Hidden states of an image. */
+    static ImageFeatureExtractionPipeline imageFeatureExtraction(String id) {
+        return new ImageFeatureExtractionPipeline(id, PipelineOptions.DEFAULT);
+    }
+
+    /** Which of several texts fits an image. */
+    static ZeroShotImageClassificationPipeline zeroShotImageClassification(String id) {
+        return new ZeroShotImageClassificationPipeline(id, PipelineOptions.DEFAULT);
+    }
+
+    /** Which class each pixel of an image belongs to. */
+    static ImageSegmentationPipeline imageSegmentation(String id) {
+        return new ImageSegmentationPipeline(id, PipelineOptions.DEFAULT);
+    }
+
     /** A JSON object where {@code input} is one that has the field {@code first}, else null. */
     static @Nullable JsonNode object(String input, String first) {
         if (!input.stripLeading().startsWith("{")) {

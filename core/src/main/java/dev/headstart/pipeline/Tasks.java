@@ -54,6 +54,14 @@ public final class Tasks {
                 "sentence-transformers/all-MiniLM-L6-v2",
                 "sentence-transformers/all-MiniLM-L6-v2",
                 SentenceSimilarityPipeline::new);
+        add("image-classification", null, "google/vit-base-patch16-224", ImageClassificationPipeline::new);
+        add("image-feature-extraction", null, "facebook/dinov2-base", ImageFeatureExtractionPipeline::new);
+        add(
+                "zero-shot-image-classification",
+                null,
+                "openai/clip-vit-base-patch32",
+                ZeroShotImageClassificationPipeline::new);
+        add("image-segmentation", null, "nvidia/segformer-b0-finetuned-ade-512-512", ImageSegmentationPipeline::new);
     }
 
     private Tasks() {}

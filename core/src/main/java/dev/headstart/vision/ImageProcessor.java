@@ -322,6 +322,12 @@ public final class ImageProcessor {
         }
     }
 
+    /** Whether images of any size become images of one size, so that they can be batched without padding. */
+    public boolean sizesAreEqual() {
+        return crop != null
+                || size != null && (size.height() != null || kind == Kind.CONVNEXT && size.shortestEdge() != null);
+    }
+
     /**
      * Prepares a batch; the images are worked on in parallel.
      *
