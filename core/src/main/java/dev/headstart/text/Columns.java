@@ -1,6 +1,7 @@
 package dev.headstart.text;
 
 import java.util.Arrays;
+import java.util.List;
 
 /** The columns of an {@link Encoding}, one entry a token. Never changed once made. */
 final class Columns {
@@ -55,6 +56,26 @@ final class Columns {
         Arrays.fill(to.sequenceIds, -1);
         Arrays.fill(to.special, 1);
         for (int i = 0; i < length(); i++) to.copy(first + i, this, i);
+        return to;
+    }
+
+    /** All parts in a row. */
+    static Columns join(List<Columns> parts) {
+        Columns to = new Columns(parts.stream().mapToInt(Columns::length).sum());
+        int at = 0;
+        for (Columns part : parts) {
+            for (int i = 0; i < part.length(); i++) to.copy(at++, part, i);
+        }
+        return to;
+    }
+
+    /** The same tokens as another text of a pair. */
+    Columns asSequence(int sequence, int typeId) {
+        Columns to = join(List.of(this));
+        for (int i = 0; i < to.length(); i++) {
+            to.typeIds[i] = typeId;
+            if (to.sequenceIds[i] >= 0) to.sequenceIds[i] = sequence;
+        }
         return to;
     }
 

@@ -14,7 +14,7 @@ import org.jspecify.annotations.Nullable;
  * One native tokenizer, with its truncation and padding off for good, so that encoding never changes it and threads may share it. Closing
  * waits for calls that run.
  */
-final class Engine implements AutoCloseable {
+final class Engine implements Backend {
     private static final Cleaner CLEANER = Cleaner.create();
 
     private static final class Handle implements Runnable {
@@ -76,7 +76,8 @@ final class Engine implements AutoCloseable {
         }
     }
 
-    Columns encode(String text, @Nullable String pair, boolean special) {
+    @Override
+    public Columns encode(String text, @Nullable String pair, boolean special) {
         String a = sound(text);
         String b = pair == null ? null : sound(pair);
         return call(t -> read(
@@ -84,8 +85,9 @@ final class Engine implements AutoCloseable {
                 b == null ? List.of(a) : List.of(a, b)));
     }
 
-    /** As {@link #encode}, many at once on all processors. */
-    List<Columns> encode(List<String> texts, @Nullable List<String> pairs, boolean special) {
+    /** On all processors. */
+    @Override
+    public List<Columns> encode(List<String> texts, @Nullable List<String> pairs, boolean special) {
         String[] a = texts.stream().map(Engine::sound).toArray(String[]::new);
         String[] b = pairs == null ? null : pairs.stream().map(Engine::sound).toArray(String[]::new);
         return call(t -> {
@@ -98,8 +100,28 @@ final class Engine implements AutoCloseable {
         });
     }
 
-    /** Offsets count in the word that each token belongs to. */
-    Columns encodeWords(List<String> words, boolean special) {
+    @Override
+    public Columns encodeWords(List<String> words, @Nullable List<String> pair, boolean special) {
+        if (pair == null) return words(words, special);
+        // The library takes no pair of word lists: the template comes from the joined texts, the tokens from each list.
+        Columns joined = encode(String.join(" ", words), String.join(" ", pair), special);
+        Columns first = words(words, false);
+        Columns second = words(pair, false);
+        List<Columns> parts = new ArrayList<>();
+        int seen = -1;
+        for (int i = 0; i < joined.length(); i++) {
+            int sequence = joined.sequenceIds[i];
+            if (sequence < 0) {
+                parts.add(joined.select(new int[] {i}));
+            } else if (sequence != seen) {
+                parts.add((sequence == 0 ? first : second).asSequence(sequence, (int) joined.typeIds[i]));
+                seen = sequence;
+            }
+        }
+        return Columns.join(parts);
+    }
+
+    private Columns words(List<String> words, boolean special) {
         String[] a = words.stream().map(Engine::sound).toArray(String[]::new);
         return call(t -> {
             Columns c = read(library.encodeList(t, a, special), List.of());
@@ -110,7 +132,8 @@ final class Engine implements AutoCloseable {
         });
     }
 
-    String decode(long[] ids, boolean skipSpecialTokens) {
+    @Override
+    public String decode(long[] ids, boolean skipSpecialTokens) {
         return call(t -> library.decode(t, ids, skipSpecialTokens));
     }
 

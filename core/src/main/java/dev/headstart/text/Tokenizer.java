@@ -1,6 +1,5 @@
 package dev.headstart.text;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
 import dev.headstart.hub.FileSelection;
@@ -8,13 +7,11 @@ import dev.headstart.hub.Hub;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
-import java.util.HashMap;
-import java.util.HashSet;
 import java.util.List;
-import java.util.Map;
 import java.util.OptionalInt;
-import java.util.Set;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -28,44 +25,34 @@ import org.jspecify.annotations.Nullable;
  * }</pre>
  */
 public final class Tokenizer implements AutoCloseable {
-    private final TokenizerConfig config;
-    private final TokenizerJson json;
-    private final Engine engine;
-    private final Map<String, Integer> addedIds = new HashMap<>();
-    private final Map<Integer, String> tokenById = new HashMap<>();
-    private final Set<String> specialTokens = new HashSet<>();
-    private final Side paddingSide;
-    private final Side truncationSide;
+    private static final Pattern WHISPER_TIMESTAMP = Pattern.compile("<\\|\\d+\\.\\d+\\|>");
 
-    private Tokenizer(TokenizerConfig config, TokenizerFiles.Found found, Side paddingSide, Side truncationSide) {
+    private final TokenizerConfig config;
+    private final TokenizerFiles.Loaded loaded;
+    private final Vocabulary vocabulary;
+    private final Backend source;
+    private final Backend target;
+    private final boolean owner;
+
+    private Tokenizer(TokenizerConfig config, TokenizerFiles.Loaded loaded, Backend source, Backend target, boolean owner) {
         this.config = config;
-        this.json = found.json();
-        this.paddingSide = paddingSide;
-        this.truncationSide = truncationSide;
-        json.vocab().forEach((token, id) -> tokenById.put(id, token));
-        for (JsonNode t : json.addedTokens()) {
-            String content = t.path("content").asText();
-            addedIds.put(content, t.path("id").asInt());
-            tokenById.put(t.path("id").asInt(), content);
-            if (t.path("special").asBoolean()) specialTokens.add(content);
-        }
-        engine = new Engine(json.toString(), found.file().toString(), tokenById::get);
+        this.loaded = loaded;
+        this.vocabulary = loaded.vocabulary();
+        this.source = source;
+        this.target = target;
+        this.owner = owner;
     }
 
     /**
-     * The tokenizer in a folder of Hugging Face layout: tokenizer.json, or vocab.txt; with tokenizer_config.json and its companions where
-     * they exist.
+     * The tokenizer in a folder of Hugging Face layout: tokenizer.json; or vocab.txt; or vocab.json with merges.txt; or a SentencePiece
+     * model; or Marian's, M2M100's and Wav2Vec2's files; with tokenizer_config.json and its companions where they exist.
      *
      * @throws HeadstartException when no tokenizer file is there, naming those looked for, or one is damaged
      */
     public static Tokenizer fromFolder(Path folder) {
         TokenizerConfig config = TokenizerConfig.read(folder);
-        Side padding = config.family.paddingSide();
-        Side truncation = Side.RIGHT;
-        Path file = folder.resolve("tokenizer.json");
-        TokenizerFiles.Found found = TokenizerFiles.load(folder, config);
-        return new Tokenizer(
-                config, found, side(config, "padding_side", padding), side(config, "truncation_side", truncation));
+        TokenizerFiles.Loaded loaded = TokenizerFiles.load(folder, config);
+        return new Tokenizer(config, loaded, loaded.source(), loaded.target(), true);
     }
 
     /** As {@link #fromPretrained(String, LoadOptions)} with the defaults. */
@@ -84,9 +71,58 @@ public final class Tokenizer implements AutoCloseable {
                 Hub.standard().resolve(id, FileSelection.NO_WEIGHTS, options).path());
     }
 
-    private static Side side(TokenizerConfig config, String name, Side otherwise) {
-        String value = TokenizerConfig.text(config.raw, name);
-        return value == null ? otherwise : value.equals("left") ? Side.LEFT : Side.RIGHT;
+    // ---- other directions of the same tokenizer ----
+
+    /**
+     * This tokenizer for the texts that a translation model is to give (transformers {@code text_target=}): Marian's target vocabulary, or
+     * the target language's tokens. The same tokenizer where there is no difference. Valid until this one is closed; closing it does nothing.
+     */
+    public Tokenizer asTarget() {
+        return new Tokenizer(config, loaded, target, target, false);
+    }
+
+    /**
+     * This tokenizer with other languages (mBART, NLLB, M2M100). Valid until this one is closed; closing it does nothing.
+     *
+     * @param from language of the texts that are translated
+     * @param to language that they are translated into
+     * @throws HeadstartException when the model does not know one of them, listing those it knows
+     */
+    public Tokenizer withLanguages(String from, String to) {
+        Languages.check(config.family, vocabulary, from);
+        Languages.check(config.family, vocabulary, to);
+        return new Tokenizer(
+                config,
+                loaded,
+                Languages.backend(loaded.inside(), vocabulary, config, from),
+                Languages.backend(loaded.inside(), vocabulary, config, to),
+                false);
+    }
+
+    /**
+     * This tokenizer with fixed tokens around each text instead of its template, as Whisper's language and task tokens. Valid until this one
+     * is closed; closing it does nothing.
+     *
+     * @throws HeadstartException when the vocabulary lacks one of the tokens
+     */
+    public Tokenizer withAffixes(List<String> before, List<String> after) {
+        for (List<String> tokens : List.of(before, after)) {
+            for (String token : tokens) {
+                if (tokenToId(token).isEmpty()) throw new HeadstartException("the vocabulary has no token \"" + token + "\" to put around texts");
+            }
+        }
+        Backend around = new AffixBackend(loaded.inside(), vocabulary, before, after);
+        return new Tokenizer(config, loaded, around, around, false);
+    }
+
+    /** Language codes of a multilingual translation model, sorted; empty for others. */
+    public List<String> languages() {
+        return Languages.known(config.family, vocabulary);
+    }
+
+    /** Id of a language's token, for {@code forced_bos_token_id}. */
+    public OptionalInt languageId(String language) {
+        return tokenToId(Languages.token(config.family, language));
     }
 
     // ---- encoding ----
@@ -107,7 +143,7 @@ public final class Tokenizer implements AutoCloseable {
      * @throws HeadstartException when the options cannot be met (no room for special tokens, no padding token, ...)
      */
     public Encoding encode(String text, @Nullable String pair, EncodeOptions options) {
-        return finish(List.of(engine.encode(text, pair, options.addSpecialTokens())), pair != null, options)
+        return finish(List.of(source.encode(text, pair, options.addSpecialTokens())), pair != null, options)
                 .get(0);
     }
 
@@ -126,7 +162,7 @@ public final class Tokenizer implements AutoCloseable {
             throw new HeadstartException("encode: " + texts.size() + " first texts but " + pairs.size()
                     + " second texts; they must be as many");
         }
-        return batch(finish(engine.encode(texts, pairs, options.addSpecialTokens()), pairs != null, options));
+        return batch(finish(source.encode(texts, pairs, options.addSpecialTokens()), pairs != null, options));
     }
 
     /**
@@ -147,14 +183,18 @@ public final class Tokenizer implements AutoCloseable {
 
     /** A text that is already split into words, as token classification data is: {@link Encoding#wordIds()} index {@code words}. */
     public Encoding encodeWords(List<String> words, EncodeOptions options) {
-        return finish(List.of(engine.encodeWords(words, options.addSpecialTokens())), false, options)
-                .get(0);
+        return encodeWords(words, null, options);
+    }
+
+    /** A pair of texts that are already split into words, or one where {@code pair} is null. */
+    public Encoding encodeWords(List<String> words, @Nullable List<String> pair, EncodeOptions options) {
+        return finish(List.of(source.encodeWords(words, pair, options.addSpecialTokens())), pair != null, options).get(0);
     }
 
     /** Several texts that are already split into words. */
     public BatchEncoding encodeWordLists(List<List<String>> texts, EncodeOptions options) {
         List<Columns> rows = texts.stream()
-                .map(words -> engine.encodeWords(words, options.addSpecialTokens()))
+                .map(words -> source.encodeWords(words, null, options.addSpecialTokens()))
                 .toList();
         return batch(finish(rows, false, options));
     }
@@ -190,7 +230,7 @@ public final class Tokenizer implements AutoCloseable {
             throw new HeadstartException("the limit of " + limit + " tokens is no multiple of padToMultipleOf "
                     + o.padToMultipleOf() + "; make it one, or truncate without it");
         }
-        Side cutSide = o.truncationSide() == null ? truncationSide : o.truncationSide();
+        Side cutSide = o.truncationSide() == null ? truncationSide() : o.truncationSide();
         List<List<Columns>> pieces = rows.stream()
                 .map(row ->
                         cut ? new Truncator(row).cut(o.truncation(), limit, o.stride(), cutSide, pair) : List.of(row))
@@ -200,7 +240,7 @@ public final class Tokenizer implements AutoCloseable {
                 : pieces.stream().mapToInt(p -> p.get(0).length()).max().orElse(0);
         if (o.padToMultipleOf() > 0)
             length = (length + o.padToMultipleOf() - 1) / o.padToMultipleOf() * o.padToMultipleOf();
-        Side padSide = o.paddingSide() == null ? paddingSide : o.paddingSide();
+        Side padSide = o.paddingSide() == null ? paddingSide() : o.paddingSide();
         boolean typeIds = modelInputNames().contains("token_type_ids");
         List<Encoding> encodings = new ArrayList<>(rows.size());
         for (List<Columns> row : pieces) {
@@ -228,8 +268,11 @@ public final class Tokenizer implements AutoCloseable {
      * @param skipSpecialTokens whether [CLS], padding and their like are left out
      */
     public String decode(long[] ids, boolean skipSpecialTokens) {
-        String text = engine.decode(ids, skipSpecialTokens);
-        boolean bpe = json.modelType().equals("BPE")
+        String text = source.decode(ids, skipSpecialTokens);
+        if (config.family == TokenizerFamily.CLIP) text = text.replace("</w>", " ").strip();
+        if (config.family == TokenizerFamily.WHISPER) text = WHISPER_TIMESTAMP.matcher(text).replaceAll("");
+        boolean bpe = loaded.json() != null
+                && loaded.json().modelType().equals("BPE")
                 && !config.flag("clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output", false);
         return config.flag("clean_up_tokenization_spaces", false) && !bpe ? cleanUp(text) : text;
     }
@@ -264,7 +307,7 @@ public final class Tokenizer implements AutoCloseable {
     private void flush(List<Integer> run, StringBuilder text) {
         if (!run.isEmpty()) {
             text.append(text.isEmpty() ? "" : " ")
-                    .append(engine.decode(
+                    .append(source.decode(
                             run.stream().mapToLong(Integer::longValue).toArray(), false));
             run.clear();
         }
@@ -272,7 +315,29 @@ public final class Tokenizer implements AutoCloseable {
 
     /** Whether tokens that continue a word are marked so ({@code ##}), so that words can be told apart. */
     public boolean hasSubwordPrefix() {
-        return !json.model.path("continuing_subword_prefix").asText("").isEmpty();
+        TokenizerJson json = loaded.json();
+        return json != null
+                && !json.model.path("continuing_subword_prefix").asText("").isEmpty();
+    }
+
+    /**
+     * A piece of speech: a letter or a word, and the frames that it was heard in.
+     *
+     * @param text the letter or word
+     * @param start first frame
+     * @param end frame after the last
+     */
+    public record CtcUnit(String text, int start, int end) {}
+
+    /**
+     * The letters or words of a CTC model's best token per frame, with their frames (transformers {@code output_char_offsets},
+     * {@code output_word_offsets}).
+     *
+     * @throws HeadstartException when this is no CTC tokenizer
+     */
+    public List<CtcUnit> ctcUnits(long[] ids, boolean words) {
+        if (source instanceof CtcBackend ctc) return ctc.units(ids, words);
+        throw new HeadstartException("only CTC tokenizers (Wav2Vec2CTCTokenizer) know the frames of letters; this is no such tokenizer");
     }
 
     /** English punctuation moved to its word (transformers {@code clean_up_tokenization}). */
@@ -293,28 +358,24 @@ public final class Tokenizer implements AutoCloseable {
 
     /** The id of a token as the vocabulary spells it, added tokens included. */
     public OptionalInt tokenToId(String token) {
-        Integer id = addedIds.get(token);
-        if (id == null) id = json.vocab().get(token);
+        Integer id = vocabulary.id(token);
         return id == null ? OptionalInt.empty() : OptionalInt.of(id);
     }
 
     /** The token of an id; null when there is none. */
     public @Nullable String idToToken(int id) {
-        return tokenById.get(id);
+        return vocabulary.token(id);
     }
 
     /** Number of tokens, added ones included (Python's {@code len(tokenizer)}). */
     public int vocabSize() {
-        return json.vocab().size()
-                + (int) addedIds.keySet().stream()
-                        .filter(t -> !json.vocab().containsKey(t))
-                        .count();
+        return vocabulary.size();
     }
 
     /** Whether decoding may skip this id as a special token. */
     public boolean isSpecial(int id) {
-        String token = tokenById.get(id);
-        return token != null && specialTokens.contains(token);
+        String token = vocabulary.token(id);
+        return token != null && vocabulary.isSpecial(token);
     }
 
     /** A special token by its name in tokenizer_config.json: {@code "pad_token"}, {@code "mask_token"}, ...; null when there is none. */
@@ -405,7 +466,17 @@ public final class Tokenizer implements AutoCloseable {
 
     /** The side that batches are padded on unless the options say otherwise. */
     public Side paddingSide() {
-        return paddingSide;
+        return side("padding_side", config.family.paddingSide());
+    }
+
+    /** The side that long texts are cut on unless the options say otherwise. */
+    public Side truncationSide() {
+        return side("truncation_side", Side.RIGHT);
+    }
+
+    private Side side(String name, Side otherwise) {
+        String value = TokenizerConfig.text(config.raw, name);
+        return value == null ? otherwise : value.equals("left") ? Side.LEFT : Side.RIGHT;
     }
 
     /** The model's arguments that this tokenizer makes, by their Hugging Face names. */
@@ -415,29 +486,37 @@ public final class Tokenizer implements AutoCloseable {
 
     // ---- saving ----
 
-    /** The whole tokenizer as the text of a tokenizer.json, whatever format it was read from. */
+    /**
+     * The whole tokenizer as the text of a tokenizer.json, whatever format it was read from.
+     *
+     * @throws HeadstartException for Marian's, M2M100's and CTC tokenizers, which that format cannot hold
+     */
     public String toJson() {
-        return json.toString();
+        if (loaded.json() != null) return loaded.json().toString();
+        throw new HeadstartException("this kind of tokenizer (" + config.family + ") cannot be written as a tokenizer.json; savePretrained keeps its own files");
     }
 
     /**
-     * Writes tokenizer.json and tokenizer_config.json.
+     * Writes tokenizer_config.json and tokenizer.json, or the tokenizer's own files where that format cannot hold it.
      *
      * @throws HeadstartException when the folder cannot be written
      */
     public void savePretrained(Path folder) {
         try {
             Files.createDirectories(folder);
-            Files.writeString(folder.resolve("tokenizer.json"), toJson());
+            if (loaded.json() != null) Files.writeString(folder.resolve("tokenizer.json"), loaded.json().toString());
+            for (Path file : loaded.files()) {
+                Path copy = folder.resolve(file.getFileName());
+                if (!Files.exists(copy) || !Files.isSameFile(file, copy)) Files.copy(file, copy, StandardCopyOption.REPLACE_EXISTING);
+            }
             Files.writeString(folder.resolve("tokenizer_config.json"), config.toJson());
         } catch (IOException e) {
-            throw new HeadstartException(
-                    folder + ": the tokenizer cannot be written there (" + e.getMessage() + ")", e);
+            throw new HeadstartException(folder + ": the tokenizer cannot be written there (" + e.getMessage() + ")", e);
         }
     }
 
     @Override
     public void close() {
-        engine.close();
+        if (owner) loaded.owned().forEach(Backend::close);
     }
 }

@@ -100,7 +100,7 @@ final class TokenizerConfig {
         return token;
     }
 
-    private static ObjectNode token(String content) {
+    static ObjectNode token(String content) {
         return TokenizerJson.MAPPER
                 .createObjectNode()
                 .put("content", content)

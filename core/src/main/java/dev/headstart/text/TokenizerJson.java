@@ -152,6 +152,18 @@ final class TokenizerJson {
         return text == null ? "" : text.strip().replaceAll("\\s+", " ");
     }
 
+    /** Whether the vocabulary or the added tokens have it. */
+    boolean hasToken(String content) {
+        if (vocab.containsKey(content)) return true;
+        for (JsonNode t : addedTokens()) if (t.path("content").asText().equals(content)) return true;
+        return false;
+    }
+
+    TokenizerJson ignoreMerges(boolean value) {
+        model.put("ignore_merges", value);
+        return this;
+    }
+
     /** Token to id, without added tokens. */
     Map<String, Integer> vocab() {
         return vocab;

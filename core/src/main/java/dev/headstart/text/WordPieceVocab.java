@@ -44,15 +44,13 @@ final class WordPieceVocab {
                 .put("prefix", "##")
                 .put("cleanup", true);
         if (config.family == TokenizerFamily.MPNET) {
-            ObjectNode post = json.top.putObject("post_processor").put("type", "RobertaProcessing");
-            post.putArray("sep").add(sep).add(json.addSpecial(sep));
-            post.putArray("cls").add(cls).add(json.addSpecial(cls));
-            post.put("trim_offsets", true).put("add_prefix_space", false);
+            Json.set(json, "post_processor", Json.roberta(json, cls, sep, true, false));
         } else {
-            TokenizerFiles.template(
+            String first = config.family == TokenizerFamily.FUNNEL ? cls + ":2" : cls + ":0";
+            Json.set(
                     json,
-                    List.of(cls + ":0", "$A:0", sep + ":0"),
-                    List.of(cls + ":0", "$A:0", sep + ":0", "$B:1", sep + ":1"));
+                    "post_processor",
+                    Json.template(json, List.of(first, "$A:0", sep + ":0"), List.of(first, "$A:0", sep + ":0", "$B:1", sep + ":1")));
         }
         return json;
     }
