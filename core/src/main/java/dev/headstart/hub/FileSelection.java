@@ -31,7 +31,7 @@ public final class FileSelection {
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final Pattern SMALL = Pattern.compile("config\\.json|generation_config\\.json"
             + "|tokenizer\\.json|tokenizer_config\\.json|special_tokens_map\\.json|added_tokens\\.json"
-            + "|vocab\\.(txt|json)|merges\\.txt|[\\w.-]+\\.model|[\\w.-]+\\.tiktoken|normalizer\\.json"
+            + "|(target_)?vocab\\.(txt|json)|merges\\.txt|[\\w.-]+\\.model|(source|target)\\.spm|[\\w.-]+\\.tiktoken|normalizer\\.json"
             + "|preprocessor_config\\.json|processor_config\\.json|image_processor\\.json|feature_extractor\\.json"
             + "|video_preprocessor_config\\.json"
             + "|chat_template\\.(jinja|json)|modules\\.json|sentence_[\\w]*config\\.json|config_sentence_transformers\\.json"

@@ -36,7 +36,8 @@ final class BpeFiles {
             merges.addArray().add(merge.substring(0, blank)).add(merge.substring(blank + 1));
         }
         TokenizerJson json = TokenizerJson.of("BPE", vocab, merges);
-        TokenizerFamily family = family(config, vocab);
+        config.inferFamily("BPE", vocab::has);
+        TokenizerFamily family = config.family;
         boolean clip = family == TokenizerFamily.CLIP;
         json.model.putNull("dropout");
         String unk = config.special("unk_token");
@@ -112,13 +113,5 @@ final class BpeFiles {
     private static String name(TokenizerConfig config, String name, String otherwise) {
         @Nullable String value = config.special(name);
         return value == null ? otherwise : value;
-    }
-
-    /** What the configuration says; without it, what the vocabulary looks like. */
-    private static TokenizerFamily family(TokenizerConfig config, ObjectNode vocab) {
-        if (config.family != TokenizerFamily.GENERIC) return config.family;
-        if (vocab.has("<|startoftext|>")) return TokenizerFamily.CLIP;
-        if (vocab.has("<s>") && vocab.has("</s>") && vocab.has("<mask>")) return TokenizerFamily.ROBERTA;
-        return TokenizerFamily.GPT2;
     }
 }

@@ -12,6 +12,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
 /** tokenizer_config.json with special_tokens_map.json, added_tokens.json, the model's type, and transformers' defaults behind it. */
@@ -21,7 +22,10 @@ final class TokenizerConfig {
             List.of("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token");
 
     final ObjectNode raw;
-    final TokenizerFamily family;
+    /** Not final: a folder without any configuration is judged by its vocabulary. */
+    TokenizerFamily family;
+
+    private final boolean classStated;
     /** Named special token -> its spelling, with its flags where the files state them. */
     final Map<String, ObjectNode> special = new LinkedHashMap<>();
     /** additional_special_tokens and extra_special_tokens. */
@@ -29,9 +33,10 @@ final class TokenizerConfig {
     /** Added tokens by id. */
     final Map<Integer, ObjectNode> added = new TreeMap<>();
 
-    private TokenizerConfig(ObjectNode raw, TokenizerFamily family) {
+    private TokenizerConfig(ObjectNode raw, TokenizerFamily family, boolean classStated) {
         this.raw = raw;
         this.family = family;
+        this.classStated = classStated;
     }
 
     /** Reads what there is in a folder; every file may be missing. */
@@ -40,7 +45,8 @@ final class TokenizerConfig {
         ObjectNode model = object(folder.resolve("config.json"));
         String tokenizerClass = text(raw, "tokenizer_class");
         if (tokenizerClass == null) tokenizerClass = text(model, "tokenizer_class");
-        TokenizerConfig c = new TokenizerConfig(raw, TokenizerFamily.of(tokenizerClass, text(model, "model_type")));
+        TokenizerConfig c = new TokenizerConfig(
+                raw, TokenizerFamily.of(tokenizerClass, text(model, "model_type")), tokenizerClass != null);
         boolean legacy = !raw.path("added_tokens_decoder").isObject();
         ObjectNode map =
                 legacy ? object(folder.resolve("special_tokens_map.json")) : TokenizerJson.MAPPER.createObjectNode();
@@ -76,6 +82,15 @@ final class TokenizerConfig {
             }
         }
         return c;
+    }
+
+    /** Where no file says what kind of tokenizer this is: what its vocabulary looks like. */
+    void inferFamily(String modelType, Predicate<String> hasToken) {
+        if (family != TokenizerFamily.GENERIC || classStated) return;
+        family = TokenizerFamily.of(modelType, hasToken);
+        family.special().forEach((name, token) -> {
+            if (!raw.has(name) && hasToken.test(token)) special.putIfAbsent(name, token(token));
+        });
     }
 
     private static int id(String text, Path folder) {

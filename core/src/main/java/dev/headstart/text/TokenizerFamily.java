@@ -4,6 +4,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -104,6 +105,26 @@ enum TokenizerFamily {
                 .filter(f -> modelType != null && f.modelTypes.contains(modelType))
                 .findFirst()
                 .orElse(GENERIC);
+    }
+
+    /** By the kind of model and the special tokens that its vocabulary has. */
+    static TokenizerFamily of(String modelType, Predicate<String> hasToken) {
+        return switch (modelType) {
+            case "WordPiece" -> hasToken.test("[CLS]") ? BERT : hasToken.test("<mask>") ? MPNET : GENERIC;
+            case "Unigram" -> hasToken.test("<extra_id_0>")
+                    ? T5
+                    : hasToken.test("<mask>") && hasToken.test("<s>") ? XLM_ROBERTA : hasToken.test("[MASK]") ? ALBERT : GENERIC;
+            case "BPE" -> hasToken.test("<|startoftranscript|>")
+                    ? WHISPER
+                    : hasToken.test("<|startoftext|>")
+                            ? CLIP
+                            : hasToken.test("<|im_start|>")
+                                    ? QWEN2
+                                    : hasToken.test("<|endoftext|>")
+                                            ? GPT2
+                                            : hasToken.test("<mask>") && hasToken.test("<s>") ? ROBERTA : hasToken.test("<0x0A>") ? LLAMA : GENERIC;
+            default -> GENERIC;
+        };
     }
 
     /** Special tokens by their names in tokenizer_config.json: cls_token -> [CLS]. */

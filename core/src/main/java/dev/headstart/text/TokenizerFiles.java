@@ -13,7 +13,9 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.HashSet;
 import java.util.Map;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /** Finds a folder's tokenizer files and brings them, whatever their format, into one form. */
@@ -56,13 +58,14 @@ final class TokenizerFiles {
         Path file = folder.resolve("tokenizer.json");
         if (Files.isRegularFile(file)) {
             json = TokenizerJson.parse(read(file), file.toString());
+            config.inferFamily(json.modelType(), json::hasToken);
             TokenizerOverrides.apply(json, config);
         } else {
             file = firstFile(folder);
             json = switch (file.getFileName().toString()) {
                 case "vocab.txt" -> WordPieceVocab.convert(file, config);
                 case "vocab.json" -> BpeFiles.convert(file, folder.resolve("merges.txt"), config);
-                default -> SentencePieceConverter.convert(SentencePieceModel.read(file), config, config.family);
+                default -> sentencePiece(file, config);
             };
             TokenizerOverrides.bosAndEos(json, config);
         }
@@ -78,6 +81,16 @@ final class TokenizerFiles {
         };
         Backend target = source == engine ? engine : Languages.backend(engine, vocabulary, config, config.raw.path("tgt_lang").asText(""));
         return new Loaded(vocabulary, source, target, engine, json, List.of(), List.of(engine));
+    }
+
+    private static TokenizerJson sentencePiece(Path file, TokenizerConfig config) {
+        SentencePieceModel model = SentencePieceModel.read(file);
+        Set<String> pieces = new HashSet<>();
+        model.pieces().forEach(p -> pieces.add(p.text()));
+        // T5's own file lacks the sentinels by which its tokenizer.json is known
+        if (model.unigram() && model.unkId() == 2 && !pieces.contains("<s>")) pieces.add("<extra_id_0>");
+        config.inferFamily(model.unigram() ? "Unigram" : "BPE", pieces::contains);
+        return SentencePieceConverter.convert(model, config, config.family);
     }
 
     private static Path firstFile(Path folder) {

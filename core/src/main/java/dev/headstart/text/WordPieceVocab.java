@@ -18,6 +18,7 @@ final class WordPieceVocab {
             vocab.put(token, id++);
         }
         if (text.endsWith("\n") || text.isEmpty()) vocab.remove(""); // what follows the last line break
+        config.inferFamily("WordPiece", vocab::has);
         String unk = TokenizerFiles.or(config.special("unk_token"), "[UNK]");
         String cls = TokenizerFiles.or(config.special("cls_token"), "[CLS]");
         String sep = TokenizerFiles.or(config.special("sep_token"), "[SEP]");
