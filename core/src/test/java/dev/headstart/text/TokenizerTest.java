@@ -137,8 +137,8 @@ class TokenizerTest {
                 Encoding e = tokenizer.encode(text);
                 e.offsets().forEach(s -> assertThat(text.substring(s.start(), s.end())).isNotNull());
             }
-            String longText = "quick shells ".repeat(100_000);
-            assertThat(tokenizer.encode(longText).length()).isGreaterThan(200_000);
+            String longText = "quick shells ".repeat(10_000);
+            assertThat(tokenizer.encode(longText).length()).isEqualTo(40_002);
         }
     }
 
