@@ -37,7 +37,8 @@ final class AffixBackend implements Backend {
 
     @Override
     public Columns encode(String text, @Nullable String pair, boolean special) {
-        return around(inside.encode(text, null, false), pair == null ? null : inside.encode(pair, null, false), special);
+        return around(
+                inside.encode(text, null, false), pair == null ? null : inside.encode(pair, null, false), special);
     }
 
     @Override
@@ -51,7 +52,10 @@ final class AffixBackend implements Backend {
 
     @Override
     public Columns encodeWords(List<String> words, @Nullable List<String> pair, boolean special) {
-        return around(inside.encodeWords(words, null, false), pair == null ? null : inside.encodeWords(pair, null, false), special);
+        return around(
+                inside.encodeWords(words, null, false),
+                pair == null ? null : inside.encodeWords(pair, null, false),
+                special);
     }
 
     private Columns around(Columns a, @Nullable Columns b, boolean special) {

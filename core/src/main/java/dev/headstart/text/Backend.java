@@ -12,7 +12,8 @@ interface Backend extends AutoCloseable {
     /** Many texts or pairs at once. */
     default List<Columns> encode(List<String> texts, @Nullable List<String> pairs, boolean special) {
         List<Columns> rows = new ArrayList<>(texts.size());
-        for (int i = 0; i < texts.size(); i++) rows.add(encode(texts.get(i), pairs == null ? null : pairs.get(i), special));
+        for (int i = 0; i < texts.size(); i++)
+            rows.add(encode(texts.get(i), pairs == null ? null : pairs.get(i), special));
         return rows;
     }
 

@@ -20,7 +20,8 @@ final class BpeFiles {
         ObjectNode vocab = TokenizerConfig.object(vocabFile);
         vocab.properties().forEach(e -> {
             if (!e.getValue().isIntegralNumber()) {
-                throw new HeadstartException(vocabFile + ": the id of \"" + e.getKey() + "\" is " + e.getValue() + ", expected a whole number");
+                throw new HeadstartException(vocabFile + ": the id of \"" + e.getKey() + "\" is " + e.getValue()
+                        + ", expected a whole number");
             }
         });
         ArrayNode merges = TokenizerJson.MAPPER.createArrayNode();
@@ -31,7 +32,8 @@ final class BpeFiles {
             if (merge.isEmpty() || merge.startsWith("#version")) continue;
             int blank = merge.indexOf(' ');
             if (blank < 1 || blank == merge.length() - 1 || merge.indexOf(' ', blank + 1) >= 0) {
-                throw new HeadstartException(mergesFile + ":" + number + ": expected two tokens with a blank between, found \"" + merge + "\"");
+                throw new HeadstartException(mergesFile + ":" + number
+                        + ": expected two tokens with a blank between, found \"" + merge + "\"");
             }
             merges.addArray().add(merge.substring(0, blank)).add(merge.substring(blank + 1));
         }
@@ -54,52 +56,77 @@ final class BpeFiles {
                 Json.set(
                         json,
                         "normalizer",
-                        Json.sequence("normalizers", List.of(Json.object("NFC"), Json.replaceAll("\\s+", " "), Json.object("Lowercase"))));
+                        Json.sequence(
+                                "normalizers",
+                                List.of(Json.object("NFC"), Json.replaceAll("\\s+", " "), Json.object("Lowercase"))));
                 Json.set(
                         json,
                         "pre_tokenizer",
-                        Json.sequence("pretokenizers", List.of(Json.split(CLIP_SPLIT, "Removed", true), Json.byteLevel(false, true))));
+                        Json.sequence(
+                                "pretokenizers",
+                                List.of(Json.split(CLIP_SPLIT, "Removed", true), Json.byteLevel(false, true))));
                 Json.set(
                         json,
                         "post_processor",
-                        Json.roberta(json, name(config, "bos_token", "<|startoftext|>"), name(config, "eos_token", "<|endoftext|>"), false, false));
+                        Json.roberta(
+                                json,
+                                name(config, "bos_token", "<|startoftext|>"),
+                                name(config, "eos_token", "<|endoftext|>"),
+                                false,
+                                false));
             }
             case QWEN2 -> {
                 Json.set(json, "normalizer", Json.object("NFC"));
                 Json.set(
                         json,
                         "pre_tokenizer",
-                        Json.sequence("pretokenizers", List.of(Json.split(QWEN2_SPLIT, "Isolated", false), Json.byteLevel(prefix, false))));
+                        Json.sequence(
+                                "pretokenizers",
+                                List.of(Json.split(QWEN2_SPLIT, "Isolated", false), Json.byteLevel(prefix, false))));
                 Json.set(json, "post_processor", plain(json));
             }
-            case ROBERTA -> Json.set(
-                    json,
-                    "post_processor",
-                    Json.roberta(
-                            json,
-                            name(config, "cls_token", "<s>"),
-                            name(config, "sep_token", "</s>"),
-                            config.flag("trim_offsets", true),
-                            prefix));
+            case ROBERTA ->
+                Json.set(
+                        json,
+                        "post_processor",
+                        Json.roberta(
+                                json,
+                                name(config, "cls_token", "<s>"),
+                                name(config, "sep_token", "</s>"),
+                                config.flag("trim_offsets", true),
+                                prefix));
             case DEBERTA -> {
                 String cls = name(config, "cls_token", "[CLS]");
                 String sep = name(config, "sep_token", "[SEP]");
                 Json.set(
                         json,
                         "post_processor",
-                        Json.template(json, List.of(cls + ":0", "$A:0", sep + ":0"), List.of(cls + ":0", "$A:0", sep + ":0", "$B:1", sep + ":1")));
+                        Json.template(
+                                json,
+                                List.of(cls + ":0", "$A:0", sep + ":0"),
+                                List.of(cls + ":0", "$A:0", sep + ":0", "$B:1", sep + ":1")));
             }
             case WHISPER -> {
                 String eos = name(config, "eos_token", "<|endoftext|>");
                 List<String> start = List.of("<|startoftranscript|>", "<|notimestamps|>");
-                config.added.values().forEach(t -> json.addToken(
-                        TokenizerConfig.content(t), t.path("special").asBoolean(), t.path("normalized").asBoolean(), false, false, false));
+                config.added
+                        .values()
+                        .forEach(t -> json.addToken(
+                                TokenizerConfig.content(t),
+                                t.path("special").asBoolean(),
+                                t.path("normalized").asBoolean(),
+                                false,
+                                false,
+                                false));
                 String a = json.hasToken(start.get(0)) ? start.get(0) : eos;
                 String b = json.hasToken(start.get(1)) ? start.get(1) : eos;
                 Json.set(
                         json,
                         "post_processor",
-                        Json.template(json, List.of(a + ":0", b + ":0", "$A:0", eos + ":0"), List.of(a + ":0", b + ":0", "$A:0", "$B:1", eos + ":1")));
+                        Json.template(
+                                json,
+                                List.of(a + ":0", b + ":0", "$A:0", eos + ":0"),
+                                List.of(a + ":0", b + ":0", "$A:0", "$B:1", eos + ":1")));
             }
             default -> Json.set(json, "post_processor", plain(json));
         }

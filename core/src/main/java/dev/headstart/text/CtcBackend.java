@@ -17,7 +17,12 @@ final class CtcBackend implements Backend {
 
     CtcBackend(Vocabulary vocabulary, TokenizerConfig config) {
         this.vocabulary = vocabulary;
-        this.special = TokenizerConfig.NAMED.stream().map(config::special).filter(t -> t != null).map(String::valueOf).distinct().toList();
+        this.special = TokenizerConfig.NAMED.stream()
+                .map(config::special)
+                .filter(t -> t != null)
+                .map(String::valueOf)
+                .distinct()
+                .toList();
         this.blank = or(config.special("pad_token"), "<pad>");
         this.delimiter = or(TokenizerConfig.text(config.raw, "word_delimiter_token"), "|");
         this.delimiterText = or(TokenizerConfig.text(config.raw, "replace_word_delimiter_char"), " ");
@@ -59,7 +64,10 @@ final class CtcBackend implements Backend {
         List<Columns> parts = new ArrayList<>();
         for (int i = 0, point = 0; i < text.length(); ) {
             int from = i;
-            String token = special.stream().filter(s -> text.startsWith(s, from)).findFirst().orElse(null);
+            String token = special.stream()
+                    .filter(s -> text.startsWith(s, from))
+                    .findFirst()
+                    .orElse(null);
             int end = i + (token == null ? Character.charCount(text.codePointAt(i)) : token.length());
             String letter = token != null ? token : text.substring(i, end);
             if (token == null && upperCase) letter = letter.toUpperCase(Locale.ROOT);
@@ -103,7 +111,8 @@ final class CtcBackend implements Backend {
                 continue;
             }
             last = token;
-            if (!token.equals(blank)) units.add(new CtcUnit(token.equals(delimiter) ? delimiterText : token, at, at + 1));
+            if (!token.equals(blank))
+                units.add(new CtcUnit(token.equals(delimiter) ? delimiterText : token, at, at + 1));
         }
         return units;
     }

@@ -40,15 +40,22 @@ final class Json {
     }
 
     static ObjectNode precompiled(byte[] charsmap) {
-        return object("Precompiled").put("precompiled_charsmap", Base64.getEncoder().encodeToString(charsmap));
+        return object("Precompiled")
+                .put("precompiled_charsmap", Base64.getEncoder().encodeToString(charsmap));
     }
 
     static ObjectNode metaspace(String prepend, boolean split) {
-        return object("Metaspace").put("replacement", "\u2581").put("prepend_scheme", prepend).put("split", split);
+        return object("Metaspace")
+                .put("replacement", "\u2581")
+                .put("prepend_scheme", prepend)
+                .put("split", split);
     }
 
     static ObjectNode byteLevel(boolean addPrefixSpace, boolean useRegex) {
-        return object("ByteLevel").put("add_prefix_space", addPrefixSpace).put("trim_offsets", true).put("use_regex", useRegex);
+        return object("ByteLevel")
+                .put("add_prefix_space", addPrefixSpace)
+                .put("trim_offsets", true)
+                .put("use_regex", useRegex);
     }
 
     static ObjectNode split(String regex, String behavior, boolean invert) {
@@ -75,7 +82,10 @@ final class Json {
                 String name = piece.substring(0, colon);
                 int type = Integer.parseInt(piece.substring(colon + 1));
                 if (name.startsWith("$")) {
-                    list.addObject().putObject("Sequence").put("id", name.substring(1)).put("type_id", type);
+                    list.addObject()
+                            .putObject("Sequence")
+                            .put("id", name.substring(1))
+                            .put("type_id", type);
                     continue;
                 }
                 list.addObject().putObject("SpecialToken").put("id", name).put("type_id", type);

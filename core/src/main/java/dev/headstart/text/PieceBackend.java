@@ -56,7 +56,10 @@ final class PieceBackend implements Backend {
     @Override
     public Columns encodeWords(List<String> words, @Nullable List<String> pair, boolean special) {
         Columns a = ids(pieces.encodeWords(words, null, false));
-        return pair == null ? a : Columns.join(List.of(a, ids(pieces.encodeWords(pair, null, false)).asSequence(1, 0)));
+        return pair == null
+                ? a
+                : Columns.join(
+                        List.of(a, ids(pieces.encodeWords(pair, null, false)).asSequence(1, 0)));
     }
 
     @Override

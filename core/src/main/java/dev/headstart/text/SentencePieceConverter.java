@@ -16,12 +16,14 @@ import java.util.Map;
  * which are not those of the SentencePiece program.
  */
 final class SentencePieceConverter {
-    private static final List<String> MBART_LANGUAGES = List.of(("ar_AR cs_CZ de_DE en_XX es_XX et_EE fi_FI fr_XX gu_IN hi_IN it_IT ja_XX"
-                    + " kk_KZ ko_KR lt_LT lv_LV my_MM ne_NP nl_XX ro_RO ru_RU si_LK tr_TR vi_VN zh_CN")
-            .split(" "));
-    private static final List<String> MBART50_MORE = List.of(("af_ZA az_AZ bn_IN fa_IR he_IL hr_HR id_ID ka_GE km_KH mk_MK ml_IN mn_MN"
-                    + " mr_IN pl_PL ps_AF pt_XX sv_SE sw_KE ta_IN te_IN th_TH tl_XX uk_UA ur_PK xh_ZA gl_ES sl_SI")
-            .split(" "));
+    private static final List<String> MBART_LANGUAGES =
+            List.of(("ar_AR cs_CZ de_DE en_XX es_XX et_EE fi_FI fr_XX gu_IN hi_IN it_IT ja_XX"
+                            + " kk_KZ ko_KR lt_LT lv_LV my_MM ne_NP nl_XX ro_RO ru_RU si_LK tr_TR vi_VN zh_CN")
+                    .split(" "));
+    private static final List<String> MBART50_MORE =
+            List.of(("af_ZA az_AZ bn_IN fa_IR he_IL hr_HR id_ID ka_GE km_KH mk_MK ml_IN mn_MN"
+                            + " mr_IN pl_PL ps_AF pt_XX sv_SE sw_KE ta_IN te_IN th_TH tl_XX uk_UA ur_PK xh_ZA gl_ES sl_SI")
+                    .split(" "));
 
     private final SentencePieceModel model;
     private final TokenizerConfig config;
@@ -80,9 +82,11 @@ final class SentencePieceConverter {
             case XLM_ROBERTA, MBART, MBART50, NLLB -> {
                 for (String t : List.of(bos, pad, eos, unk)) vocab.put(t, 0f);
                 pieces(3);
-                if (family == TokenizerFamily.MBART || family == TokenizerFamily.MBART50) MBART_LANGUAGES.forEach(l -> vocab.put(l, 0f));
+                if (family == TokenizerFamily.MBART || family == TokenizerFamily.MBART50)
+                    MBART_LANGUAGES.forEach(l -> vocab.put(l, 0f));
                 if (family == TokenizerFamily.MBART50) MBART50_MORE.forEach(l -> vocab.put(l, 0f));
-                if (family == TokenizerFamily.NLLB) config.extra.forEach(t -> vocab.putIfAbsent(TokenizerConfig.content(t), 0f));
+                if (family == TokenizerFamily.NLLB)
+                    config.extra.forEach(t -> vocab.putIfAbsent(TokenizerConfig.content(t), 0f));
                 vocab.put(mask, 0f);
             }
             case CAMEMBERT -> {
@@ -107,7 +111,8 @@ final class SentencePieceConverter {
                             .count();
                     if (extra == 0) extra = 100;
                 }
-                for (int i = extra - 1; i >= 0; i--) vocab.put("<extra_id_" + i + ">", 0f); // the first sentinel has the last id
+                for (int i = extra - 1; i >= 0; i--)
+                    vocab.put("<extra_id_" + i + ">", 0f); // the first sentinel has the last id
             }
             default -> pieces(0);
         }
@@ -115,7 +120,8 @@ final class SentencePieceConverter {
     }
 
     private void pieces(int from) {
-        for (Piece p : model.pieces().subList(Math.min(from, model.pieces().size()), model.pieces().size())) {
+        for (Piece p : model.pieces()
+                .subList(Math.min(from, model.pieces().size()), model.pieces().size())) {
             vocab.putIfAbsent(p.text(), p.score());
         }
     }
@@ -239,9 +245,11 @@ final class SentencePieceConverter {
                 list.add(Json.metaspace(prepend(), false));
                 return list;
             }
-            case T5, ALBERT, FNET, XLM_ROBERTA, CAMEMBERT, MBART, MBART50, XLNET -> list.add(Json.object("WhitespaceSplit"));
+            case T5, ALBERT, FNET, XLM_ROBERTA, CAMEMBERT, MBART, MBART50, XLNET ->
+                list.add(Json.object("WhitespaceSplit"));
             case DEBERTA_V2 -> {
-                if (config.flag("split_by_punct", false)) list.add(Json.object("Punctuation").put("behavior", "Isolated"));
+                if (config.flag("split_by_punct", false))
+                    list.add(Json.object("Punctuation").put("behavior", "Isolated"));
             }
             default -> {}
         }
@@ -269,24 +277,34 @@ final class SentencePieceConverter {
         String bos = special("bos_token", "<s>");
         String cls = special("cls_token", "[CLS]");
         String sep = special("sep_token", "[SEP]");
-        Json.set(json, "post_processor", switch (family) {
-            case T5 -> Json.template(json, List.of("$A:0", eos + ":0"), List.of("$A:0", eos + ":0", "$B:0", eos + ":0"));
-            case PEGASUS -> Json.template(json, List.of("$A:0", eos + ":0"), List.of("$A:0", "$B:0", eos + ":0"));
-            case ALBERT, FNET, DEBERTA_V2, BIG_BIRD -> Json.template(
-                    json, List.of(cls + ":0", "$A:0", sep + ":0"), List.of(cls + ":0", "$A:0", sep + ":0", "$B:1", sep + ":1"));
-            case XLM_ROBERTA, CAMEMBERT -> Json.template(
-                    json,
-                    List.of(bos + ":0", "$A:0", eos + ":0"),
-                    List.of(bos + ":0", "$A:0", eos + ":0", eos + ":0", "$B:0", eos + ":0"));
-            case XLNET -> Json.template(
-                    json,
-                    List.of("$A:0", sep + ":0", cls + ":2"),
-                    List.of("$A:0", sep + ":0", "$B:1", sep + ":1", cls + ":2"));
-            case LLAMA, GEMMA -> Json.template(
-                    json,
-                    List.of(bos + ":0", "$A:0"),
-                    List.of(bos + ":0", "$A:0", bos + ":1", "$B:1"));
-            default -> null;
-        });
+        Json.set(
+                json,
+                "post_processor",
+                switch (family) {
+                    case T5 ->
+                        Json.template(
+                                json, List.of("$A:0", eos + ":0"), List.of("$A:0", eos + ":0", "$B:0", eos + ":0"));
+                    case PEGASUS ->
+                        Json.template(json, List.of("$A:0", eos + ":0"), List.of("$A:0", "$B:0", eos + ":0"));
+                    case ALBERT, FNET, DEBERTA_V2, BIG_BIRD ->
+                        Json.template(
+                                json,
+                                List.of(cls + ":0", "$A:0", sep + ":0"),
+                                List.of(cls + ":0", "$A:0", sep + ":0", "$B:1", sep + ":1"));
+                    case XLM_ROBERTA, CAMEMBERT ->
+                        Json.template(
+                                json,
+                                List.of(bos + ":0", "$A:0", eos + ":0"),
+                                List.of(bos + ":0", "$A:0", eos + ":0", eos + ":0", "$B:0", eos + ":0"));
+                    case XLNET ->
+                        Json.template(
+                                json,
+                                List.of("$A:0", sep + ":0", cls + ":2"),
+                                List.of("$A:0", sep + ":0", "$B:1", sep + ":1", cls + ":2"));
+                    case LLAMA, GEMMA ->
+                        Json.template(
+                                json, List.of(bos + ":0", "$A:0"), List.of(bos + ":0", "$A:0", bos + ":1", "$B:1"));
+                    default -> null;
+                });
     }
 }

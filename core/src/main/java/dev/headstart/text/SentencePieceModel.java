@@ -55,7 +55,8 @@ record SentencePieceModel(
             return parse(ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN));
         } catch (Damaged | CharacterCodingException e) {
             throw new HeadstartException(
-                    file + ": is no SentencePiece model (" + e.getMessage() + "); the file is damaged, fetch it again", e);
+                    file + ": is no SentencePiece model (" + e.getMessage() + "); the file is damaged, fetch it again",
+                    e);
         }
     }
 
@@ -122,7 +123,8 @@ record SentencePieceModel(
         while (in.hasRemaining()) {
             long field = varint(in);
             switch ((int) field) {
-                case 1 << 3 | 2 -> text = StandardCharsets.UTF_8.newDecoder().decode(bytes(in)).toString();
+                case 1 << 3 | 2 ->
+                    text = StandardCharsets.UTF_8.newDecoder().decode(bytes(in)).toString();
                 case 2 << 3 | 5 -> {
                     if (in.remaining() < 4) throw new Damaged("it ends inside a score");
                     score = in.getFloat();
@@ -141,7 +143,8 @@ record SentencePieceModel(
 
     private static ByteBuffer bytes(ByteBuffer in) throws Damaged {
         long length = varint(in);
-        if (length < 0 || length > in.remaining()) throw new Damaged("a field of " + length + " bytes where " + in.remaining() + " are left");
+        if (length < 0 || length > in.remaining())
+            throw new Damaged("a field of " + length + " bytes where " + in.remaining() + " are left");
         ByteBuffer part = in.slice(in.position(), (int) length).order(ByteOrder.LITTLE_ENDIAN);
         in.position(in.position() + (int) length);
         return part;

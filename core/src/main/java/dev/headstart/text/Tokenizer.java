@@ -34,7 +34,8 @@ public final class Tokenizer implements AutoCloseable {
     private final Backend target;
     private final boolean owner;
 
-    private Tokenizer(TokenizerConfig config, TokenizerFiles.Loaded loaded, Backend source, Backend target, boolean owner) {
+    private Tokenizer(
+            TokenizerConfig config, TokenizerFiles.Loaded loaded, Backend source, Backend target, boolean owner) {
         this.config = config;
         this.loaded = loaded;
         this.vocabulary = loaded.vocabulary();
@@ -108,7 +109,8 @@ public final class Tokenizer implements AutoCloseable {
     public Tokenizer withAffixes(List<String> before, List<String> after) {
         for (List<String> tokens : List.of(before, after)) {
             for (String token : tokens) {
-                if (tokenToId(token).isEmpty()) throw new HeadstartException("the vocabulary has no token \"" + token + "\" to put around texts");
+                if (tokenToId(token).isEmpty())
+                    throw new HeadstartException("the vocabulary has no token \"" + token + "\" to put around texts");
             }
         }
         Backend around = new AffixBackend(loaded.inside(), vocabulary, before, after);
@@ -188,7 +190,8 @@ public final class Tokenizer implements AutoCloseable {
 
     /** A pair of texts that are already split into words, or one where {@code pair} is null. */
     public Encoding encodeWords(List<String> words, @Nullable List<String> pair, EncodeOptions options) {
-        return finish(List.of(source.encodeWords(words, pair, options.addSpecialTokens())), pair != null, options).get(0);
+        return finish(List.of(source.encodeWords(words, pair, options.addSpecialTokens())), pair != null, options)
+                .get(0);
     }
 
     /** Several texts that are already split into words. */
@@ -269,8 +272,10 @@ public final class Tokenizer implements AutoCloseable {
      */
     public String decode(long[] ids, boolean skipSpecialTokens) {
         String text = source.decode(ids, skipSpecialTokens);
-        if (config.family == TokenizerFamily.CLIP) text = text.replace("</w>", " ").strip();
-        if (config.family == TokenizerFamily.WHISPER) text = WHISPER_TIMESTAMP.matcher(text).replaceAll("");
+        if (config.family == TokenizerFamily.CLIP)
+            text = text.replace("</w>", " ").strip();
+        if (config.family == TokenizerFamily.WHISPER)
+            text = WHISPER_TIMESTAMP.matcher(text).replaceAll("");
         boolean bpe = loaded.json() != null
                 && loaded.json().modelType().equals("BPE")
                 && !config.flag("clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output", false);
@@ -337,7 +342,8 @@ public final class Tokenizer implements AutoCloseable {
      */
     public List<CtcUnit> ctcUnits(long[] ids, boolean words) {
         if (source instanceof CtcBackend ctc) return ctc.units(ids, words);
-        throw new HeadstartException("only CTC tokenizers (Wav2Vec2CTCTokenizer) know the frames of letters; this is no such tokenizer");
+        throw new HeadstartException(
+                "only CTC tokenizers (Wav2Vec2CTCTokenizer) know the frames of letters; this is no such tokenizer");
     }
 
     /** English punctuation moved to its word (transformers {@code clean_up_tokenization}). */
@@ -493,7 +499,8 @@ public final class Tokenizer implements AutoCloseable {
      */
     public String toJson() {
         if (loaded.json() != null) return loaded.json().toString();
-        throw new HeadstartException("this kind of tokenizer (" + config.family + ") cannot be written as a tokenizer.json; savePretrained keeps its own files");
+        throw new HeadstartException("this kind of tokenizer (" + config.family
+                + ") cannot be written as a tokenizer.json; savePretrained keeps its own files");
     }
 
     /**
@@ -504,14 +511,18 @@ public final class Tokenizer implements AutoCloseable {
     public void savePretrained(Path folder) {
         try {
             Files.createDirectories(folder);
-            if (loaded.json() != null) Files.writeString(folder.resolve("tokenizer.json"), loaded.json().toString());
+            if (loaded.json() != null)
+                Files.writeString(
+                        folder.resolve("tokenizer.json"), loaded.json().toString());
             for (Path file : loaded.files()) {
                 Path copy = folder.resolve(file.getFileName());
-                if (!Files.exists(copy) || !Files.isSameFile(file, copy)) Files.copy(file, copy, StandardCopyOption.REPLACE_EXISTING);
+                if (!Files.exists(copy) || !Files.isSameFile(file, copy))
+                    Files.copy(file, copy, StandardCopyOption.REPLACE_EXISTING);
             }
             Files.writeString(folder.resolve("tokenizer_config.json"), config.toJson());
         } catch (IOException e) {
-            throw new HeadstartException(folder + ": the tokenizer cannot be written there (" + e.getMessage() + ")", e);
+            throw new HeadstartException(
+                    folder + ": the tokenizer cannot be written there (" + e.getMessage() + ")", e);
         }
     }
 

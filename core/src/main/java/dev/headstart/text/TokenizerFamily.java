@@ -111,18 +111,24 @@ enum TokenizerFamily {
     static TokenizerFamily of(String modelType, Predicate<String> hasToken) {
         return switch (modelType) {
             case "WordPiece" -> hasToken.test("[CLS]") ? BERT : hasToken.test("<mask>") ? MPNET : GENERIC;
-            case "Unigram" -> hasToken.test("<extra_id_0>")
-                    ? T5
-                    : hasToken.test("<mask>") && hasToken.test("<s>") ? XLM_ROBERTA : hasToken.test("[MASK]") ? ALBERT : GENERIC;
-            case "BPE" -> hasToken.test("<|startoftranscript|>")
-                    ? WHISPER
-                    : hasToken.test("<|startoftext|>")
-                            ? CLIP
-                            : hasToken.test("<|im_start|>")
-                                    ? QWEN2
-                                    : hasToken.test("<|endoftext|>")
-                                            ? GPT2
-                                            : hasToken.test("<mask>") && hasToken.test("<s>") ? ROBERTA : hasToken.test("<0x0A>") ? LLAMA : GENERIC;
+            case "Unigram" ->
+                hasToken.test("<extra_id_0>")
+                        ? T5
+                        : hasToken.test("<mask>") && hasToken.test("<s>")
+                                ? XLM_ROBERTA
+                                : hasToken.test("[MASK]") ? ALBERT : GENERIC;
+            case "BPE" ->
+                hasToken.test("<|startoftranscript|>")
+                        ? WHISPER
+                        : hasToken.test("<|startoftext|>")
+                                ? CLIP
+                                : hasToken.test("<|im_start|>")
+                                        ? QWEN2
+                                        : hasToken.test("<|endoftext|>")
+                                                ? GPT2
+                                                : hasToken.test("<mask>") && hasToken.test("<s>")
+                                                        ? ROBERTA
+                                                        : hasToken.test("<0x0A>") ? LLAMA : GENERIC;
             default -> GENERIC;
         };
     }

@@ -11,9 +11,9 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.HashSet;
 import java.util.Map;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
@@ -22,10 +22,11 @@ import org.jspecify.annotations.Nullable;
 final class TokenizerFiles {
     private static final List<String> SENTENCE_PIECE =
             List.of("spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "spm.model", "sentencepiece.model");
-    private static final List<String> M2M100_LANGUAGES = List.of(("af am ar ast az ba be bg bn br bs ca ceb cs cy da de el en es et fa ff fi fr"
-                    + " fy ga gd gl gu ha he hi hr ht hu hy id ig ilo is it ja jv ka kk km kn ko lb lg ln lo lt lv mg mk ml mn mr ms my ne nl no"
-                    + " ns oc or pa pl ps pt ro ru sd si sk sl so sq sr ss su sv sw ta th tl tn tr uk ur uz vi wo xh yi yo zh zu")
-            .split(" "));
+    private static final List<String> M2M100_LANGUAGES =
+            List.of(("af am ar ast az ba be bg bn br bs ca ceb cs cy da de el en es et fa ff fi fr"
+                            + " fy ga gd gl gu ha he hi hr ht hu hy id ig ilo is it ja jv ka kk km kn ko lb lg ln lo lt lv mg mk ml mn mr ms my ne nl no"
+                            + " ns oc or pa pl ps pt ro ru sd si sk sl so sq sr ss su sv sw ta th tl tn tr uk ur uz vi wo xh yi yo zh zu")
+                    .split(" "));
 
     /**
      * A tokenizer, ready.
@@ -76,10 +77,15 @@ final class TokenizerFiles {
         Vocabulary vocabulary = Vocabulary.of(json).unknown(config.special("unk_token"));
         Engine engine = new Engine(json.toString(), file.toString(), vocabulary::token);
         Backend source = switch (config.family) {
-            case MBART, MBART50, NLLB -> Languages.backend(engine, vocabulary, config, config.raw.path("src_lang").asText(""));
+            case MBART, MBART50, NLLB ->
+                Languages.backend(
+                        engine, vocabulary, config, config.raw.path("src_lang").asText(""));
             default -> engine;
         };
-        Backend target = source == engine ? engine : Languages.backend(engine, vocabulary, config, config.raw.path("tgt_lang").asText(""));
+        Backend target = source == engine
+                ? engine
+                : Languages.backend(
+                        engine, vocabulary, config, config.raw.path("tgt_lang").asText(""));
         return new Loaded(vocabulary, source, target, engine, json, List.of(), List.of(engine));
     }
 
@@ -113,7 +119,9 @@ final class TokenizerFiles {
     private static Loaded marian(Path folder, TokenizerConfig config) {
         Path vocabFile = need(folder, "vocab.json", "source.spm");
         Vocabulary vocabulary = vocabulary(vocabFile, config);
-        if (vocabulary.unkId() < 0) throw new HeadstartException(vocabFile + ": has no " + config.special("unk_token") + ", which a Marian vocabulary must have");
+        if (vocabulary.unkId() < 0)
+            throw new HeadstartException(
+                    vocabFile + ": has no " + config.special("unk_token") + ", which a Marian vocabulary must have");
         String eos = config.special("eos_token") == null ? "</s>" : config.special("eos_token");
         List<Path> files = new ArrayList<>(List.of(vocabFile, folder.resolve("source.spm")));
         Vocabulary targetVocabulary = vocabulary;
@@ -141,15 +149,22 @@ final class TokenizerFiles {
         Path spm = folder.resolve("sentencepiece.bpe.model");
         Vocabulary vocabulary = vocabulary(vocabFile, config);
         int next = TokenizerConfig.object(vocabFile).size();
-        for (String language : M2M100_LANGUAGES) { // special where special_tokens_map.json lists them, as published models do
+        for (String language :
+                M2M100_LANGUAGES) { // special where special_tokens_map.json lists them, as published models do
             String token = "__" + language + "__";
-            vocabulary.add(token, next++, config.extra.stream().anyMatch(t -> TokenizerConfig.content(t).equals(token)));
+            vocabulary.add(
+                    token,
+                    next++,
+                    config.extra.stream()
+                            .anyMatch(t -> TokenizerConfig.content(t).equals(token)));
         }
         PieceBackend inside = new PieceBackend(pieces(spm, config), vocabulary, false);
         return new Loaded(
                 vocabulary,
-                Languages.backend(inside, vocabulary, config, config.raw.path("src_lang").asText("")),
-                Languages.backend(inside, vocabulary, config, config.raw.path("tgt_lang").asText("")),
+                Languages.backend(
+                        inside, vocabulary, config, config.raw.path("src_lang").asText("")),
+                Languages.backend(
+                        inside, vocabulary, config, config.raw.path("tgt_lang").asText("")),
                 inside,
                 null,
                 List.of(vocabFile, spm),
@@ -170,7 +185,8 @@ final class TokenizerFiles {
 
     /** The SentencePiece program's own splitting; ids are the pieces' indexes. */
     private static Engine pieces(Path spm, TokenizerConfig config) {
-        TokenizerJson json = SentencePieceConverter.convert(SentencePieceModel.read(spm), config, TokenizerFamily.GENERIC);
+        TokenizerJson json =
+                SentencePieceConverter.convert(SentencePieceModel.read(spm), config, TokenizerFamily.GENERIC);
         addTokens(json, config);
         Vocabulary indexes = Vocabulary.of(json);
         return new Engine(json.toString(), spm.toString(), indexes::token);
@@ -183,8 +199,9 @@ final class TokenizerFiles {
             if (!(node.get(language) instanceof ObjectNode chosen)) {
                 List<String> known = new ArrayList<>();
                 node.fieldNames().forEachRemaining(known::add);
-                throw new HeadstartException(file + ": has one vocabulary a language, none for target_lang \"" + language
-                        + "\" of tokenizer_config.json; known are " + String.join(", ", known.subList(0, Math.min(20, known.size()))));
+                throw new HeadstartException(file + ": has one vocabulary a language, none for target_lang \""
+                        + language + "\" of tokenizer_config.json; known are "
+                        + String.join(", ", known.subList(0, Math.min(20, known.size()))));
             }
             node = chosen;
         }
@@ -192,12 +209,14 @@ final class TokenizerFiles {
         for (var e : node.properties()) {
             JsonNode id = e.getValue();
             if (!id.isIntegralNumber() || !id.canConvertToInt() || id.asInt() < 0) {
-                throw new HeadstartException(file + ": the id of \"" + e.getKey() + "\" is " + id + ", expected a whole number");
+                throw new HeadstartException(
+                        file + ": the id of \"" + e.getKey() + "\" is " + id + ", expected a whole number");
             }
             map.put(e.getKey(), id.asInt());
         }
         Vocabulary vocabulary = new Vocabulary(map);
-        config.added.forEach((id, t) -> vocabulary.add(TokenizerConfig.content(t), id, t.path("special").asBoolean()));
+        config.added.forEach((id, t) ->
+                vocabulary.add(TokenizerConfig.content(t), id, t.path("special").asBoolean()));
         config.special.values().forEach(t -> addTo(vocabulary, t));
         config.extra.forEach(t -> addTo(vocabulary, t));
         return vocabulary.unknown(config.special("unk_token"));

@@ -36,8 +36,26 @@ final class TokenizerOverrides {
     static void bosAndEos(TokenizerJson json, TokenizerConfig config) {
         boolean stated = config.raw.has("add_bos_token") || config.raw.has("add_eos_token");
         boolean ownTemplate = switch (config.family) { // their constructors set it after the common one
-            case BERT, DISTILBERT, MPNET, ROBERTA, T5, ALBERT, FNET, XLM_ROBERTA, CAMEMBERT, DEBERTA, DEBERTA_V2, CLIP, WHISPER, MBART,
-                    MBART50, NLLB, PEGASUS, XLNET, FUNNEL, BIG_BIRD -> true;
+            case BERT,
+                    DISTILBERT,
+                    MPNET,
+                    ROBERTA,
+                    T5,
+                    ALBERT,
+                    FNET,
+                    XLM_ROBERTA,
+                    CAMEMBERT,
+                    DEBERTA,
+                    DEBERTA_V2,
+                    CLIP,
+                    WHISPER,
+                    MBART,
+                    MBART50,
+                    NLLB,
+                    PEGASUS,
+                    XLNET,
+                    FUNNEL,
+                    BIG_BIRD -> true;
             default -> false;
         };
         if (!stated || ownTemplate) return;
@@ -67,7 +85,8 @@ final class TokenizerOverrides {
             if (!config.raw.has("pad_token") && !config.special.containsKey("pad_token") && json.hasToken(token)) {
                 config.special.put("pad_token", TokenizerConfig.token(token));
             }
-            if (!config.raw.has("pad_token_type_id") && padding.path("pad_type_id").asInt(0) != 0) {
+            if (!config.raw.has("pad_token_type_id")
+                    && padding.path("pad_type_id").asInt(0) != 0) {
                 config.raw.set("pad_token_type_id", padding.get("pad_type_id"));
             }
         }

@@ -24,7 +24,10 @@ final class Vocabulary {
     static Vocabulary of(TokenizerJson json) {
         Vocabulary v = new Vocabulary(json.vocab());
         for (JsonNode t : json.addedTokens()) {
-            v.add(t.path("content").asText(), t.path("id").asInt(), t.path("special").asBoolean());
+            v.add(
+                    t.path("content").asText(),
+                    t.path("id").asInt(),
+                    t.path("special").asBoolean());
         }
         return v;
     }
@@ -48,12 +51,14 @@ final class Vocabulary {
         return unkId;
     }
 
-    @Nullable Integer id(String token) {
+    @Nullable
+    Integer id(String token) {
         Integer id = added.get(token);
         return id == null ? base.get(token) : id;
     }
 
-    @Nullable String token(int id) {
+    @Nullable
+    String token(int id) {
         return tokens.get(id);
     }
 
@@ -63,7 +68,10 @@ final class Vocabulary {
 
     /** Ids from 0 to the largest may have gaps: this counts tokens. */
     int size() {
-        return base.size() + (int) added.keySet().stream().filter(t -> !base.containsKey(t)).count();
+        return base.size()
+                + (int) added.keySet().stream()
+                        .filter(t -> !base.containsKey(t))
+                        .count();
     }
 
     int nextId() {

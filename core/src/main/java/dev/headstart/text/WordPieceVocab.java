@@ -51,7 +51,10 @@ final class WordPieceVocab {
             Json.set(
                     json,
                     "post_processor",
-                    Json.template(json, List.of(first, "$A:0", sep + ":0"), List.of(first, "$A:0", sep + ":0", "$B:1", sep + ":1")));
+                    Json.template(
+                            json,
+                            List.of(first, "$A:0", sep + ":0"),
+                            List.of(first, "$A:0", sep + ":0", "$B:1", sep + ":1")));
         }
         return json;
     }

@@ -33,7 +33,8 @@ class TokenizerFormatsTest {
     }
 
     private void check(Path folder) throws IOException {
-        JsonNode golden = TokenizerJson.MAPPER.readTree(folder.resolve("golden.json").toFile());
+        JsonNode golden =
+                TokenizerJson.MAPPER.readTree(folder.resolve("golden.json").toFile());
         List<String> wrong = new ArrayList<>();
         try (Tokenizer tokenizer = Tokenizer.fromFolder(folder)) {
             checkTokenizer(tokenizer, golden, wrong);
@@ -53,10 +54,15 @@ class TokenizerFormatsTest {
             String what = "encode " + e.get("text") + " + " + e.path("pair");
             compare(wrong, what + " ids", ints(got.ids()), e.get("ids"));
             if (e.has("offsets")) compare(wrong, what + " offsets", spans(got), e.get("offsets"));
-            if (e.has("type_ids") && e.has("offsets")) compare(wrong, what + " type ids", ints(got.typeIds()), e.get("type_ids"));
+            if (e.has("type_ids") && e.has("offsets"))
+                compare(wrong, what + " type ids", ints(got.typeIds()), e.get("type_ids"));
         }
         for (JsonNode e : golden.path("target")) {
-            compare(wrong, "target " + e.get("text"), ints(tokenizer.asTarget().encode(e.get("text").asText()).ids()), e.get("ids"));
+            compare(
+                    wrong,
+                    "target " + e.get("text"),
+                    ints(tokenizer.asTarget().encode(e.get("text").asText()).ids()),
+                    e.get("ids"));
         }
         for (JsonNode e : golden.path("words")) {
             List<String> pair = e.get("pair").isNull() ? null : strings(e.get("pair"));
@@ -64,7 +70,9 @@ class TokenizerFormatsTest {
             String what = "words " + e.get("words");
             compare(wrong, what, ints(got.ids()), e.get("ids"));
             compare(wrong, what + " offsets", spans(got), e.get("offsets"));
-            List<String> wordIds = Arrays.stream(got.wordIds()).mapToObj(w -> w < 0 ? "null" : "" + w).toList();
+            List<String> wordIds = Arrays.stream(got.wordIds())
+                    .mapToObj(w -> w < 0 ? "null" : "" + w)
+                    .toList();
             compare(wrong, what + " word ids", wordIds.toString().replace(" ", ""), e.get("word_ids"));
         }
         for (JsonNode e : golden.path("decode")) {
@@ -81,13 +89,19 @@ class TokenizerFormatsTest {
         }
         for (JsonNode e : golden.path("batch")) batch(tokenizer, e, wrong);
         for (var e : golden.path("special").properties()) {
-            if (!e.getValue().get(0).asText().equals(tokenizer.specialToken(e.getKey()))) wrong.add(e + " is " + tokenizer.specialToken(e.getKey()));
-            if (e.getValue().get(1).asInt() != tokenizer.specialId(e.getKey()).orElse(-1)) wrong.add(e + " has id " + tokenizer.specialId(e.getKey()));
+            if (!e.getValue().get(0).asText().equals(tokenizer.specialToken(e.getKey())))
+                wrong.add(e + " is " + tokenizer.specialToken(e.getKey()));
+            if (e.getValue().get(1).asInt() != tokenizer.specialId(e.getKey()).orElse(-1))
+                wrong.add(e + " has id " + tokenizer.specialId(e.getKey()));
         }
         if (golden.has("padding_side")) {
-            assertThat(tokenizer.paddingSide()).isEqualTo(side(golden.get("padding_side").asText()));
-            assertThat(tokenizer.modelInputNames()).containsExactlyInAnyOrderElementsOf(strings(golden.get("input_names")));
-            if (golden.has("size") && tokenizer.vocabSize() != golden.get("size").asInt()) wrong.add("size " + tokenizer.vocabSize() + " for " + golden.get("size"));
+            assertThat(tokenizer.paddingSide())
+                    .isEqualTo(side(golden.get("padding_side").asText()));
+            assertThat(tokenizer.modelInputNames())
+                    .containsExactlyInAnyOrderElementsOf(strings(golden.get("input_names")));
+            if (golden.has("size")
+                    && tokenizer.vocabSize() != golden.get("size").asInt())
+                wrong.add("size " + tokenizer.vocabSize() + " for " + golden.get("size"));
         }
     }
 
@@ -99,17 +113,25 @@ class TokenizerFormatsTest {
                 .withPadToMultipleOf(o.path("pad_to_multiple_of").asInt(0));
         String truncation = o.path("truncation").asText("false");
         if (!truncation.equals("false")) {
-            options = options.withTruncation(truncation.equals("true") ? Truncation.LONGEST_FIRST : Truncation.valueOf(truncation.toUpperCase()));
+            options = options.withTruncation(
+                    truncation.equals("true")
+                            ? Truncation.LONGEST_FIRST
+                            : Truncation.valueOf(truncation.toUpperCase()));
         }
         String padding = o.path("padding").asText("false");
-        if (!padding.equals("false")) options = options.withPadding(padding.equals("max_length") ? Padding.MAX_LENGTH : Padding.LONGEST);
-        if (o.has("padding_side")) options = options.withPaddingSide(side(o.get("padding_side").asText()));
-        if (o.has("truncation_side")) options = options.withTruncationSide(side(o.get("truncation_side").asText()));
-        if (o.has("return_overflowing_tokens")) options = options.withOverflow(o.get("stride").asInt());
+        if (!padding.equals("false"))
+            options = options.withPadding(padding.equals("max_length") ? Padding.MAX_LENGTH : Padding.LONGEST);
+        if (o.has("padding_side"))
+            options = options.withPaddingSide(side(o.get("padding_side").asText()));
+        if (o.has("truncation_side"))
+            options = options.withTruncationSide(side(o.get("truncation_side").asText()));
+        if (o.has("return_overflowing_tokens"))
+            options = options.withOverflow(o.get("stride").asInt());
         List<String> pairs = e.get("pairs").isNull() ? null : strings(e.get("pairs"));
         EncodeOptions final_ = options;
         if (e.has("error")) {
-            assertThatThrownBy(() -> tokenizer.encode(strings(e.get("texts")), pairs, final_)).isInstanceOf(HeadstartException.class);
+            assertThatThrownBy(() -> tokenizer.encode(strings(e.get("texts")), pairs, final_))
+                    .isInstanceOf(HeadstartException.class);
             return;
         }
         BatchEncoding got = tokenizer.encode(strings(e.get("texts")), pairs, options);
@@ -129,7 +151,9 @@ class TokenizerFormatsTest {
         }
         compare(wrong, what + " ids", String.join(",", ids), rows.get("ids"));
         // where the model takes no segments, the reference's overflow of pairs has odd ones
-        boolean odd = options.overflow() && pairs != null && !tokenizer.modelInputNames().contains("token_type_ids");
+        boolean odd = options.overflow()
+                && pairs != null
+                && !tokenizer.modelInputNames().contains("token_type_ids");
         if (!odd) compare(wrong, what + " type ids", String.join(",", types), rows.get("type_ids"));
         compare(wrong, what + " mask", String.join(",", mask), rows.get("mask"));
         compare(wrong, what + " offsets", String.join(",", offsets), rows.get("offsets"));
@@ -138,7 +162,8 @@ class TokenizerFormatsTest {
 
     private static void compare(List<String> wrong, String what, String got, JsonNode want) {
         String text = want.toString();
-        if (!got.equals(text) && !("[" + got + "]").equals(text)) wrong.add(what + ":\n  got  " + got + "\n  want " + text);
+        if (!got.equals(text) && !("[" + got + "]").equals(text))
+            wrong.add(what + ":\n  got  " + got + "\n  want " + text);
     }
 
     private static Side side(String name) {
@@ -150,7 +175,11 @@ class TokenizerFormatsTest {
     }
 
     private static String spans(Encoding e) {
-        return e.codePointOffsets().stream().map(s -> "[" + s.start() + "," + s.end() + "]").toList().toString().replace(" ", "");
+        return e.codePointOffsets().stream()
+                .map(s -> "[" + s.start() + "," + s.end() + "]")
+                .toList()
+                .toString()
+                .replace(" ", "");
     }
 
     private static List<String> strings(JsonNode list) {

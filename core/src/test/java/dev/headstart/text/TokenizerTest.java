@@ -32,9 +32,19 @@ class TokenizerTest {
         try (Tokenizer tokenizer = Tokenizer.fromFolder(Shared.require("data/tokenizers/bert-base-uncased"))) {
             Encoding e = tokenizer.encode("Artificial intelligence is revolutionizing industries.");
             assertThat(e.tokens())
-                    .containsExactly("[CLS]", "artificial", "intelligence", "is", "revolution", "##izing", "industries", ".", "[SEP]");
+                    .containsExactly(
+                            "[CLS]",
+                            "artificial",
+                            "intelligence",
+                            "is",
+                            "revolution",
+                            "##izing",
+                            "industries",
+                            ".",
+                            "[SEP]");
             assertThat(e.modelInputs().keySet()).containsExactly("input_ids", "token_type_ids", "attention_mask");
-            assertThat(tokenizer.decode(e.ids(), true)).isEqualTo("artificial intelligence is revolutionizing industries.");
+            assertThat(tokenizer.decode(e.ids(), true))
+                    .isEqualTo("artificial intelligence is revolutionizing industries.");
             assertThat(tokenizer.maskId()).hasValue(103);
             assertThat(tokenizer.vocabSize()).isEqualTo(30_522);
         }
@@ -52,15 +62,18 @@ class TokenizerTest {
     @Test
     void gpt2SplitsAFrenchTextAsPublished() throws IOException {
         Path data = Shared.require("data");
-        JsonNode want = TokenizerJson.MAPPER.readTree(data.resolve("tokenizer-conformance/gpt2-encoded_tokens.json").toFile());
+        JsonNode want = TokenizerJson.MAPPER.readTree(
+                data.resolve("tokenizer-conformance/gpt2-encoded_tokens.json").toFile());
         try (Tokenizer tokenizer = Tokenizer.fromFolder(data.resolve("tokenizers/gpt2"))) {
             Encoding e = tokenizer.encode(want.get("text").asText());
             List<Long> ids = new ArrayList<>();
             for (JsonNode list : want) {
                 if (list.isArray() && list.get(0).isInt()) list.forEach(id -> ids.add(id.asLong()));
             }
-            assertThat(e.ids()).containsExactly(ids.stream().mapToLong(Long::longValue).toArray());
-            assertThat(tokenizer.decode(e.ids(), false)).isEqualTo(want.get("text").asText());
+            assertThat(e.ids())
+                    .containsExactly(ids.stream().mapToLong(Long::longValue).toArray());
+            assertThat(tokenizer.decode(e.ids(), false))
+                    .isEqualTo(want.get("text").asText());
         }
     }
 
@@ -68,26 +81,40 @@ class TokenizerTest {
     void t5GivesTheSameFromSpieceModelAndTokenizerJson() throws IOException {
         Path folder = Shared.require("data/tokenizers/t5-small");
         Path alone = Files.createDirectory(temp.resolve("alone"));
-        for (String file : List.of("spiece.model", "tokenizer_config.json")) Files.copy(folder.resolve(file), alone.resolve(file));
-        List<String> texts = new ArrayList<>(Files.readAllLines(Shared.require("data/sst2")
-                .resolve(firstFile(Shared.require("data/sst2")))));
+        for (String file : List.of("spiece.model", "tokenizer_config.json"))
+            Files.copy(folder.resolve(file), alone.resolve(file));
+        List<String> texts = new ArrayList<>(
+                Files.readAllLines(Shared.require("data/sst2").resolve(firstFile(Shared.require("data/sst2")))));
         texts = new ArrayList<>(texts.subList(0, 500));
-        texts.addAll(List.of("translate English to German: The house is wonderful.", "fill <extra_id_0> in <extra_id_99>", "ﬁ ① é\u00a0x\u200b", "日本語 😀"));
-        try (Tokenizer json = Tokenizer.fromFolder(folder); Tokenizer spiece = Tokenizer.fromFolder(alone)) {
+        texts.addAll(List.of(
+                "translate English to German: The house is wonderful.",
+                "fill <extra_id_0> in <extra_id_99>",
+                "ﬁ ① é\u00a0x\u200b",
+                "日本語 😀"));
+        try (Tokenizer json = Tokenizer.fromFolder(folder);
+                Tokenizer spiece = Tokenizer.fromFolder(alone)) {
             BatchEncoding a = json.encode(texts, EncodeOptions.DEFAULT);
             BatchEncoding b = spiece.encode(texts, EncodeOptions.DEFAULT);
             for (int i = 0; i < texts.size(); i++) {
-                assertThat(b.get(i).ids()).as(texts.get(i)).containsExactly(a.get(i).ids());
-                assertThat(b.get(i).offsets()).as(texts.get(i)).isEqualTo(a.get(i).offsets());
+                assertThat(b.get(i).ids())
+                        .as(texts.get(i))
+                        .containsExactly(a.get(i).ids());
+                assertThat(b.get(i).offsets())
+                        .as(texts.get(i))
+                        .isEqualTo(a.get(i).offsets());
             }
-            assertThat(spiece.encode(texts.get(500)).ids()).containsExactly(13959, 1566, 12, 2968, 10, 37, 629, 19, 1627, 5, 1);
+            assertThat(spiece.encode(texts.get(500)).ids())
+                    .containsExactly(13959, 1566, 12, 2968, 10, 37, 629, 19, 1627, 5, 1);
             assertThat(spiece.vocabSize()).isEqualTo(json.vocabSize());
         }
     }
 
     private static String firstFile(Path folder) throws IOException {
         try (var files = Files.list(folder)) {
-            return files.map(f -> f.getFileName().toString()).filter(f -> f.contains("test")).findFirst().orElseThrow();
+            return files.map(f -> f.getFileName().toString())
+                    .filter(f -> f.contains("test"))
+                    .findFirst()
+                    .orElseThrow();
         }
     }
 
@@ -97,7 +124,9 @@ class TokenizerTest {
         Random random = new Random(7);
         for (int i = 0; i < 200; i++) {
             StringBuilder b = new StringBuilder();
-            for (int k = random.nextInt(40); k >= 0; k--) b.append("the shells sea quick 😀 age wisdom".split(" ")[random.nextInt(7)]).append(' ');
+            for (int k = random.nextInt(40); k >= 0; k--)
+                b.append("the shells sea quick 😀 age wisdom".split(" ")[random.nextInt(7)])
+                        .append(' ');
             texts.add(b.toString());
         }
         Tokenizer tokenizer = Tokenizer.fromFolder(BERT);
@@ -112,7 +141,11 @@ class TokenizerTest {
                     for (int n = 0; n < 300; n++) {
                         int i = r.nextInt(texts.size());
                         // different limits at once: they must not reach each other's calls
-                        EncodeOptions o = seed % 2 == 0 ? EncodeOptions.DEFAULT : EncodeOptions.DEFAULT.withTruncation(Truncation.LONGEST_FIRST).withMaxLength(6);
+                        EncodeOptions o = seed % 2 == 0
+                                ? EncodeOptions.DEFAULT
+                                : EncodeOptions.DEFAULT
+                                        .withTruncation(Truncation.LONGEST_FIRST)
+                                        .withMaxLength(6);
                         long[] ids = tokenizer.encode(texts.get(i), null, o).ids();
                         if (seed % 2 == 0 ? !Arrays.equals(ids, want.get(i)) : ids.length > 6) return false;
                     }
@@ -135,7 +168,9 @@ class TokenizerTest {
         try (Tokenizer tokenizer = Tokenizer.fromFolder(BERT)) {
             for (String text : List.of("", "\ud83d", "a\ude00b", "x\u0000y", "\uffff", "😀".repeat(50), "\r\n\t")) {
                 Encoding e = tokenizer.encode(text);
-                e.offsets().forEach(s -> assertThat(text.substring(s.start(), s.end())).isNotNull());
+                e.offsets()
+                        .forEach(s ->
+                                assertThat(text.substring(s.start(), s.end())).isNotNull());
             }
             String longText = "quick shells ".repeat(10_000);
             assertThat(tokenizer.encode(longText).length()).isEqualTo(40_002);
@@ -158,9 +193,12 @@ class TokenizerTest {
     void batchesWithoutPaddingSaySo() {
         try (Tokenizer tokenizer = Tokenizer.fromFolder(BERT)) {
             BatchEncoding batch = tokenizer.encode(List.of("the sea", "the"), EncodeOptions.DEFAULT);
-            assertThatThrownBy(batch::modelInputs).isInstanceOf(HeadstartException.class).hasMessageContaining("padding");
-            Map<String, long[][]> inputs = tokenizer.encode(List.of("the sea", "the"), true, true, 0).modelInputs();
-            assertThat(inputs.get("attention_mask")[1]).endsWith(0L);
+            assertThatThrownBy(batch::modelInputs)
+                    .isInstanceOf(HeadstartException.class)
+                    .hasMessageContaining("padding");
+            Map<String, long[][]> inputs =
+                    tokenizer.encode(List.of("the sea", "the"), true, true, 0).modelInputs();
+            assertThat(inputs).extractingByKey("attention_mask").satisfies(mask -> assertThat(mask[1]).endsWith(0L));
         }
     }
 
@@ -172,9 +210,13 @@ class TokenizerTest {
         Files.writeString(folder.resolve("merges.txt"), "a b\n");
         assertThatThrownBy(() -> Tokenizer.fromFolder(folder)).hasMessageContaining("without vocab.json");
         Files.writeString(folder.resolve("tokenizer.json"), "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0");
-        assertThatThrownBy(() -> Tokenizer.fromFolder(folder)).isInstanceOf(HeadstartException.class).hasMessageContaining("no valid JSON");
+        assertThatThrownBy(() -> Tokenizer.fromFolder(folder))
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("no valid JSON");
         Files.writeString(folder.resolve("tokenizer.json"), "{\"model\":{\"type\":\"Sorcery\",\"vocab\":{\"a\":0}}}");
-        assertThatThrownBy(() -> Tokenizer.fromFolder(folder)).isInstanceOf(HeadstartException.class).hasMessageContaining("tokenizer.json");
+        assertThatThrownBy(() -> Tokenizer.fromFolder(folder))
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("tokenizer.json");
         Files.writeString(folder.resolve("tokenizer_config.json"), "[]");
         assertThatThrownBy(() -> Tokenizer.fromFolder(folder)).hasMessageContaining("tokenizer_config.json");
     }
@@ -214,7 +256,8 @@ class TokenizerTest {
     @Test
     void paddingWithoutAPaddingTokenFails() {
         try (Tokenizer tokenizer = Tokenizer.fromFolder(BERT.resolveSibling("gpt2"))) {
-            assertThatThrownBy(() -> tokenizer.encode(List.of("a", "a b"), EncodeOptions.BATCH)).hasMessageContaining("no padding token");
+            assertThatThrownBy(() -> tokenizer.encode(List.of("a", "a b"), EncodeOptions.BATCH))
+                    .hasMessageContaining("no padding token");
         }
     }
 }
