@@ -198,7 +198,9 @@ class TokenizerTest {
                     .hasMessageContaining("padding");
             Map<String, long[][]> inputs =
                     tokenizer.encode(List.of("the sea", "the"), true, true, 0).modelInputs();
-            assertThat(inputs).extractingByKey("attention_mask").satisfies(mask -> assertThat(mask[1]).endsWith(0L));
+            assertThat(inputs)
+                    .extractingByKey("attention_mask")
+                    .satisfies(mask -> assertThat(mask[1]).endsWith(0L));
         }
     }
 
