@@ -9,7 +9,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.OptionalInt;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -30,14 +32,16 @@ public final class Tokenizer implements AutoCloseable {
     private final TokenizerConfig config;
     private final TokenizerFiles.Loaded loaded;
     private final Vocabulary vocabulary;
+    private final ChatTemplates chat;
     private final Backend source;
     private final Backend target;
     private final boolean owner;
 
     private Tokenizer(
-            TokenizerConfig config, TokenizerFiles.Loaded loaded, Backend source, Backend target, boolean owner) {
+            TokenizerConfig config, TokenizerFiles.Loaded loaded, ChatTemplates chat, Backend source, Backend target, boolean owner) {
         this.config = config;
         this.loaded = loaded;
+        this.chat = chat;
         this.vocabulary = loaded.vocabulary();
         this.source = source;
         this.target = target;
@@ -53,7 +57,7 @@ public final class Tokenizer implements AutoCloseable {
     public static Tokenizer fromFolder(Path folder) {
         TokenizerConfig config = TokenizerConfig.read(folder);
         TokenizerFiles.Loaded loaded = TokenizerFiles.load(folder, config);
-        return new Tokenizer(config, loaded, loaded.source(), loaded.target(), true);
+        return new Tokenizer(config, loaded, ChatTemplates.read(folder, config.raw), loaded.source(), loaded.target(), true);
     }
 
     /** As {@link #fromPretrained(String, LoadOptions)} with the defaults. */
@@ -79,7 +83,7 @@ public final class Tokenizer implements AutoCloseable {
      * the target language's tokens. The same tokenizer where there is no difference. Valid until this one is closed; closing it does nothing.
      */
     public Tokenizer asTarget() {
-        return new Tokenizer(config, loaded, target, target, false);
+        return new Tokenizer(config, loaded, chat, target, target, false);
     }
 
     /**
@@ -95,6 +99,7 @@ public final class Tokenizer implements AutoCloseable {
         return new Tokenizer(
                 config,
                 loaded,
+                chat,
                 Languages.backend(loaded.inside(), vocabulary, config, from),
                 Languages.backend(loaded.inside(), vocabulary, config, to),
                 false);
@@ -114,7 +119,7 @@ public final class Tokenizer implements AutoCloseable {
             }
         }
         Backend around = new AffixBackend(loaded.inside(), vocabulary, before, after);
-        return new Tokenizer(config, loaded, around, around, false);
+        return new Tokenizer(config, loaded, chat, around, around, false);
     }
 
     /** Language codes of a multilingual translation model, sorted; empty for others. */
@@ -263,6 +268,45 @@ public final class Tokenizer implements AutoCloseable {
         return config.raw.path("pad_token_type_id").asInt(0);
     }
 
+    // ---- chat ----
+
+    /** The model's chat template by name ({@code default}, {@code tool_use}); null when it has none of that name. */
+    public @Nullable ChatTemplate chatTemplate(String name) {
+        return chat.get(name);
+    }
+
+    /**
+     * A conversation as the text that the model was trained on (transformers {@code apply_chat_template}); with tools through the template for
+     * tools, where there is one.
+     *
+     * @param messages maps of {@code role} and {@code content}
+     * @throws HeadstartException when the model has no chat template, or the template refuses the messages
+     */
+    public ChatTemplate.Rendered renderChat(List<? extends Map<String, ?>> messages, ChatTemplate.Options options) {
+        ChatTemplate template = options.tools() == null ? null : chat.get("tool_use");
+        if (template == null) template = chat.get("default");
+        if (template == null) {
+            throw new HeadstartException("this model has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json);"
+                    + " use a model that is made for chat, or write the prompt yourself");
+        }
+        Map<String, String> special = new LinkedHashMap<>();
+        for (String name : TokenizerConfig.NAMED) {
+            String token = config.special(name);
+            if (token != null) special.put(name, token);
+        }
+        return template.render(messages, options, special);
+    }
+
+    /** A conversation as text. */
+    public String applyChatTemplate(List<? extends Map<String, ?>> messages, ChatTemplate.Options options) {
+        return renderChat(messages, options).text();
+    }
+
+    /** A conversation as tokens; the special tokens are those that the template writes. */
+    public Encoding encodeChat(List<? extends Map<String, ?>> messages, ChatTemplate.Options options) {
+        return encode(applyChatTemplate(messages, options), null, EncodeOptions.DEFAULT.withSpecialTokens(false));
+    }
+
     // ---- decoding ----
 
     /**
@@ -316,6 +360,12 @@ public final class Tokenizer implements AutoCloseable {
                             run.stream().mapToLong(Integer::longValue).toArray(), false));
             run.clear();
         }
+    }
+
+    /** Whether the vocabulary is of bytes, written as GPT-2 writes them. */
+    boolean byteLevel() {
+        TokenizerJson json = loaded.json();
+        return json != null && json.top.toString().contains("\"ByteLevel\"");
     }
 
     /** Whether tokens that continue a word are marked so ({@code ##}), so that words can be told apart. */
@@ -520,6 +570,7 @@ public final class Tokenizer implements AutoCloseable {
                     Files.copy(file, copy, StandardCopyOption.REPLACE_EXISTING);
             }
             Files.writeString(folder.resolve("tokenizer_config.json"), config.toJson());
+            chat.save(folder);
         } catch (IOException e) {
             throw new HeadstartException(
                     folder + ": the tokenizer cannot be written there (" + e.getMessage() + ")", e);
