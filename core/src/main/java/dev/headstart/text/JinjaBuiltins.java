@@ -57,8 +57,9 @@ final class JinjaBuiltins {
         return map;
     }
 
+    /** A key of a dict: lists and dicts, whose hash may take forever, are none. */
     static Object key(@Nullable Object v) {
-        return v == null ? "None" : v;
+        return v == null ? "None" : v instanceof List<?> || v instanceof Map<?, ?> ? JinjaValues.type(v) : v;
     }
 
     private static List<@Nullable Object> range(JinjaRun run, List<@Nullable Object> args) {
@@ -398,6 +399,7 @@ final class JinjaBuiltins {
                 .contains(name)) {
             throw run.error("'" + u.name() + "' is undefined, so it cannot be filtered with " + name);
         }
+        if (v instanceof String s) run.spend(s.length());
         switch (name) {
             case "default", "d":
                 boolean falsy = JinjaValues.truth(option(args, named, 1, "boolean", false));
@@ -463,7 +465,7 @@ final class JinjaBuiltins {
                 int by = JinjaValues.text(option(args, named, 1, "by", "key")).equals("value") ? 1 : 0;
                 boolean exact = JinjaValues.truth(option(args, named, 0, "case_sensitive", false));
                 ToIntBiFunction<@Nullable Object, @Nullable Object> order =
-                        (a, b) -> JinjaValues.compare(run, folded(((List<?>) key(a)).get(by), exact), folded(((List<?>) key(b)).get(by), exact));
+                        (a, b) -> JinjaValues.compare(run, folded(JinjaValues.list(run, a).get(by), exact), folded(JinjaValues.list(run, b).get(by), exact));
                 pairs.sort((a, b) -> order.applyAsInt(a, b));
                 if (JinjaValues.truth(option(args, named, 2, "reverse", false))) Collections.reverse(pairs);
                 return pairs;

@@ -353,7 +353,11 @@ class JinjaParser {
     static Expr call(Expr of, Arguments arguments) {
         return run -> {
             Object f = of.eval(run);
-            if (f instanceof Function function) return function.call(run, arguments.positional(run), arguments.named(run));
+            if (f instanceof Function function) {
+                Object result = function.call(run, arguments.positional(run), arguments.named(run));
+                if (result instanceof String s) run.spend(s.length());
+                return result;
+            }
             throw run.error(JinjaValues.type(f) + " cannot be called");
         };
     }

@@ -14,6 +14,7 @@ final class JinjaRun {
 
     private static final int MAX_STEPS = 2_000_000;
     private static final int MAX_DEPTH = 100;
+    private static final long MAX_WORK = 1L << 30;
 
     /** Something that a template can call. */
     interface Function {
@@ -41,6 +42,7 @@ final class JinjaRun {
     private final List<Span> generated = new ArrayList<>();
     private final ZonedDateTime now;
     private int steps;
+    private long work;
     private int depth;
     private int line = 1;
     private boolean nested;
@@ -84,8 +86,15 @@ final class JinjaRun {
         out.append(text);
     }
 
+    /** Counts characters and elements that are gone through, where one step may be many. */
+    void spend(long amount) {
+        work += amount;
+        if (work > MAX_WORK) throw error("it does not end: it goes through too many characters and elements");
+    }
+
     /** Fails on strings that no honest template makes. */
     String checked(String text) {
+        spend(text.length());
         if (text.length() > MAX_TEXT) throw error("it makes a string of more than " + MAX_TEXT + " characters");
         return text;
     }

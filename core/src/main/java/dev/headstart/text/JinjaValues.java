@@ -136,17 +136,27 @@ final class JinjaValues {
     }
 
     static boolean equal(@Nullable Object a, @Nullable Object b) {
+        return equal(a, b, new int[] {5_000_000});
+    }
+
+    /** @param left comparisons that may still be made: lists that hold the same list twice, many levels deep, have no end of them */
+    private static boolean equal(@Nullable Object a, @Nullable Object b, int[] left) {
+        if (a == b && !(a instanceof Double)) return true;
+        if (left[0]-- <= 0) return false;
         if (a instanceof Undefined && b instanceof Undefined) return true;
         Number x = numeric(a);
         Number y = numeric(b);
-        if (x != null && y != null) return x instanceof Long && y instanceof Long ? x.longValue() == y.longValue() : x.doubleValue() == y.doubleValue();
+        if (x != null && y != null) {
+            return x instanceof Long && y instanceof Long ? x.longValue() == y.longValue() : x.doubleValue() == y.doubleValue();
+        }
         if (a instanceof List<?> l && b instanceof List<?> m) {
             if (l.size() != m.size()) return false;
-            for (int i = 0; i < l.size(); i++) if (!equal(l.get(i), m.get(i))) return false;
+            for (int i = 0; i < l.size(); i++) if (!equal(l.get(i), m.get(i), left)) return false;
             return true;
         }
         if (a instanceof Map<?, ?> l && b instanceof Map<?, ?> m) {
-            return l.size() == m.size() && l.entrySet().stream().allMatch(e -> m.containsKey(e.getKey()) && equal(e.getValue(), m.get(e.getKey())));
+            return l.size() == m.size()
+                    && l.entrySet().stream().allMatch(e -> m.containsKey(e.getKey()) && equal(e.getValue(), m.get(e.getKey()), left));
         }
         return Objects.equals(a, b);
     }
@@ -193,6 +203,7 @@ final class JinjaValues {
 
     /** The elements of a list, the keys of a dict, the characters of a string; nothing for what is undefined. */
     static List<@Nullable Object> list(JinjaRun run, @Nullable Object v) {
+        run.spend(v instanceof List<?> l ? l.size() : v instanceof Map<?, ?> m ? m.size() : v instanceof String s ? s.length() * 4L : 0);
         if (v instanceof List<?> l) return new ArrayList<>(l);
         if (v instanceof Map<?, ?> m) return new ArrayList<>(m.keySet());
         if (v instanceof Undefined) return new ArrayList<>();
@@ -206,10 +217,11 @@ final class JinjaValues {
 
     static boolean contains(JinjaRun run, @Nullable Object container, @Nullable Object v) {
         if (container instanceof String s) {
+            run.spend(s.length());
             if (v instanceof String t) return s.contains(t);
             throw run.error("cannot look for " + type(v) + " in a string");
         }
-        if (container instanceof Map<?, ?> m) return v != null && m.containsKey(v);
+        if (container instanceof Map<?, ?> m) return m.containsKey(JinjaBuiltins.key(v));
         return list(run, container).stream().anyMatch(e -> equal(e, v));
     }
 
@@ -272,7 +284,7 @@ final class JinjaValues {
     /** {@code value[key]}: elements and keys first, then methods. */
     static @Nullable Object item(JinjaRun run, @Nullable Object v, @Nullable Object key) {
         if (v instanceof Undefined u) throw run.error("'" + u.name() + "' is undefined, so it has no '" + text(key) + "'");
-        if (v instanceof Map<?, ?> m && key != null && m.containsKey(key)) return m.get(key);
+        if (v instanceof Map<?, ?> m && m.containsKey(JinjaBuiltins.key(key))) return m.get(JinjaBuiltins.key(key));
         if (key instanceof Long n && v instanceof List<?> l) {
             long i = n < 0 ? n + l.size() : n;
             return i >= 0 && i < l.size() ? l.get((int) i) : new Undefined("element " + n);

@@ -24,7 +24,7 @@ public final class TokenBytes implements LongFunction<byte[]> {
     /** @param tokenizer stays the caller's */
     public TokenBytes(Tokenizer tokenizer) {
         this.tokenizer = tokenizer;
-        this.byteLevel = tokenizer.toJson().contains("\"ByteLevel\"");
+        this.byteLevel = tokenizer.byteLevel();
         this.before = tokenizer
                 .encode(BEFORE, null, EncodeOptions.DEFAULT.withSpecialTokens(false))
                 .ids();

@@ -161,6 +161,7 @@ final class TokenizerConfig {
     /** tokenizer_config.json with all special tokens in it, so that it needs no companion. */
     String toJson() {
         ObjectNode out = raw.deepCopy();
+        out.remove("chat_template"); // in files of its own
         special.forEach((name, token) -> out.put(name, content(token)));
         return out.toPrettyString() + "\n";
     }
