@@ -14,8 +14,16 @@ final class Plain {
     private static final JsonMapper JSON = JsonMapper.builder()
             .propertyNamingStrategy(PropertyNamingStrategies.SNAKE_CASE)
             .build();
-    private static final List<String> NAMES =
-            List.of("token_str", "label", "entity_group", "entity", "answer", "generated_text", "translation_text", "summary_text", "text");
+    private static final List<String> NAMES = List.of(
+            "token_str",
+            "label",
+            "entity_group",
+            "entity",
+            "answer",
+            "generated_text",
+            "translation_text",
+            "summary_text",
+            "text");
 
     private Plain() {}
 

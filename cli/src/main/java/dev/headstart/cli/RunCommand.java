@@ -1,6 +1,7 @@
 package dev.headstart.cli;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import com.fasterxml.jackson.databind.json.JsonMapper;
@@ -9,6 +10,7 @@ import dev.headstart.LoadOptions;
 import dev.headstart.pipeline.Pipeline;
 import dev.headstart.pipeline.PipelineOptions;
 import dev.headstart.pipeline.Tasks;
+import dev.headstart.pipeline.TextGenerationPipeline;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -18,13 +20,17 @@ import picocli.CommandLine.Parameters;
 /** One task on inputs from the command line. */
 @Command(
         name = "run",
-        description = "Runs a task on inputs: a text, a file (images, audio), or a JSON object where the task takes several fields.")
+        description =
+                "Runs a task on inputs: a text, a file (images, audio), or a JSON object where the task takes several fields.")
 final class RunCommand implements Runnable {
     private static final ObjectMapper JSON = JsonMapper.builder()
             .propertyNamingStrategy(PropertyNamingStrategies.SNAKE_CASE)
             .build();
 
-    @Parameters(index = "0", paramLabel = "TASK", description = "For example fill-mask, text-classification, sentence-embedding.")
+    @Parameters(
+            index = "0",
+            paramLabel = "TASK",
+            description = "For example fill-mask, text-classification, sentence-embedding.")
     private String task = "";
 
     @Parameters(index = "1..*", arity = "1..*", paramLabel = "INPUT", description = "What to run it on.")
@@ -33,10 +39,15 @@ final class RunCommand implements Runnable {
     @Option(names = "--model", paramLabel = "ID", description = "Folder or id; default: the task's own.")
     private @Nullable String model;
 
-    @Option(names = "--json", description = "Print a JSON array, one element an input, in the Hugging Face pipeline's shape.")
+    @Option(
+            names = "--json",
+            description = "Print a JSON array, one element an input, in the Hugging Face pipeline's shape.")
     private boolean json;
 
-    @Option(names = "--kwargs", paramLabel = "JSON", description = "The pipeline's call arguments: top_k, candidate_labels, ...")
+    @Option(
+            names = "--kwargs",
+            paramLabel = "JSON",
+            description = "The pipeline's call arguments: top_k, candidate_labels, ...")
     private String kwargs = "{}";
 
     @Option(names = "--precision", paramLabel = "P", description = "auto, fp32 (default), bf16.")
@@ -59,8 +70,8 @@ final class RunCommand implements Runnable {
         Tasks.Task found = Tasks.find(task);
         String id = model != null ? model : found.defaultModel();
         if (id == null) {
-            throw new HeadstartException(task + " has no default model; name one with --model, a folder or an id such as "
-                    + found.example());
+            throw new HeadstartException(task
+                    + " has no default model; name one with --model, a folder or an id such as " + found.example());
         }
         LoadOptions load = LoadOptions.defaults()
                 .withPrecision(precision)
@@ -70,7 +81,19 @@ final class RunCommand implements Runnable {
         PipelineOptions options = PipelineOptions.DEFAULT.withLoad(load).withTruncation(!noTruncation);
         List<?> results;
         try (Pipeline pipeline = found.open(id, options)) {
-            results = pipeline.run(inputs, ForwardCommand.object("--kwargs", kwargs));
+            JsonNode arguments = ForwardCommand.object("--kwargs", kwargs);
+            if (!json
+                    && inputs.size() == 1
+                    && pipeline instanceof TextGenerationPipeline generator
+                    && streams(arguments)) {
+                generator.stream(inputs.get(0), arguments, piece -> {
+                    System.out.print(piece);
+                    System.out.flush();
+                });
+                System.out.println();
+                return;
+            }
+            results = pipeline.run(inputs, arguments);
         }
         try {
             if (json) {
@@ -83,5 +106,12 @@ final class RunCommand implements Runnable {
         } catch (JsonProcessingException e) {
             throw new IllegalStateException(e);
         }
+    }
+
+    /** Whether the answer is one text that can be shown as it is made. */
+    private static boolean streams(JsonNode arguments) {
+        return arguments.path("num_beams").asInt(1) == 1
+                && arguments.path("num_return_sequences").asInt(1) == 1
+                && !arguments.path("return_tensors").asBoolean(false);
     }
 }

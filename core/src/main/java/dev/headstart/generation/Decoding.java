@@ -31,7 +31,8 @@ abstract sealed class Decoding implements AutoCloseable permits SamplingDecoding
             Stopping stopping,
             List<Integer> eos,
             int pad,
-            BooleanSupplier cancelled) {
+            BooleanSupplier cancelled,
+            @Nullable Generator shared) {
         int promptLength() {
             return padded[0].length;
         }
@@ -45,11 +46,11 @@ abstract sealed class Decoding implements AutoCloseable permits SamplingDecoding
     Decoding(Plan plan) {
         this.plan = plan;
         this.sample = plan.config.flag("do_sample");
-        this.generator = sample ? newGenerator(plan.config.seed()) : null;
+        this.generator = sample ? plan.shared != null ? plan.shared : newGenerator(plan.config.seed()) : null;
     }
 
     /** A generator of this call's own, as {@code torch.manual_seed(seed)} would leave torch's CPU generator. */
-    private static Generator newGenerator(@Nullable Long seed) {
+    static Generator newGenerator(@Nullable Long seed) {
         try (PointerScope scope = new PointerScope()) {
             Generator made = createCPUGenerator(
                     seed == null ? ThreadLocalRandom.current().nextLong() : seed);
@@ -132,7 +133,7 @@ abstract sealed class Decoding implements AutoCloseable permits SamplingDecoding
     public void close() {
         done = true;
         plan.session.close();
-        if (generator != null) {
+        if (generator != null && generator != plan.shared) {
             generator.close();
         }
     }

@@ -11,6 +11,7 @@ import java.util.function.BooleanSupplier;
 import java.util.function.LongFunction;
 import java.util.stream.IntStream;
 import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.Generator;
 import org.bytedeco.pytorch.InferenceMode;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
@@ -38,6 +39,7 @@ public final class Generation {
     private long @Nullable [][] mask;
     private GenerationConfig config = GenerationConfig.empty();
     private @Nullable LongFunction<byte[]> tokenBytes;
+    private @Nullable Generator generator;
     private BooleanSupplier cancelled = () -> false;
 
     private Generation(GenerativeModel model) {
@@ -93,6 +95,20 @@ public final class Generation {
     /** The bytes that each token stands for, which {@code stop_strings} needs. */
     public Generation tokenBytes(LongFunction<byte[]> bytes) {
         tokenBytes = bytes;
+        return this;
+    }
+
+    /** A generator as {@code torch.manual_seed(seed)} would leave torch's CPU generator; random without a seed. The caller closes it. */
+    public static Generator newGenerator(@Nullable Long seed) {
+        return Decoding.newGenerator(seed);
+    }
+
+    /**
+     * A generator that several calls share, so that they draw one after the other as torch's global generator would; the seed among the parameters is
+     * then left aside. It stays the caller's.
+     */
+    public Generation generator(Generator shared) {
+        generator = shared;
         return this;
     }
 
@@ -153,8 +169,8 @@ public final class Generation {
             int rows = prompts.padded.length;
             DecodingSession session = model.startDecoding(inputs, rows, maxLength);
             try {
-                Decoding.Plan plan =
-                        new Decoding.Plan(session, prompts.real, prompts.padded, c, all, stopping, eos, pad, cancelled);
+                Decoding.Plan plan = new Decoding.Plan(
+                        session, prompts.real, prompts.padded, c, all, stopping, eos, pad, cancelled, generator);
                 return c.integer("num_beams", 1) > 1
                         ? new BeamDecoding(plan)
                         : new SamplingDecoding(plan, wantProbabilities);

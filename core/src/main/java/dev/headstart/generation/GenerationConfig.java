@@ -277,6 +277,11 @@ public final class GenerationConfig {
         return values.get(name) != null;
     }
 
+    /** Whether {@code name} is set or turned off here. */
+    public boolean mentions(String name) {
+        return values.containsKey(name);
+    }
+
     /** Names of everything that {@link #with} takes. */
     public static Set<String> names() {
         Set<String> names = new TreeSet<>(KINDS.keySet());

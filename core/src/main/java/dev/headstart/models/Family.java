@@ -83,7 +83,7 @@ public final class Family {
             }
         }
         return classes.keySet().stream()
-                .filter(c -> c.endsWith(suffix))
+                .filter(c -> c.endsWith(suffix) || (suffix.equals("ForCausalLM") && c.endsWith("LMHeadModel")))
                 .findFirst()
                 .orElseThrow(() -> new HeadstartException(
                         "model_type " + modelType + " has no class ...$suffix; it has ".replace("$suffix", suffix)

@@ -79,6 +79,11 @@ public interface Pipeline extends AutoCloseable {
         return new ImageSegmentationPipeline(id, PipelineOptions.DEFAULT);
     }
 
+    /** Texts that go on where a prompt ends. */
+    static TextGenerationPipeline textGeneration(String id) {
+        return new TextGenerationPipeline(id, PipelineOptions.DEFAULT);
+    }
+
     /** A JSON object where {@code input} is one that has the field {@code first}, else null. */
     static @Nullable JsonNode object(String input, String first) {
         if (!input.stripLeading().startsWith("{")) {

@@ -62,6 +62,7 @@ public final class Tasks {
                 "openai/clip-vit-base-patch32",
                 ZeroShotImageClassificationPipeline::new);
         add("image-segmentation", null, "nvidia/segformer-b0-finetuned-ade-512-512", ImageSegmentationPipeline::new);
+        add("text-generation", null, "openai-community/gpt2", TextGenerationPipeline::new);
     }
 
     private Tasks() {}

@@ -30,7 +30,8 @@ import org.junit.jupiter.params.provider.MethodSource;
 /** Every golden case of the decoder families, those shared by all and our own (made by conformance/decoders.py): forward and generation. */
 class DecoderGoldenTest {
     private static final ObjectMapper JSON = new ObjectMapper();
-    private static final List<String> FAMILIES = List.of("gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3");
+    private static final List<String> FAMILIES =
+            List.of("gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3");
 
     static Stream<Path> cases() throws IOException {
         Path own = Shared.repositoryRoot().resolve("core/src/test/resources/decoders");
@@ -39,7 +40,9 @@ class DecoderGoldenTest {
         if (Files.isDirectory(shared)) {
             folders = Stream.concat(folders, FAMILIES.stream().map(shared::resolve));
         }
-        return folders.filter(Files::isDirectory).flatMap(DecoderGoldenTest::list).filter(c -> Files.exists(c.resolve("case.json")));
+        return folders.filter(Files::isDirectory)
+                .flatMap(DecoderGoldenTest::list)
+                .filter(c -> Files.exists(c.resolve("case.json")));
     }
 
     private static Stream<Path> list(Path folder) {
@@ -56,7 +59,10 @@ class DecoderGoldenTest {
         JsonNode golden = JSON.readTree(folder.resolve("case.json").toFile());
         ModelFolder model = new ModelFolder(folder.toString(), folder.resolve("model"), false);
         try (PointerScope scope = new PointerScope();
-                PreTrainedModel<?> loaded = Models.load(model, golden.path("architecture").asText(), LoadOptions.defaults().withDevice("cpu"))) {
+                PreTrainedModel<?> loaded = Models.load(
+                        model,
+                        golden.path("architecture").asText(),
+                        LoadOptions.defaults().withDevice("cpu"))) {
             if (Files.exists(folder.resolve("outputs.safetensors"))) {
                 JsonNode f = golden.get("forward");
                 Map<String, Tensor> in = Safetensors.readMap(folder.resolve("inputs.safetensors"));
@@ -67,16 +73,30 @@ class DecoderGoldenTest {
                     Map<String, Tensor> got = out.tensors();
                     Safetensors.readMap(folder.resolve("outputs.safetensors")).forEach((name, want) -> {
                         assertThat(got).as("%s", folder).containsKey(name);
-                        compare(folder + " " + name, Objects.requireNonNull(got.get(name)), want, f, in.get("attention_mask"));
+                        compare(
+                                folder + " " + name,
+                                Objects.requireNonNull(got.get(name)),
+                                want,
+                                f,
+                                in.get("attention_mask"));
                     });
                 }
             }
             for (JsonNode g : golden.path("generate")) {
                 Map<String, Tensor> in = new LinkedHashMap<>();
-                g.get("inputs").properties().forEach(e -> in.put(e.getKey(), Tensors.int64(JSON.convertValue(e.getValue(), long[][].class))));
-                GenerationConfig config = GenerationConfig.empty().with(JSON.convertValue(g.get("kwargs"), new TypeReference<Map<String, Object>>() {}));
-                GenerationOutput out = Generation.of((GenerativeModel) loaded).inputs(in).config(config).generate();
-                assertThat(out.sequences()).as("%s %s", folder, g.get("kwargs")).isDeepEqualTo(JSON.convertValue(g.get("sequences"), long[][].class));
+                g.get("inputs")
+                        .properties()
+                        .forEach(e ->
+                                in.put(e.getKey(), Tensors.int64(JSON.convertValue(e.getValue(), long[][].class))));
+                GenerationConfig config = GenerationConfig.empty()
+                        .with(JSON.convertValue(g.get("kwargs"), new TypeReference<Map<String, Object>>() {}));
+                GenerationOutput out = Generation.of((GenerativeModel) loaded)
+                        .inputs(in)
+                        .config(config)
+                        .generate();
+                assertThat(out.sequences())
+                        .as("%s %s", folder, g.get("kwargs"))
+                        .isDeepEqualTo(JSON.convertValue(g.get("sequences"), long[][].class));
             }
         }
     }
@@ -102,7 +122,9 @@ class DecoderGoldenTest {
                     continue;
                 }
             }
-            assertThat((double) Math.abs(g[i] - w[i])).as("%s, element %d: %s instead of %s", what, i, g[i], w[i]).isLessThanOrEqualTo(atol + rtol * Math.abs(w[i]));
+            assertThat((double) Math.abs(g[i] - w[i]))
+                    .as("%s, element %d: %s instead of %s", what, i, g[i], w[i])
+                    .isLessThanOrEqualTo(atol + rtol * Math.abs(w[i]));
         }
     }
 }

@@ -76,9 +76,11 @@ public final class TensorBoardWriter implements AutoCloseable {
     }
 
     private synchronized void event(long step, Proto content) {
-        Proto event = new Proto().fixed64(1, System.currentTimeMillis() / 1000.0).varint(2, step);
+        Proto event =
+                new Proto().fixed64(1, System.currentTimeMillis() / 1000.0).varint(2, step);
         byte[] data = event.append(content).toByteArray();
-        ByteBuffer length = ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN).putLong(0, data.length);
+        ByteBuffer length =
+                ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN).putLong(0, data.length);
         ByteBuffer record = ByteBuffer.allocate(16 + data.length)
                 .order(ByteOrder.LITTLE_ENDIAN)
                 .putLong(data.length)
@@ -128,13 +130,19 @@ public final class TensorBoardWriter implements AutoCloseable {
 
         Proto fixed64(int field, double v) {
             raw((long) field << 3 | 1);
-            bytes.writeBytes(ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN).putDouble(v).array());
+            bytes.writeBytes(ByteBuffer.allocate(8)
+                    .order(ByteOrder.LITTLE_ENDIAN)
+                    .putDouble(v)
+                    .array());
             return this;
         }
 
         Proto fixed32(int field, float v) {
             raw((long) field << 3 | 5);
-            bytes.writeBytes(ByteBuffer.allocate(4).order(ByteOrder.LITTLE_ENDIAN).putFloat(v).array());
+            bytes.writeBytes(ByteBuffer.allocate(4)
+                    .order(ByteOrder.LITTLE_ENDIAN)
+                    .putFloat(v)
+                    .array());
             return this;
         }
 

@@ -19,21 +19,52 @@ class HtmlReportTest {
     private static HtmlReport sample() {
         Random r = new Random(1);
         double[] steps = IntStream.rangeClosed(1, 3000).asDoubleStream().toArray();
-        double[] loss = IntStream.rangeClosed(1, 3000).mapToDouble(i -> 0.2 + 2 * Math.exp(-i / 500.0) + 0.1 * r.nextGaussian()).toArray();
-        double[] lr = IntStream.rangeClosed(1, 3000).mapToDouble(i -> 3e-5 * Math.min(i / 300.0, (3000 - i) / 2700.0)).toArray();
-        double[] speed = IntStream.rangeClosed(1, 3000).mapToDouble(i -> 350 + 20 * r.nextGaussian()).toArray();
+        double[] loss = IntStream.rangeClosed(1, 3000)
+                .mapToDouble(i -> 0.2 + 2 * Math.exp(-i / 500.0) + 0.1 * r.nextGaussian())
+                .toArray();
+        double[] lr = IntStream.rangeClosed(1, 3000)
+                .mapToDouble(i -> 3e-5 * Math.min(i / 300.0, (3000 - i) / 2700.0))
+                .toArray();
+        double[] speed = IntStream.rangeClosed(1, 3000)
+                .mapToDouble(i -> 350 + 20 * r.nextGaussian())
+                .toArray();
         double[] epochs = {500, 1000, 1500, 2000, 2500, 3000};
         return new HtmlReport("bert-base-uncased on SST-2")
                 .subtitle("fine-tuning, text-classification")
-                .fact("command", "headstart finetune --task text-classification --model bert-base-uncased --train <train.tsv>")
+                .fact(
+                        "command",
+                        "headstart finetune --task text-classification --model bert-base-uncased --train <train.tsv>")
                 .fact("data", "6,920 rows")
                 .headline("accuracy", "0.9193")
                 .headline("minutes", "41.2")
-                .chart(Chart.of("Loss", "step", "loss", List.of(Series.line("train", steps, loss), new Series("validation", epochs, new double[] {1.0, 0.6, 0.42, 0.36, Double.NaN, 0.34}, true))).smoothed())
-                .chart(Chart.of("Accuracy on validation", "step", "accuracy", List.of(new Series("accuracy", epochs, new double[] {0.81, 0.87, 0.9, 0.911, 0.915, 0.919}, true))))
+                .chart(Chart.of(
+                                "Loss",
+                                "step",
+                                "loss",
+                                List.of(
+                                        Series.line("train", steps, loss),
+                                        new Series(
+                                                "validation",
+                                                epochs,
+                                                new double[] {1.0, 0.6, 0.42, 0.36, Double.NaN, 0.34},
+                                                true)))
+                        .smoothed())
+                .chart(Chart.of(
+                        "Accuracy on validation",
+                        "step",
+                        "accuracy",
+                        List.of(new Series(
+                                "accuracy", epochs, new double[] {0.81, 0.87, 0.9, 0.911, 0.915, 0.919}, true))))
                 .chart(Chart.of("Learning rate", "step", "learning rate", List.of(Series.line("lr", steps, lr))))
-                .chart(Chart.of("Throughput", "step", "tokens/s", List.of(Series.line("tokens/s", steps, speed))).smoothed().fromZero())
-                .table("Metrics", List.of("metric", "value", "95 % interval"), List.of(List.of("accuracy", "0.9193", "[0.906, 0.931]"), List.of("f1_macro", "0.9190", "[0.905, 0.931]")))
+                .chart(Chart.of("Throughput", "step", "tokens/s", List.of(Series.line("tokens/s", steps, speed)))
+                        .smoothed()
+                        .fromZero())
+                .table(
+                        "Metrics",
+                        List.of("metric", "value", "95 % interval"),
+                        List.of(
+                                List.of("accuracy", "0.9193", "[0.906, 0.931]"),
+                                List.of("f1_macro", "0.9190", "[0.905, 0.931]")))
                 .text("Remarks", "Nothing was cut.");
     }
 
@@ -45,7 +76,8 @@ class HtmlReportTest {
         assertThat(html).doesNotContainPattern("(src|href)=").doesNotContain("http://", "https://", "NaN");
         assertThat(html).contains("&lt;train.tsv&gt;").doesNotContain("<train.tsv>");
         assertThat(Pattern.compile("<svg ").matcher(html).results()).hasSize(4);
-        assertThat(Pattern.compile("<div").matcher(html).results().count()).isEqualTo(Pattern.compile("</div>").matcher(html).results().count());
+        assertThat(Pattern.compile("<div").matcher(html).results().count())
+                .isEqualTo(Pattern.compile("</div>").matcher(html).results().count());
         assertThat(html.length()).isLessThan(400_000);
         String copy = System.getProperty("headstart.report");
         if (copy != null) {

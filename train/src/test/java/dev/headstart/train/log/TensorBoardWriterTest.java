@@ -73,7 +73,10 @@ class TensorBoardWriterTest {
             byte[] length = new byte[8];
             b.get(length);
             assertThat(b.getInt()).isEqualTo(crc(length));
-            byte[] data = new byte[(int) ByteBuffer.wrap(length).order(ByteOrder.LITTLE_ENDIAN).getLong()];
+            byte[] data = new byte
+                    [(int) ByteBuffer.wrap(length)
+                            .order(ByteOrder.LITTLE_ENDIAN)
+                            .getLong()];
             b.get(data);
             assertThat(b.getInt()).isEqualTo(crc(data));
             records.add(data);
@@ -95,15 +98,23 @@ class TensorBoardWriterTest {
             assertThat(records(file)).hasSize(5); // on disk before it is closed
         }
         List<byte[]> records = records(file);
-        assertThat(fields(records.get(0))).anySatisfy(f -> assertThat(new String(f.bytes(), StandardCharsets.UTF_8)).isEqualTo("brain.Event:2"));
+        assertThat(fields(records.get(0)))
+                .anySatisfy(f -> assertThat(new String(f.bytes(), StandardCharsets.UTF_8))
+                        .isEqualTo("brain.Event:2"));
         Map<String, Float> points = new TreeMap<>();
         for (byte[] r : records) {
-            long step = fields(r).stream().filter(f -> f.number() == 2).findFirst().orElseThrow().value();
+            long step = fields(r).stream()
+                    .filter(f -> f.number() == 2)
+                    .findFirst()
+                    .orElseThrow()
+                    .value();
             for (Field summary : fields(r).stream().filter(f -> f.number() == 5).toList()) {
                 for (Field value : fields(summary.bytes())) {
                     List<Field> v = fields(value.bytes());
                     String tag = new String(v.get(0).bytes(), StandardCharsets.UTF_8);
-                    v.stream().filter(f -> f.number() == 2).forEach(f -> points.put(tag + "@" + step, Float.intBitsToFloat((int) f.value())));
+                    v.stream()
+                            .filter(f -> f.number() == 2)
+                            .forEach(f -> points.put(tag + "@" + step, Float.intBitsToFloat((int) f.value())));
                 }
             }
         }
