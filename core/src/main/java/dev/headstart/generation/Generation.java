@@ -304,9 +304,9 @@ public final class Generation {
     private int maxLength(GenerationConfig c, int promptLength) {
         int context = model.contextLength();
         boolean hard = model.contextIsHard() && context > 0;
-        if (hard && promptLength >= context) {
+        if (hard && promptLength > context) {
             throw new HeadstartException("the prompt has " + promptLength + " tokens, but the model reads at most "
-                    + context + " (prompt and result together); shorten the prompt");
+                    + context + "; shorten the prompt");
         }
         int length;
         if (c.has("max_new_tokens")) {
@@ -315,16 +315,15 @@ public final class Generation {
             length = c.integer("max_length", 20);
         } else {
             length = promptLength + c.integer("max_length", 20);
-            length = context > 0 ? Math.min(length, context) : length;
+            length = context > 0 ? Math.min(length, Math.max(context, hard ? promptLength + 1 : 0)) : length;
         }
         if (promptLength >= length) {
             throw new HeadstartException("the prompt has " + promptLength + " tokens, but max_length is " + length
                     + " (prompt and result together); shorten the prompt, or set max_new_tokens");
         }
-        if (hard && length > context) {
-            LOG.warn(
-                    "generation ends after {} tokens in all, the most this model reads, not after {}", context, length);
-            length = context;
+        if (hard && length > context + 1) { // the last token is not read any more
+            LOG.warn("generation ends after {} tokens, as far as the model reads, not after {}", context + 1, length);
+            length = context + 1;
         }
         return length;
     }

@@ -110,6 +110,11 @@ public final class CausalModels {
             return new CausalLMOutput(loss, logits, trace.hiddenStates(), trace.attentions());
         }
 
+        /** What the classes of the family share. */
+        final CausalBody body() {
+            return body;
+        }
+
         private Tensor logits(Tensor x) {
             Tensor logits = lmHead.forward(x);
             return softcap > 0 ? tanh(logits.div(new Scalar(softcap))).mul(new Scalar(softcap)) : logits;

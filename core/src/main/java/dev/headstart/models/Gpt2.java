@@ -68,13 +68,13 @@ public final class Gpt2 {
 
     /** Causal self-attention (transformers GPT2Attention). */
     static final class GPT2Attention {
-        private final Linear cAttn;
-        private final Linear cProj;
-        private final Dropout attnDropout;
-        private final Dropout residDropout;
-        private final int heads;
-        private final int layer;
-        private final double scale;
+        final Linear cAttn;
+        final Linear cProj;
+        final Dropout attnDropout;
+        final Dropout residDropout;
+        final int heads;
+        final int layer;
+        final double scale;
 
         GPT2Attention(Weights w, GPT2Config c, int layer) {
             this.layer = layer;
@@ -110,13 +110,13 @@ public final class Gpt2 {
 
     /** Attention and feed-forward, pre-norm (transformers GPT2Block). */
     static final class GPT2Block {
-        private final LayerNorm ln1;
-        private final GPT2Attention attn;
-        private final LayerNorm ln2;
-        private final Linear cFc;
-        private final Linear cProj;
-        private final Dropout dropout;
-        private final Activation activation;
+        final LayerNorm ln1;
+        final GPT2Attention attn;
+        final LayerNorm ln2;
+        final Linear cFc;
+        final Linear cProj;
+        final Dropout dropout;
+        final Activation activation;
 
         GPT2Block(Weights w, GPT2Config c, int layer) {
             ln1 = w.sub("ln_1").layerNorm(c.nEmbd(), c.layerNormEpsilon());
@@ -138,12 +138,12 @@ public final class Gpt2 {
 
     /** Embeddings, blocks, last norm: the part that every class shares. */
     static final class GPT2Body extends CausalBody {
-        private final GPT2Config c;
-        private final Embedding wte;
-        private final Embedding wpe;
-        private final Dropout drop;
-        private final List<GPT2Block> blocks = new ArrayList<>();
-        private final LayerNorm lnF;
+        final GPT2Config c;
+        final Embedding wte;
+        final Embedding wpe;
+        final Dropout drop;
+        final List<GPT2Block> blocks = new ArrayList<>();
+        final LayerNorm lnF;
 
         GPT2Body(Weights w, ConfigJson config) {
             c = GPT2Config.of(config);
