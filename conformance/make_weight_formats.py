@@ -1,12 +1,15 @@
 """Writes the small weight files that the tests of dev.headstart.io read, each with what must come out of it as safetensors.
 
-    python conformance/make_weight_formats.py core/src/test/resources/weight-formats
+    python conformance/make_weight_formats.py core/src/test/resources/weight-formats --shared ../shared
 
 Needs torch 2.10, transformers 5.23, safetensors, numpy. The same seed gives the same numbers; archives hold time stamps of 1980.
 """
 
 import argparse
 import collections
+import json
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -98,8 +101,38 @@ def pickles(folder):
     for name, legacy in ("zip.pt", False), ("legacy.pth", True):
         torch.save(state, folder / f"flat-{name}", _use_new_zipfile_serialization=not legacy)
         torch.save(checkpoint, folder / f"nested-{name}", _use_new_zipfile_serialization=not legacy)
+    deflated_big_endian(folder / "flat-zip.pt", folder / "deflated-big-endian.pt", state)
     torch.save(state, folder / "protocol4.pt", pickle_protocol=4)
     torch.save(list(state.values())[:1], folder / "no-state-dict.pt")
+
+
+def deflated_big_endian(source, target, state):
+    """The archive of a big-endian machine, packed again by an ordinary zip program."""
+    order = iter(dict.fromkeys(t.untyped_storage()._cdata for t in state.values()))
+    width = {}
+    for number, cdata in enumerate(order):
+        width[str(number)] = next(t.element_size() for t in state.values() if t.untyped_storage()._cdata == cdata)
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
+        for entry in old.infolist():
+            data = old.read(entry)
+            name = entry.filename.split("/", 1)[1]
+            if name == "byteorder":
+                data = b"big"
+            elif name.startswith("data/"):
+                data = np.frombuffer(data, f"u{width[name[5:]]}").byteswap().tobytes()
+            new.writestr(zipfile.ZipInfo(entry.filename), data, zipfile.ZIP_DEFLATED)
+
+
+def shared_checksums(shared, target):
+    """CRC-32 of the bytes of every tensor of the pickled weights of the shared data, as torch.load gives them."""
+    checksums = {}
+    for path in sorted(p for folder in shared.glob("data/weights-*") for p in folder.rglob("*") if p.suffix in (".th", ".pt", ".pth")):
+        loaded = torch.load(path, weights_only=True, map_location="cpu")
+        state = loaded.get("state_dict", loaded)
+        checksums[str(path.relative_to(shared))] = {
+            name: zlib.crc32(tensor.contiguous().numpy().tobytes()) for name, tensor in state.items()
+        }
+    target.write_text(json.dumps(checksums, indent=0, separators=(",", ":")) + "\n")
 
 
 class Evil:
@@ -115,8 +148,12 @@ def hostile(folder):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
+    parser.add_argument("--shared", type=Path, help="the shared data, for the checksums of its weights")
+    arguments = parser.parse_args()
+    folder = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
     onnx(folder)
     pickles(folder)
     hostile(folder)
+    if arguments.shared:
+        shared_checksums(arguments.shared, folder / "shared-weights.json")

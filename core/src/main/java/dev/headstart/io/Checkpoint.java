@@ -10,6 +10,7 @@ import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.core.StreamReadFeature;
 import dev.headstart.HeadstartException;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
@@ -87,7 +88,20 @@ public final class Checkpoint {
         if (name.endsWith(".onnx")) {
             return OnnxReader.open(file, map);
         }
-        return Safetensors.open(file, map);
+        return isPyTorch(file) ? PickleReader.open(file, map) : Safetensors.open(file, map);
+    }
+
+    /** Whether a file begins as those of torch.save do, with a zip archive or a pickle; the length of a safetensors header never does. */
+    private static boolean isPyTorch(Path file) {
+        try (InputStream in = Files.newInputStream(file)) {
+            byte[] start = in.readNBytes(9);
+            boolean safetensors = start.length == 9 && start[8] == '{' && start[7] == 0;
+            boolean zip = start.length > 3 && start[0] == 'P' && start[1] == 'K';
+            boolean pickle = start.length > 3 && (start[0] & 0xff) == 0x80 && (start[1] & 0xff) <= 5;
+            return (zip || pickle) && !safetensors;
+        } catch (IOException e) {
+            throw new WeightFormatException(file, "expected a readable weight file, found an error: " + StagedFile.reason(e), e);
+        }
     }
 
     private static TensorSource openTensorFlow(Path bundle, boolean map) {
