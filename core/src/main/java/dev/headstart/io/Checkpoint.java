@@ -100,7 +100,8 @@ public final class Checkpoint {
             boolean pickle = start.length > 3 && (start[0] & 0xff) == 0x80 && (start[1] & 0xff) <= 5;
             return (zip || pickle) && !safetensors;
         } catch (IOException e) {
-            throw new WeightFormatException(file, "expected a readable weight file, found an error: " + StagedFile.reason(e), e);
+            throw new WeightFormatException(
+                    file, "expected a readable weight file, found an error: " + StagedFile.reason(e), e);
         }
     }
 

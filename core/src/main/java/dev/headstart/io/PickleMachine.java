@@ -90,7 +90,8 @@ final class PickleMachine {
             "numpy._core.multiarray.scalar");
 
     /** Names that only stand for themselves. */
-    private static final List<String> NAMES = List.of("torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer");
+    private static final List<String> NAMES =
+            List.of("torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer");
 
     private final Path file;
     private final ProtoReader.Bytes bytes;
@@ -151,7 +152,14 @@ final class PickleMachine {
     record Storage(String key, ElementType type, long elements, long first) {}
 
     /** A tensor over a storage, all sizes checked; {@code offset} and strides count elements of {@code type}. */
-    record Strided(Storage storage, ElementType type, long offset, List<Long> size, List<Long> stride, long elements, long span)
+    record Strided(
+            Storage storage,
+            ElementType type,
+            long offset,
+            List<Long> size,
+            List<Long> stride,
+            long elements,
+            long span)
             implements NamedSource.Described {
         @Override
         public TensorInfo info() {
@@ -288,14 +296,20 @@ final class PickleMachine {
             case "torch.Size" -> new ArrayList<>(items(arg(args, 0)));
             case "torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2" -> tensor(args, null);
             case "torch._utils._rebuild_tensor_v3" -> tensor(args, type(arg(args, 6)));
-            case "torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state", "torch.nn.parameter.Parameter",
+            case "torch._utils._rebuild_parameter",
+                    "torch._utils._rebuild_parameter_with_state",
+                    "torch.nn.parameter.Parameter",
                     "torch.nn.parameter.Buffer" -> cast(arg(args, 0), Strided.class);
             case "torch._tensor._rebuild_from_type_v2" -> rebuildFromType(args);
             case "_codecs.encode" -> encode(args);
             case "numpy.dtype" -> new NumpyType(cast(arg(args, 0), String.class));
-            case "numpy._core.multiarray.scalar" -> numpyScalar(cast(arg(args, 0), NumpyType.class), cast(arg(args, 1), byte[].class));
-            case "torch.device", "torch.serialization._get_layout", "builtins.set", "builtins.complex", "builtins.bytearray" ->
-                new Opaque(function.name());
+            case "numpy._core.multiarray.scalar" ->
+                numpyScalar(cast(arg(args, 0), NumpyType.class), cast(arg(args, 1), byte[].class));
+            case "torch.device",
+                    "torch.serialization._get_layout",
+                    "builtins.set",
+                    "builtins.complex",
+                    "builtins.bytearray" -> new Opaque(function.name());
             default -> throw refused("a call of " + quote(function.name()));
         };
     }
@@ -339,7 +353,8 @@ final class PickleMachine {
     /** Python 2's way of writing bytes: text of characters up to 255. */
     private Object encode(List<Object> args) {
         String characters = cast(arg(args, 0), String.class);
-        if (args.size() > 1 && !"latin1".equals(args.get(1)) || characters.chars().anyMatch(c -> c > 255)) {
+        if (args.size() > 1 && !"latin1".equals(args.get(1))
+                || characters.chars().anyMatch(c -> c > 255)) {
             throw refused("an encoding other than latin1");
         }
         return characters.getBytes(StandardCharsets.ISO_8859_1);
@@ -422,8 +437,8 @@ final class PickleMachine {
             }
             return new Strided(storage, type, offset, size, stride, elements, span);
         } catch (ArithmeticException e) {
-            throw broken("a tensor of shape " + size + ", strides " + stride + " at element " + offset + " of a storage of " + room
-                    + " elements");
+            throw broken("a tensor of shape " + size + ", strides " + stride + " at element " + offset
+                    + " of a storage of " + room + " elements");
         }
     }
 
@@ -474,7 +489,9 @@ final class PickleMachine {
 
     /** What a value is, in a word; never its content, which may be endless. */
     private static String kind(Object value) {
-        return value instanceof Global global ? quote(global.name()) : value == NONE ? "None" : value.getClass().getSimpleName();
+        return value instanceof Global global
+                ? quote(global.name())
+                : value == NONE ? "None" : value.getClass().getSimpleName();
     }
 
     private void push(Object value) {
@@ -582,12 +599,15 @@ final class PickleMachine {
     private WeightFormatException refused(String what) {
         return new WeightFormatException(
                 file,
-                "holds " + what + "; only tensors and plain values are read from PyTorch files, nothing in them is executed. If you trust it, "
+                "holds " + what
+                        + "; only tensors and plain values are read from PyTorch files, nothing in them is executed. If you trust it, "
                         + "load it in Python and save its state_dict as safetensors");
     }
 
     private WeightFormatException broken(String found) {
         return new WeightFormatException(
-                file, "expected a PyTorch pickle, found " + found + " before byte " + position + "; the file is damaged, fetch it again");
+                file,
+                "expected a PyTorch pickle, found " + found + " before byte " + position
+                        + "; the file is damaged, fetch it again");
     }
 }

@@ -61,7 +61,8 @@ public final class PickleReader {
     }
 
     private static WeightFormatException unreadable(Path path, IOException e) {
-        return new WeightFormatException(path, "expected a readable PyTorch file, found an error: " + StagedFile.reason(e), e);
+        return new WeightFormatException(
+                path, "expected a readable PyTorch file, found an error: " + StagedFile.reason(e), e);
     }
 
     private static Source openFile(Path path, boolean map) {
@@ -97,7 +98,8 @@ public final class PickleReader {
         if (root instanceof Dict dict) {
             return dict;
         }
-        throw new WeightFormatException(path, "expected a dictionary of tensors (a state dict), found something else; save model.state_dict()");
+        throw new WeightFormatException(
+                path, "expected a dictionary of tensors (a state dict), found something else; save model.state_dict()");
     }
 
     private static Map<String, Strided> tensors(Path path, Dict all) {
@@ -118,8 +120,8 @@ public final class PickleReader {
                     .collect(Collectors.joining(", "));
             throw new WeightFormatException(
                     path,
-                    "expected tensors at top level or under " + String.join(", ", STATE_DICT_KEYS) + ", found none; its keys are ["
-                            + keys + "]");
+                    "expected tensors at top level or under " + String.join(", ", STATE_DICT_KEYS)
+                            + ", found none; its keys are [" + keys + "]");
         }
         return tensors;
     }
@@ -144,7 +146,11 @@ public final class PickleReader {
         private final Map<String, Long> positions;
 
         private Container(
-                Object root, boolean bigEndian, @Nullable ZipDirectory zip, String prefix, Map<String, Long> positions) {
+                Object root,
+                boolean bigEndian,
+                @Nullable ZipDirectory zip,
+                String prefix,
+                Map<String, Long> positions) {
             this.root = root;
             this.bigEndian = bigEndian;
             this.zip = zip;
@@ -155,7 +161,8 @@ public final class PickleReader {
         static Container zip(WeightFile file) throws IOException {
             var zip = new ZipDirectory(file);
             List<String> pickles = zip.entries().keySet().stream()
-                    .filter(name -> name.equals("data.pkl") || name.endsWith("/data.pkl") && name.indexOf('/') == name.lastIndexOf('/'))
+                    .filter(name -> name.equals("data.pkl")
+                            || name.endsWith("/data.pkl") && name.indexOf('/') == name.lastIndexOf('/'))
                     .toList();
             if (pickles.size() != 1) {
                 throw new WeightFormatException(
@@ -167,10 +174,12 @@ public final class PickleReader {
             String prefix = name.substring(0, name.length() - "data.pkl".length());
             if (zip.entries().containsKey(prefix + "constants.pkl")) {
                 throw new WeightFormatException(
-                        file.path(), "expected an archive of torch.save, found a TorchScript program; save model.state_dict() with torch.save");
+                        file.path(),
+                        "expected an archive of torch.save, found a TorchScript program; save model.state_dict() with torch.save");
             }
             var order = zip.entries().get(prefix + "byteorder");
-            boolean bigEndian = order != null && new String(zip.bytes(order, 100), StandardCharsets.UTF_8).equals("big");
+            boolean bigEndian =
+                    order != null && new String(zip.bytes(order, 100), StandardCharsets.UTF_8).equals("big");
             var entry = zip.entries().get(name);
             if (entry == null) {
                 throw new IllegalStateException(name);
@@ -185,18 +194,24 @@ public final class PickleReader {
             Path path = file.path();
             var machine = new PickleMachine(path, file.window(), 0, file.size());
             if (!LEGACY_MAGIC.equals(machine.load())) {
-                throw new WeightFormatException(path, "expected a file of torch.save, found another pickle; save model.state_dict() with torch.save");
+                throw new WeightFormatException(
+                        path,
+                        "expected a file of torch.save, found another pickle; save model.state_dict() with torch.save");
             }
             Object protocol = machine.load();
             if (!Long.valueOf(LEGACY_PROTOCOL).equals(protocol)) {
-                throw new WeightFormatException(path, "expected version " + LEGACY_PROTOCOL + " of the format, found another; fetch the file again");
+                throw new WeightFormatException(
+                        path,
+                        "expected version " + LEGACY_PROTOCOL + " of the format, found another; fetch the file again");
             }
-            boolean bigEndian = machine.load() instanceof Dict system && Boolean.FALSE.equals(system.entries().get("little_endian"));
+            boolean bigEndian = machine.load() instanceof Dict system
+                    && Boolean.FALSE.equals(system.entries().get("little_endian"));
             var storages = new HashMap<String, Storage>();
             machine.onStorage(storage -> {
                 Storage other = storages.putIfAbsent(storage.key(), storage);
                 if (other != null && (other.type() != storage.type() || other.elements() != storage.elements())) {
-                    throw new WeightFormatException(path, "storage " + quote(storage.key()) + " is described in two ways; the file is damaged");
+                    throw new WeightFormatException(
+                            path, "storage " + quote(storage.key()) + " is described in two ways; the file is damaged");
                 }
             });
             Object root = machine.load();
@@ -206,19 +221,23 @@ public final class PickleReader {
             for (Object key : keys instanceof List<?> list ? list : List.of()) {
                 Storage storage = storages.get(key.toString());
                 if (storage == null || !(key instanceof String) && !(key instanceof Long)) {
-                    throw new WeightFormatException(path, "holds a storage that no tensor uses; the file is damaged, fetch it again");
+                    throw new WeightFormatException(
+                            path, "holds a storage that no tensor uses; the file is damaged, fetch it again");
                 }
                 if (at > file.size() - 8) {
-                    throw new WeightFormatException(path, "ends before storage " + quote(storage.key()) + "; it is truncated, fetch it again");
+                    throw new WeightFormatException(
+                            path, "ends before storage " + quote(storage.key()) + "; it is truncated, fetch it again");
                 }
-                long elements = Long.reverseBytes(ByteBuffer.wrap(file.bytes(at, 8)).getLong());
+                long elements =
+                        Long.reverseBytes(ByteBuffer.wrap(file.bytes(at, 8)).getLong());
                 long bytes = storage.elements() * storage.type().bytes();
                 at += 8;
                 if (elements != storage.elements() || bytes > file.size() - at) {
                     throw new WeightFormatException(
                             path,
-                            "storage " + quote(storage.key()) + " should have " + storage.elements() + " elements, the file says " + elements
-                                    + " and has " + (file.size() - at) + " bytes left; it is damaged, fetch it again");
+                            "storage " + quote(storage.key()) + " should have " + storage.elements()
+                                    + " elements, the file says " + elements + " and has " + (file.size() - at)
+                                    + " bytes left; it is damaged, fetch it again");
                 }
                 positions.put(storage.key(), at);
                 at += bytes;
@@ -229,11 +248,13 @@ public final class PickleReader {
         /** {@code count} elements of {@code type} from element {@code first} of a storage on, [count]. */
         Tensor elements(WeightFile file, Strided tensor, long first, long count) throws IOException {
             Storage storage = tensor.storage();
-            long skip = storage.first() * storage.type().bytes() + first * tensor.type().bytes();
+            long skip = storage.first() * storage.type().bytes()
+                    + first * tensor.type().bytes();
             if (zip == null) {
                 Long position = positions.get(storage.key());
                 if (position == null) {
-                    throw new WeightFormatException(file.path(), "lacks storage " + quote(storage.key()) + "; it is truncated, fetch it again");
+                    throw new WeightFormatException(
+                            file.path(), "lacks storage " + quote(storage.key()) + "; it is truncated, fetch it again");
                 }
                 return ordered(file.elements(tensor.type(), position + skip, count), tensor.type());
             }

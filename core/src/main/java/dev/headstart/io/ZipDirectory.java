@@ -50,7 +50,8 @@ final class ZipDirectory {
     long position(Entry entry) throws IOException {
         ByteBuffer header = read(entry.header(), 30);
         if (header.getInt(0) != LOCAL) {
-            throw broken("expected the header of entry " + quote(entry.name()) + " at byte " + entry.header() + ", found none");
+            throw broken("expected the header of entry " + quote(entry.name()) + " at byte " + entry.header()
+                    + ", found none");
         }
         long position = entry.header() + 30 + u2(header, 26) + u2(header, 28);
         if (position > file.size() - entry.compressed()) {
@@ -77,7 +78,8 @@ final class ZipDirectory {
     /** A small entry, whole. */
     byte[] bytes(Entry entry, int largest) throws IOException {
         if (entry.size() > largest) {
-            throw broken("expected at most " + largest + " bytes in entry " + quote(entry.name()) + ", found " + entry.size());
+            throw broken("expected at most " + largest + " bytes in entry " + quote(entry.name()) + ", found "
+                    + entry.size());
         }
         try (InputStream in = open(entry)) {
             byte[] bytes = in.readNBytes((int) entry.size());
@@ -118,8 +120,14 @@ final class ZipDirectory {
                 offset = end64.getLong(48);
             }
         }
-        if (offset < 0 || bytes < 0 || bytes > LARGEST_DIRECTORY || offset > size - bytes || count < 0 || count > bytes / 46) {
-            throw broken("expected a zip directory inside the file, found " + count + " entries in " + bytes + " bytes at " + offset);
+        if (offset < 0
+                || bytes < 0
+                || bytes > LARGEST_DIRECTORY
+                || offset > size - bytes
+                || count < 0
+                || count > bytes / 46) {
+            throw broken("expected a zip directory inside the file, found " + count + " entries in " + bytes
+                    + " bytes at " + offset);
         }
         ByteBuffer directory = read(offset, (int) bytes);
         for (long i = 0; i < count; i++) {
@@ -171,14 +179,21 @@ final class ZipDirectory {
                     + ((flags & 1) != 0 ? "encrypted" : "compressed with method " + method)
                     + ", expected a stored or deflated one");
         }
-        if (compressed < 0 || size < 0 || header < 0 || compressed > file.size() || header > file.size() - compressed - 30) {
-            throw broken("entry " + quote(name) + " should have " + compressed + " bytes at " + header + ", outside the file");
+        if (compressed < 0
+                || size < 0
+                || header < 0
+                || compressed > file.size()
+                || header > file.size() - compressed - 30) {
+            throw broken("entry " + quote(name) + " should have " + compressed + " bytes at " + header
+                    + ", outside the file");
         }
         if (method == STORED && size != compressed) {
-            throw broken("the stored entry " + quote(name) + " has " + compressed + " bytes in the file and should have " + size);
+            throw broken("the stored entry " + quote(name) + " has " + compressed
+                    + " bytes in the file and should have " + size);
         }
         if (size > ANY_RATIO && size / HIGHEST_RATIO > compressed) {
-            throw broken("entry " + quote(name) + " would grow from " + compressed + " to " + size + " bytes, which no weights do");
+            throw broken("entry " + quote(name) + " would grow from " + compressed + " to " + size
+                    + " bytes, which no weights do");
         }
     }
 

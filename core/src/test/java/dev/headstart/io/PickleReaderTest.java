@@ -3,6 +3,7 @@ package dev.headstart.io;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
+import static org.assertj.core.api.InstanceOfAssertFactories.DOUBLE;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -52,7 +53,8 @@ class PickleReaderTest {
     @ValueSource(strings = {"nested-zip.pt", "nested-legacy.pth"})
     void givesThePlainValuesBesideTheTensors(String name) {
         assertThat(PickleReader.values(Tensors.FIXTURES.resolve(name)))
-                .isEqualTo(Map.of("epoch", 200L, "best_prec1", 92.5, "arch", "resnet20", "finished", true, "loss", 0.25));
+                .isEqualTo(
+                        Map.of("epoch", 200L, "best_prec1", 92.5, "arch", "resnet20", "finished", true, "loss", 0.25));
     }
 
     @ParameterizedTest
@@ -81,7 +83,8 @@ class PickleReaderTest {
     static Stream<Path> sharedWeights() throws IOException {
         Path data = Shared.require("data");
         try (Stream<Path> files = Files.walk(data)) {
-            return files.filter(file -> file.toString().matches(".*/weights-[^/]*/.*\\.(th|pt|pth)"))
+            return files
+                    .filter(file -> file.toString().matches(".*/weights-[^/]*/.*\\.(th|pt|pth)"))
                     .sorted()
                     .toList()
                     .stream();
@@ -105,7 +108,9 @@ class PickleReaderTest {
                 try (var tensor = source.tensor(name)) {
                     var crc = new CRC32();
                     TensorMemory.forEachChunk(tensor, (chunk, offset) -> crc.update(chunk));
-                    assertThat(crc.getValue()).as(name).isEqualTo(checksums.path(name).asLong());
+                    assertThat(crc.getValue())
+                            .as(name)
+                            .isEqualTo(checksums.path(name).asLong());
                 }
             }
             assertThat(listed.stream().map(String::strip)).containsExactlyElementsOf(listing(root, file));
@@ -136,7 +141,7 @@ class PickleReaderTest {
     @Test
     void theAccuracyOfASharedCheckpointCanBeRead() {
         Path file = Shared.require("data/weights-resnet-cifar10/pretrained_models/resnet20-12fca82f.th");
-        assertThat((double) PickleReader.values(file).get("best_prec1")).isCloseTo(91.78, within(1e-4));
+        assertThat(PickleReader.values(file)).extractingByKey("best_prec1").asInstanceOf(DOUBLE).isCloseTo(91.78, within(1e-4));
     }
 
     /** Writes pickles by hand. */
@@ -173,7 +178,12 @@ class PickleReaderTest {
 
         /** A storage reference. */
         Pickle storage(String key, long elements) {
-            return op('(').text("storage").global("torch", "FloatStorage").text(key).text("cpu").number(elements).op('t', 'Q');
+            return op('(').text("storage")
+                    .global("torch", "FloatStorage")
+                    .text(key)
+                    .text("cpu")
+                    .number(elements)
+                    .op('t', 'Q');
         }
 
         Pickle tuple(long... values) {
@@ -369,7 +379,8 @@ class PickleReaderTest {
     @Test
     void anEmptyFolderSaysWhatWasLookedFor() {
         assertThatThrownBy(() -> Checkpoint.open(folder, false))
-                .hasMessageContaining("no weights found; looked for model.safetensors, model.safetensors.index.json, pytorch_model.bin");
+                .hasMessageContaining(
+                        "no weights found; looked for model.safetensors, model.safetensors.index.json, pytorch_model.bin");
         assertThatThrownBy(() -> Checkpoint.open(folder.resolve("none"), false)).hasMessageContaining("found neither");
     }
 }
