@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.UnaryOperator;
 import java.util.zip.CRC32C;
 
 /** Writes TensorFlow tensor bundles for tests, as tensorflow/core/util/tensor_bundle and lib/io/table_builder do. */
@@ -59,15 +60,20 @@ final class BundleBytes {
     }
 
     byte[] index() {
+        return index(block -> block);
+    }
+
+    /** @param change what is done to the content of each block before its checksum is made */
+    byte[] index(UnaryOperator<byte[]> change) {
         var file = new ByteArrayOutputStream();
         // Two data blocks, so that the index block has something to say.
         var keys = records.navigableKeySet().stream().toList();
         String middle = keys.get(keys.size() / 2);
         var handles = new TreeMap<String, byte[]>();
-        handles.put(middle, block(file, records.headMap(middle)));
-        handles.put(keys.get(keys.size() - 1) + "~", block(file, records.tailMap(middle)));
-        byte[] meta = block(file, Map.of());
-        byte[] index = block(file, handles);
+        handles.put(middle, block(file, records.headMap(middle), change));
+        handles.put(keys.get(keys.size() - 1) + "~", block(file, records.tailMap(middle), change));
+        byte[] meta = block(file, Map.of(), change);
+        byte[] index = block(file, handles, change);
         byte[] footer = Arrays.copyOf(
                 ByteBuffer.allocate(meta.length + index.length)
                         .put(meta)
@@ -83,7 +89,7 @@ final class BundleBytes {
     }
 
     /** Appends a block; returns its handle. */
-    private static byte[] block(ByteArrayOutputStream file, Map<String, byte[]> entries) {
+    private static byte[] block(ByteArrayOutputStream file, Map<String, byte[]> entries, UnaryOperator<byte[]> change) {
         var block = new ByteArrayOutputStream();
         var restarts = new ByteArrayOutputStream();
         byte[] last = {};
@@ -108,12 +114,13 @@ final class BundleBytes {
         }
         block.writeBytes(restarts.toByteArray());
         block.writeBytes(fixed(restarts.size() / 4));
-        block.write(0);
+        byte[] content = change.apply(block.toByteArray());
+        byte[] typed = Arrays.copyOf(content, content.length + 1);
         var handle = new ByteArrayOutputStream();
         varint(handle, file.size());
-        varint(handle, block.size() - 1);
-        file.writeBytes(block.toByteArray());
-        file.writeBytes(fixed(masked(block.toByteArray())));
+        varint(handle, content.length);
+        file.writeBytes(typed);
+        file.writeBytes(fixed(masked(typed)));
         return handle.toByteArray();
     }
 

@@ -141,7 +141,10 @@ class PickleReaderTest {
     @Test
     void theAccuracyOfASharedCheckpointCanBeRead() {
         Path file = Shared.require("data/weights-resnet-cifar10/pretrained_models/resnet20-12fca82f.th");
-        assertThat(PickleReader.values(file)).extractingByKey("best_prec1").asInstanceOf(DOUBLE).isCloseTo(91.78, within(1e-4));
+        assertThat(PickleReader.values(file))
+                .extractingByKey("best_prec1")
+                .asInstanceOf(DOUBLE)
+                .isCloseTo(91.78, within(1e-4));
     }
 
     /** Writes pickles by hand. */
