@@ -85,6 +85,11 @@ public final class Clip {
         return c.has(field) ? c.sub(field) : c;
     }
 
+    /** A tower by itself: transformers 4 saved it below its name in the whole model, transformers 5 without. */
+    private static Weights bare(Weights w, String name, String probe) {
+        return w.has(name + "." + probe) ? w.sub(name) : w;
+    }
+
     // === Layers ===
 
     private static PreNormLayer layer(Weights w, Tower c) {
@@ -355,7 +360,7 @@ public final class Clip {
 
         CLIPVisionModel(Weights w, ConfigJson config) {
             super(w, config);
-            vision = new VisionTower(w.sub("vision_model"), tower(config, "vision_config"));
+            vision = new VisionTower(bare(w, "vision_model", "embeddings.class_embedding"), tower(config, "vision_config"));
         }
 
         @Override
@@ -380,7 +385,7 @@ public final class Clip {
 
         CLIPTextModel(Weights w, ConfigJson config) {
             super(w, config);
-            text = new TextTower(w.sub("text_model"), tower(config, "text_config"));
+            text = new TextTower(bare(w, "text_model", "embeddings.token_embedding.weight"), tower(config, "text_config"));
         }
 
         @Override
