@@ -44,6 +44,7 @@ final class Commands {
         add("start-up", "StartUpCommand", "");
         add("train-steps", "TrainStepsCommand", "train on given batches (raw, for comparisons)");
         add("tokenize", "TokenizeCommand", "show how a model's tokenizer splits texts");
+        add("tokenizer", "TokenizerCommand", "train a tokenizer of your own");
     }
 
     /** What the overview shows, by name. */

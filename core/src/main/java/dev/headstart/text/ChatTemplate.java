@@ -70,7 +70,8 @@ public final class ChatTemplate {
         } catch (HeadstartException e) {
             throw e;
         } catch (RuntimeException e) {
-            throw new HeadstartException("chat template, line " + run.line() + ": " + TokenizerJson.oneLine(String.valueOf(e)), e);
+            throw new HeadstartException(
+                    "chat template, line " + run.line() + ": " + TokenizerJson.oneLine(String.valueOf(e)), e);
         }
         return new Rendered(run.result(), run.generated());
     }
@@ -107,9 +108,11 @@ public final class ChatTemplate {
      * @throws HeadstartException as {@link #render}; also when there is no message, or none to continue
      */
     public Rendered render(List<? extends Map<String, ?>> messages, Options options, Map<String, String> special) {
-        if (messages.isEmpty()) throw new HeadstartException("chat: there is no message; give at least one with role and content");
+        if (messages.isEmpty())
+            throw new HeadstartException("chat: there is no message; give at least one with role and content");
         if (options.addGenerationPrompt() && options.continueFinalMessage()) {
-            throw new HeadstartException("chat: addGenerationPrompt starts a new message and continueFinalMessage goes on with the last one; choose one");
+            throw new HeadstartException(
+                    "chat: addGenerationPrompt starts a new message and continueFinalMessage goes on with the last one; choose one");
         }
         List<Map<String, Object>> chat = new ArrayList<>();
         for (Map<String, ?> message : messages) {
@@ -145,7 +148,8 @@ public final class ChatTemplate {
             throw new HeadstartException("chat: the template drops the last message's end, so it cannot be continued");
         }
         boolean kept = text.startsWith(CONTINUE_HERE, tag);
-        return new Rendered(kept ? text.substring(0, tag) : text.substring(0, tag).stripTrailing(), rendered.generated());
+        return new Rendered(
+                kept ? text.substring(0, tag) : text.substring(0, tag).stripTrailing(), rendered.generated());
     }
 
     /** Appends the mark to the message's text, or to the last of its text blocks; returns the text that it had. */

@@ -31,7 +31,9 @@ final class ChatTemplates {
         if (inConfig.isTextual()) found.sources.put("default", new Source(inConfig.asText(), configFile));
         for (JsonNode t : inConfig) {
             if (!t.path("template").isTextual()) continue;
-            found.sources.put(t.path("name").asText("default"), new Source(t.get("template").asText(), configFile));
+            found.sources.put(
+                    t.path("name").asText("default"),
+                    new Source(t.get("template").asText(), configFile));
         }
         Path json = folder.resolve("chat_template.json");
         JsonNode own = TokenizerConfig.object(json).path("chat_template");
@@ -60,7 +62,8 @@ final class ChatTemplates {
      *
      * @throws HeadstartException when it is no valid Jinja
      */
-    @Nullable ChatTemplate get(String name) {
+    @Nullable
+    ChatTemplate get(String name) {
         Source source = sources.get(name);
         if (source == null) return null;
         return compiled.computeIfAbsent(name, n -> {
@@ -75,7 +78,9 @@ final class ChatTemplates {
     void save(Path folder) throws IOException {
         for (var e : sources.entrySet()) {
             boolean standard = e.getKey().equals("default");
-            Path file = standard ? folder.resolve("chat_template.jinja") : folder.resolve("additional_chat_templates").resolve(e.getKey() + ".jinja");
+            Path file = standard
+                    ? folder.resolve("chat_template.jinja")
+                    : folder.resolve("additional_chat_templates").resolve(e.getKey() + ".jinja");
             Files.createDirectories(file.getParent() == null ? folder : file.getParent());
             Files.writeString(file, e.getValue().text());
         }

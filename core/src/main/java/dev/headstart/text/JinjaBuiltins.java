@@ -26,22 +26,25 @@ final class JinjaBuiltins {
 
     static @Nullable Function global(String name) {
         return switch (name) {
-            case "raise_exception" -> (run, args, named) -> {
-                throw run.error("the template refuses these messages: " + JinjaValues.text(arg(args, 0)));
-            };
+            case "raise_exception" ->
+                (run, args, named) -> {
+                    throw run.error("the template refuses these messages: " + JinjaValues.text(arg(args, 0)));
+                };
             case "strftime_now" -> (run, args, named) -> strftime(run, JinjaValues.text(arg(args, 0)));
             case "range" -> (run, args, named) -> range(run, args);
             case "dict" -> (run, args, named) -> dict(run, args, named);
-            case "namespace" -> (run, args, named) -> {
-                Map<String, @Nullable Object> values = new LinkedHashMap<>();
-                dict(run, args, named).forEach((k, v) -> values.put(String.valueOf(k), v));
-                return new Namespace(values);
-            };
+            case "namespace" ->
+                (run, args, named) -> {
+                    Map<String, @Nullable Object> values = new LinkedHashMap<>();
+                    dict(run, args, named).forEach((k, v) -> values.put(String.valueOf(k), v));
+                    return new Namespace(values);
+                };
             default -> null;
         };
     }
 
-    private static Map<Object, @Nullable Object> dict(JinjaRun run, List<@Nullable Object> args, Map<String, @Nullable Object> named) {
+    private static Map<Object, @Nullable Object> dict(
+            JinjaRun run, List<@Nullable Object> args, Map<String, @Nullable Object> named) {
         Map<Object, @Nullable Object> map = new LinkedHashMap<>();
         if (!args.isEmpty()) {
             if (args.get(0) instanceof Map<?, ?> m) map.putAll(m);
@@ -67,7 +70,8 @@ final class JinjaBuiltins {
         long to = JinjaValues.whole(run, arg(args, args.size() > 1 ? 1 : 0));
         long by = args.size() > 2 ? JinjaValues.whole(run, args.get(2)) : 1;
         if (by == 0) throw run.error("range: the step is 0");
-        if (Math.abs((double) to - from) / Math.abs((double) by) > 100_000) throw run.error("range: more than 100000 numbers");
+        if (Math.abs((double) to - from) / Math.abs((double) by) > 100_000)
+            throw run.error("range: more than 100000 numbers");
         List<@Nullable Object> list = new ArrayList<>();
         for (long i = from; by > 0 ? i < to : i > to; i += by) list.add(i);
         return list;
@@ -124,15 +128,21 @@ final class JinjaBuiltins {
         if (v instanceof Map<?, ?> m) return dictMethod(m, name);
         if (v instanceof List<?> l) {
             return switch (name) {
-                case "index" -> (run, args, named) -> {
-                    for (int i = 0; i < l.size(); i++) if (JinjaValues.equal(l.get(i), arg(args, 0))) return (long) i;
-                    throw run.error("index: " + JinjaValues.text(arg(args, 0)) + " is not in the list");
-                };
-                case "count" -> (run, args, named) -> l.stream().filter(e -> JinjaValues.equal(e, arg(args, 0))).count();
+                case "index" ->
+                    (run, args, named) -> {
+                        for (int i = 0; i < l.size(); i++)
+                            if (JinjaValues.equal(l.get(i), arg(args, 0))) return (long) i;
+                        throw run.error("index: " + JinjaValues.text(arg(args, 0)) + " is not in the list");
+                    };
+                case "count" ->
+                    (run, args, named) -> l.stream()
+                            .filter(e -> JinjaValues.equal(e, arg(args, 0)))
+                            .count();
                 case "copy" -> (run, args, named) -> new ArrayList<@Nullable Object>(l);
-                case "append", "pop", "insert", "extend", "remove", "clear", "sort", "reverse" -> (run, args, named) -> {
-                    throw run.error("a template may not change a list (" + name + ")");
-                };
+                case "append", "pop", "insert", "extend", "remove", "clear", "sort", "reverse" ->
+                    (run, args, named) -> {
+                        throw run.error("a template may not change a list (" + name + ")");
+                    };
                 default -> null;
             };
         }
@@ -145,13 +155,15 @@ final class JinjaBuiltins {
             case "keys" -> (run, args, named) -> new ArrayList<@Nullable Object>(m.keySet());
             case "values" -> (run, args, named) -> new ArrayList<@Nullable Object>(m.values());
             case "copy" -> (run, args, named) -> new LinkedHashMap<@Nullable Object, @Nullable Object>(m);
-            case "get" -> (run, args, named) -> {
-                Object key = key(arg(args, 0));
-                return m.containsKey(key) ? m.get(key) : args.size() > 1 ? args.get(1) : null;
-            };
-            case "pop", "update", "setdefault", "clear", "popitem" -> (run, args, named) -> {
-                throw run.error("a template may not change a dict (" + name + ")");
-            };
+            case "get" ->
+                (run, args, named) -> {
+                    Object key = key(arg(args, 0));
+                    return m.containsKey(key) ? m.get(key) : args.size() > 1 ? args.get(1) : null;
+                };
+            case "pop", "update", "setdefault", "clear", "popitem" ->
+                (run, args, named) -> {
+                    throw run.error("a template may not change a dict (" + name + ")");
+                };
             default -> null;
         };
     }
@@ -173,43 +185,69 @@ final class JinjaBuiltins {
             case "capitalize" -> (run, args, named) -> capitalize(s);
             case "startswith" -> (run, args, named) -> any(arg(args, 0), s::startsWith);
             case "endswith" -> (run, args, named) -> any(arg(args, 0), s::endsWith);
-            case "removeprefix" -> (run, args, named) -> s.startsWith(string(run, args, 0)) ? s.substring(string(run, args, 0).length()) : s;
-            case "removesuffix" -> (run, args, named) ->
-                    s.endsWith(string(run, args, 0)) ? s.substring(0, s.length() - string(run, args, 0).length()) : s;
-            case "replace" -> (run, args, named) -> replace(
-                    run, s, string(run, args, 0), string(run, args, 1), args.size() > 2 ? JinjaValues.whole(run, args.get(2)) : -1);
+            case "removeprefix" ->
+                (run, args, named) -> s.startsWith(string(run, args, 0))
+                        ? s.substring(string(run, args, 0).length())
+                        : s;
+            case "removesuffix" ->
+                (run, args, named) -> s.endsWith(string(run, args, 0))
+                        ? s.substring(0, s.length() - string(run, args, 0).length())
+                        : s;
+            case "replace" ->
+                (run, args, named) -> replace(
+                        run,
+                        s,
+                        string(run, args, 0),
+                        string(run, args, 1),
+                        args.size() > 2 ? JinjaValues.whole(run, args.get(2)) : -1);
             case "split" -> (run, args, named) -> split(run, s, args, named, false);
             case "rsplit" -> (run, args, named) -> split(run, s, args, named, true);
-            case "splitlines" -> (run, args, named) -> new ArrayList<@Nullable Object>(s.lines().toList());
-            case "join" -> (run, args, named) -> {
-                List<String> parts = JinjaValues.list(run, arg(args, 0)).stream().map(JinjaValues::text).toList();
-                return joined(run, parts, s);
-            };
+            case "splitlines" ->
+                (run, args, named) -> new ArrayList<@Nullable Object>(s.lines().toList());
+            case "join" ->
+                (run, args, named) -> {
+                    List<String> parts = JinjaValues.list(run, arg(args, 0)).stream()
+                            .map(JinjaValues::text)
+                            .toList();
+                    return joined(run, parts, s);
+                };
             case "find" -> (run, args, named) -> position(s, s.indexOf(string(run, args, 0)));
             case "rfind" -> (run, args, named) -> position(s, s.lastIndexOf(string(run, args, 0)));
-            case "index" -> (run, args, named) -> {
-                int at = s.indexOf(string(run, args, 0));
-                if (at < 0) throw run.error("index: substring not found");
-                return position(s, at);
-            };
+            case "index" ->
+                (run, args, named) -> {
+                    int at = s.indexOf(string(run, args, 0));
+                    if (at < 0) throw run.error("index: substring not found");
+                    return position(s, at);
+                };
             case "count" -> (run, args, named) -> count(s, string(run, args, 0));
             case "format" -> (run, args, named) -> braces(run, s, args, named);
-            case "zfill" -> (run, args, named) -> {
-                long width = Math.min(JinjaValues.whole(run, arg(args, 0)), 10_000);
-                return s.length() >= width ? s : "0".repeat((int) width - s.length()) + s;
-            };
-            case "isdigit", "isnumeric", "isdecimal" -> (run, args, named) -> !s.isEmpty() && s.codePoints().allMatch(Character::isDigit);
-            case "isalpha" -> (run, args, named) -> !s.isEmpty() && s.codePoints().allMatch(Character::isLetter);
-            case "isalnum" -> (run, args, named) -> !s.isEmpty() && s.codePoints().allMatch(Character::isLetterOrDigit);
-            case "isspace" -> (run, args, named) -> !s.isEmpty() && s.codePoints().allMatch(JinjaBuiltins::space);
-            case "isupper" -> (run, args, named) -> !s.equals(s.toLowerCase(Locale.ROOT)) && s.equals(s.toUpperCase(Locale.ROOT));
-            case "islower" -> (run, args, named) -> !s.equals(s.toUpperCase(Locale.ROOT)) && s.equals(s.toLowerCase(Locale.ROOT));
-            case "partition", "rpartition" -> (run, args, named) -> {
-                String by = string(run, args, 0);
-                int at = name.equals("partition") ? s.indexOf(by) : s.lastIndexOf(by);
-                if (at < 0) return new ArrayList<@Nullable Object>(name.equals("partition") ? List.of(s, "", "") : List.of("", "", s));
-                return new ArrayList<@Nullable Object>(List.of(s.substring(0, at), by, s.substring(at + by.length())));
-            };
+            case "zfill" ->
+                (run, args, named) -> {
+                    long width = Math.min(JinjaValues.whole(run, arg(args, 0)), 10_000);
+                    return s.length() >= width ? s : "0".repeat((int) width - s.length()) + s;
+                };
+            case "isdigit", "isnumeric", "isdecimal" ->
+                (run, args, named) -> !s.isEmpty() && s.codePoints().allMatch(Character::isDigit);
+            case "isalpha" ->
+                (run, args, named) -> !s.isEmpty() && s.codePoints().allMatch(Character::isLetter);
+            case "isalnum" ->
+                (run, args, named) -> !s.isEmpty() && s.codePoints().allMatch(Character::isLetterOrDigit);
+            case "isspace" ->
+                (run, args, named) -> !s.isEmpty() && s.codePoints().allMatch(JinjaBuiltins::space);
+            case "isupper" ->
+                (run, args, named) -> !s.equals(s.toLowerCase(Locale.ROOT)) && s.equals(s.toUpperCase(Locale.ROOT));
+            case "islower" ->
+                (run, args, named) -> !s.equals(s.toUpperCase(Locale.ROOT)) && s.equals(s.toLowerCase(Locale.ROOT));
+            case "partition", "rpartition" ->
+                (run, args, named) -> {
+                    String by = string(run, args, 0);
+                    int at = name.equals("partition") ? s.indexOf(by) : s.lastIndexOf(by);
+                    if (at < 0)
+                        return new ArrayList<@Nullable Object>(
+                                name.equals("partition") ? List.of(s, "", "") : List.of("", "", s));
+                    return new ArrayList<@Nullable Object>(
+                            List.of(s.substring(0, at), by, s.substring(at + by.length())));
+                };
             default -> null;
         };
     }
@@ -237,8 +275,10 @@ final class JinjaBuiltins {
     private static String strip(String s, @Nullable Object chars, boolean left, boolean right) {
         int from = 0;
         int to = s.length();
-        while (left && from < to && strips(s.codePointAt(from), chars)) from += Character.charCount(s.codePointAt(from));
-        while (right && to > from && strips(s.codePointBefore(to), chars)) to -= Character.charCount(s.codePointBefore(to));
+        while (left && from < to && strips(s.codePointAt(from), chars))
+            from += Character.charCount(s.codePointAt(from));
+        while (right && to > from && strips(s.codePointBefore(to), chars))
+            to -= Character.charCount(s.codePointBefore(to));
         return s.substring(from, to);
     }
 
@@ -249,7 +289,8 @@ final class JinjaBuiltins {
     private static String capitalize(String s) {
         if (s.isEmpty()) return s;
         int first = s.offsetByCodePoints(0, 1);
-        return s.substring(0, first).toUpperCase(Locale.ROOT) + s.substring(first).toLowerCase(Locale.ROOT);
+        return s.substring(0, first).toUpperCase(Locale.ROOT)
+                + s.substring(first).toLowerCase(Locale.ROOT);
     }
 
     /** @param words whether only blanks and brackets start a word (Jinja's filter); else everything that is no letter (Python's method) */
@@ -268,7 +309,8 @@ final class JinjaBuiltins {
         if (times == 0) return s;
         if (what.isEmpty()) throw run.error("replace: the text to replace is empty");
         long n = count(s, what);
-        if (s.length() + n * (double) with.length() > JinjaRun.MAX_TEXT) throw run.error("replace: the result is too long");
+        if (s.length() + n * (double) with.length() > JinjaRun.MAX_TEXT)
+            throw run.error("replace: the result is too long");
         if (times < 0) return s.replace(what, with);
         StringBuilder b = new StringBuilder();
         int from = 0;
@@ -280,7 +322,11 @@ final class JinjaBuiltins {
     }
 
     private static List<@Nullable Object> split(
-            JinjaRun run, String s, List<@Nullable Object> args, Map<String, @Nullable Object> named, boolean fromRight) {
+            JinjaRun run,
+            String s,
+            List<@Nullable Object> args,
+            Map<String, @Nullable Object> named,
+            boolean fromRight) {
         Object by = args.isEmpty() ? named.get("sep") : args.get(0);
         Object most = args.size() > 1 ? args.get(1) : named.get("maxsplit");
         long max = most == null ? -1 : JinjaValues.whole(run, most);
@@ -289,7 +335,8 @@ final class JinjaBuiltins {
             String rest = s.strip();
             if (rest.isEmpty()) return parts;
             if (fromRight && max >= 0) throw run.error("rsplit: a limit needs a separator");
-            Matcher blanks = Pattern.compile("\\s+", Pattern.UNICODE_CHARACTER_CLASS).matcher(rest);
+            Matcher blanks =
+                    Pattern.compile("\\s+", Pattern.UNICODE_CHARACTER_CLASS).matcher(rest);
             int from = 0;
             while ((max < 0 || parts.size() < max) && blanks.find()) {
                 parts.add(rest.substring(from, blanks.start()));
@@ -301,7 +348,9 @@ final class JinjaBuiltins {
         if (separator.isEmpty()) throw run.error("split: the separator is empty");
         if (fromRight) {
             int to = s.length();
-            for (int at = s.lastIndexOf(separator); at >= 0 && (max < 0 || parts.size() < max); at = to <= 0 ? -1 : s.lastIndexOf(separator, to - separator.length())) {
+            for (int at = s.lastIndexOf(separator);
+                    at >= 0 && (max < 0 || parts.size() < max);
+                    at = to <= 0 ? -1 : s.lastIndexOf(separator, to - separator.length())) {
                 if (at + separator.length() > to) break;
                 parts.add(0, s.substring(at + separator.length(), to));
                 to = at;
@@ -310,7 +359,9 @@ final class JinjaBuiltins {
             return parts;
         }
         int from = 0;
-        for (int at = s.indexOf(separator); at >= 0 && (max < 0 || parts.size() < max); at = s.indexOf(separator, from)) {
+        for (int at = s.indexOf(separator);
+                at >= 0 && (max < 0 || parts.size() < max);
+                at = s.indexOf(separator, from)) {
             parts.add(s.substring(from, at));
             from = at + separator.length();
         }
@@ -326,7 +377,8 @@ final class JinjaBuiltins {
 
     /** Python's {@code "%s: %d" % (...)}. */
     static String format(JinjaRun run, String s, List<@Nullable Object> args) {
-        Matcher m = Pattern.compile("%([-0]?)(\\d{0,3})(?:\\.(\\d{1,2}))?([sdifr%])").matcher(s);
+        Matcher m = Pattern.compile("%([-0]?)(\\d{0,3})(?:\\.(\\d{1,2}))?([sdifr%])")
+                .matcher(s);
         StringBuilder b = new StringBuilder();
         int next = 0;
         while (m.find()) {
@@ -338,7 +390,8 @@ final class JinjaBuiltins {
                 Object v = args.get(next++);
                 Number n = JinjaValues.numeric(v);
                 if (m.group(4).equals("f") && n != null) {
-                    text = String.format(Locale.ROOT, "%." + (m.group(3) == null ? "6" : m.group(3)) + "f", n.doubleValue());
+                    text = String.format(
+                            Locale.ROOT, "%." + (m.group(3) == null ? "6" : m.group(3)) + "f", n.doubleValue());
                 } else if ("di".contains(m.group(4)) && n != null) {
                     text = "" + n.longValue();
                 } else {
@@ -347,7 +400,9 @@ final class JinjaBuiltins {
                 int width = m.group(2).isEmpty() ? 0 : Integer.parseInt(m.group(2));
                 String fill = m.group(1).equals("0") ? "0" : " ";
                 if (text.length() < width) {
-                    text = m.group(1).equals("-") ? text + " ".repeat(width - text.length()) : fill.repeat(width - text.length()) + text;
+                    text = m.group(1).equals("-")
+                            ? text + " ".repeat(width - text.length())
+                            : fill.repeat(width - text.length()) + text;
                 }
             }
             m.appendReplacement(b, Matcher.quoteReplacement(text));
@@ -356,7 +411,8 @@ final class JinjaBuiltins {
     }
 
     /** Python's {@code "{} {name}".format(...)} without format specifications. */
-    private static String braces(JinjaRun run, String s, List<@Nullable Object> args, Map<String, @Nullable Object> named) {
+    private static String braces(
+            JinjaRun run, String s, List<@Nullable Object> args, Map<String, @Nullable Object> named) {
         Matcher m = Pattern.compile("\\{\\{|}}|\\{(\\w*)}|[{}]").matcher(s);
         StringBuilder b = new StringBuilder();
         int next = 0;
@@ -365,7 +421,8 @@ final class JinjaBuiltins {
             Object v;
             if (m.group().equals("{{")) v = "{";
             else if (m.group().equals("}}")) v = "}";
-            else if (field == null) throw run.error("format: fields like " + m.group() + " with specifications are not supported");
+            else if (field == null)
+                throw run.error("format: fields like " + m.group() + " with specifications are not supported");
             else if (field.isEmpty() || field.matches("\\d{1,6}")) {
                 int i = field.isEmpty() ? next++ : Integer.parseInt(field);
                 if (i >= args.size()) throw run.error("format: there is no value " + i);
@@ -386,24 +443,61 @@ final class JinjaBuiltins {
 
     private static String string(JinjaRun run, List<@Nullable Object> args, int i) {
         if (i < args.size() && args.get(i) instanceof String s) return s;
-        throw run.error("expected a string as argument " + (i + 1) + (i < args.size() ? ", found " + JinjaValues.type(args.get(i)) : ""));
+        throw run.error("expected a string as argument " + (i + 1)
+                + (i < args.size() ? ", found " + JinjaValues.type(args.get(i)) : ""));
     }
 
-    private static @Nullable Object option(List<@Nullable Object> args, Map<String, @Nullable Object> named, int i, String name, @Nullable Object otherwise) {
+    private static @Nullable Object option(
+            List<@Nullable Object> args,
+            Map<String, @Nullable Object> named,
+            int i,
+            String name,
+            @Nullable Object otherwise) {
         return i < args.size() ? args.get(i) : named.containsKey(name) ? named.get(name) : otherwise;
     }
 
-    static @Nullable Object filter(JinjaRun run, String name, @Nullable Object v, List<@Nullable Object> args, Map<String, @Nullable Object> named) {
-        if (v instanceof Undefined u && !List.of("default", "d", "list", "length", "count", "join", "first", "last", "string", "trim", "safe", "items",
-                        "map", "select", "reject", "selectattr", "rejectattr", "sort", "unique", "upper", "lower", "e", "escape", "replace")
-                .contains(name)) {
+    static @Nullable Object filter(
+            JinjaRun run,
+            String name,
+            @Nullable Object v,
+            List<@Nullable Object> args,
+            Map<String, @Nullable Object> named) {
+        if (v instanceof Undefined u
+                && !List.of(
+                                "default",
+                                "d",
+                                "list",
+                                "length",
+                                "count",
+                                "join",
+                                "first",
+                                "last",
+                                "string",
+                                "trim",
+                                "safe",
+                                "items",
+                                "map",
+                                "select",
+                                "reject",
+                                "selectattr",
+                                "rejectattr",
+                                "sort",
+                                "unique",
+                                "upper",
+                                "lower",
+                                "e",
+                                "escape",
+                                "replace")
+                        .contains(name)) {
             throw run.error("'" + u.name() + "' is undefined, so it cannot be filtered with " + name);
         }
         if (v instanceof String s) run.spend(s.length());
         switch (name) {
             case "default", "d":
                 boolean falsy = JinjaValues.truth(option(args, named, 1, "boolean", false));
-                return v instanceof Undefined || falsy && !JinjaValues.truth(v) ? option(args, named, 0, "default_value", "") : v;
+                return v instanceof Undefined || falsy && !JinjaValues.truth(v)
+                        ? option(args, named, 0, "default_value", "")
+                        : v;
             case "trim":
                 return strip(JinjaValues.text(v), option(args, named, 0, "chars", null), true, true);
             case "length", "count":
@@ -421,7 +515,12 @@ final class JinjaBuiltins {
             case "safe":
                 return v;
             case "e", "escape", "forceescape":
-                return run.checked(JinjaValues.text(v).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("'", "&#39;").replace("\"", "&#34;"));
+                return run.checked(JinjaValues.text(v)
+                        .replace("&", "&amp;")
+                        .replace("<", "&lt;")
+                        .replace(">", "&gt;")
+                        .replace("'", "&#39;")
+                        .replace("\"", "&#34;"));
             case "replace":
                 return replace(
                         run,
@@ -433,11 +532,14 @@ final class JinjaBuiltins {
                 Object attribute = option(args, named, 1, "attribute", null);
                 return joined(
                         run,
-                        JinjaValues.list(run, v).stream().map(e -> JinjaValues.text(attribute == null ? e : path(run, e, attribute))).toList(),
+                        JinjaValues.list(run, v).stream()
+                                .map(e -> JinjaValues.text(attribute == null ? e : path(run, e, attribute)))
+                                .toList(),
                         JinjaValues.text(option(args, named, 0, "d", "")));
             case "tojson":
                 Object indent = option(args, named, 1, "indent", null);
-                List<@Nullable Object> marks = named.get("separators") instanceof List<?> l ? new ArrayList<>(l) : new ArrayList<>();
+                List<@Nullable Object> marks =
+                        named.get("separators") instanceof List<?> l ? new ArrayList<>(l) : new ArrayList<>();
                 return JinjaValues.json(
                         run,
                         v,
@@ -448,24 +550,31 @@ final class JinjaBuiltins {
                         marks.size() == 2 ? JinjaValues.text(marks.get(1)) : ": ");
             case "first", "last":
                 List<@Nullable Object> all = JinjaValues.list(run, v);
-                return all.isEmpty() ? new Undefined("the " + name + " element") : all.get(name.equals("first") ? 0 : all.size() - 1);
+                return all.isEmpty()
+                        ? new Undefined("the " + name + " element")
+                        : all.get(name.equals("first") ? 0 : all.size() - 1);
             case "list":
                 return JinjaValues.list(run, v);
             case "reverse":
                 List<@Nullable Object> backwards = JinjaValues.list(run, v);
                 Collections.reverse(backwards);
-                return v instanceof String ? joined(run, backwards.stream().map(JinjaValues::text).toList(), "") : backwards;
+                return v instanceof String
+                        ? joined(run, backwards.stream().map(JinjaValues::text).toList(), "")
+                        : backwards;
             case "items":
                 if (v instanceof Undefined) return new ArrayList<@Nullable Object>();
                 if (v instanceof Map<?, ?> m) return items(m);
                 throw run.error("items: expected a dict, found " + JinjaValues.type(v));
             case "dictsort":
-                if (!(v instanceof Map<?, ?> m)) throw run.error("dictsort: expected a dict, found " + JinjaValues.type(v));
+                if (!(v instanceof Map<?, ?> m))
+                    throw run.error("dictsort: expected a dict, found " + JinjaValues.type(v));
                 List<@Nullable Object> pairs = items(m);
                 int by = JinjaValues.text(option(args, named, 1, "by", "key")).equals("value") ? 1 : 0;
                 boolean exact = JinjaValues.truth(option(args, named, 0, "case_sensitive", false));
-                ToIntBiFunction<@Nullable Object, @Nullable Object> order =
-                        (a, b) -> JinjaValues.compare(run, folded(JinjaValues.list(run, a).get(by), exact), folded(JinjaValues.list(run, b).get(by), exact));
+                ToIntBiFunction<@Nullable Object, @Nullable Object> order = (a, b) -> JinjaValues.compare(
+                        run,
+                        folded(JinjaValues.list(run, a).get(by), exact),
+                        folded(JinjaValues.list(run, b).get(by), exact));
                 pairs.sort((a, b) -> order.applyAsInt(a, b));
                 if (JinjaValues.truth(option(args, named, 2, "reverse", false))) Collections.reverse(pairs);
                 return pairs;
@@ -477,12 +586,16 @@ final class JinjaBuiltins {
                         run,
                         folded(sortBy == null ? a : path(run, a, sortBy), caseSensitive),
                         folded(sortBy == null ? b : path(run, b, sortBy), caseSensitive));
-                sorted.sort(JinjaValues.truth(option(args, named, 0, "reverse", false)) ? comparator.reversed() : comparator);
+                sorted.sort(
+                        JinjaValues.truth(option(args, named, 0, "reverse", false))
+                                ? comparator.reversed()
+                                : comparator);
                 return sorted;
             case "unique":
                 List<@Nullable Object> unique = new ArrayList<>();
                 for (Object e : JinjaValues.list(run, v)) {
-                    if (unique.stream().noneMatch(u -> JinjaValues.equal(folded(u, false), folded(e, false)))) unique.add(e);
+                    if (unique.stream().noneMatch(u -> JinjaValues.equal(folded(u, false), folded(e, false))))
+                        unique.add(e);
                     if (unique.size() > 10_000) throw run.error("unique: more than 10000 elements");
                 }
                 return unique;
@@ -491,7 +604,10 @@ final class JinjaBuiltins {
                 for (Object e : JinjaValues.list(run, v)) {
                     if (named.containsKey("attribute")) {
                         Object found = path(run, e, named.get("attribute"));
-                        mapped.add(found instanceof Undefined && named.containsKey("default") ? named.get("default") : found);
+                        mapped.add(
+                                found instanceof Undefined && named.containsKey("default")
+                                        ? named.get("default")
+                                        : found);
                     } else {
                         mapped.add(filter(run, string(run, args, 0), e, args.subList(1, args.size()), named));
                     }
@@ -515,7 +631,9 @@ final class JinjaBuiltins {
             case "float":
                 try {
                     Number n = JinjaValues.numeric(v);
-                    return n != null ? n.doubleValue() : Double.parseDouble(JinjaValues.text(v).strip());
+                    return n != null
+                            ? n.doubleValue()
+                            : Double.parseDouble(JinjaValues.text(v).strip());
                 } catch (NumberFormatException e) {
                     return option(args, named, 0, "default", 0.0);
                 }
@@ -529,7 +647,8 @@ final class JinjaBuiltins {
             case "sum":
                 Object total = option(args, named, 1, "start", 0L);
                 Object of = option(args, named, 0, "attribute", null);
-                for (Object e : JinjaValues.list(run, v)) total = JinjaValues.arithmetic(run, "+", total, of == null ? e : path(run, e, of));
+                for (Object e : JinjaValues.list(run, v))
+                    total = JinjaValues.arithmetic(run, "+", total, of == null ? e : path(run, e, of));
                 return total;
             case "min", "max":
                 Object best = null;
@@ -542,7 +661,9 @@ final class JinjaBuiltins {
                 return any ? best : new Undefined("the " + name + " of nothing");
             case "indent":
                 Object width = option(args, named, 0, "width", 4L);
-                String pad = width instanceof String s ? s : " ".repeat((int) Math.max(0, Math.min(1000, JinjaValues.whole(run, width))));
+                String pad = width instanceof String s
+                        ? s
+                        : " ".repeat((int) Math.max(0, Math.min(1000, JinjaValues.whole(run, width))));
                 boolean blank = JinjaValues.truth(option(args, named, 2, "blank", false));
                 String[] lines = JinjaValues.text(v).split("\n", -1);
                 for (int i = 1; i < lines.length; i++) if (blank || !lines[i].isEmpty()) lines[i] = pad + lines[i];
@@ -553,13 +674,17 @@ final class JinjaBuiltins {
             case "attr":
                 return JinjaValues.attribute(run, v, string(run, args, 0));
             case "wordcount":
-                return Arrays.stream(JinjaValues.text(v).split("\\W+")).filter(w -> !w.isEmpty()).count();
+                return Arrays.stream(JinjaValues.text(v).split("\\W+"))
+                        .filter(w -> !w.isEmpty())
+                        .count();
             case "groupby":
                 Map<Object, List<@Nullable Object>> groups = new LinkedHashMap<>();
                 List<@Nullable Object> ordered = JinjaValues.list(run, v);
                 Object groupBy = arg(args, 0);
                 ordered.sort((a, b) -> JinjaValues.compare(run, path(run, a, groupBy), path(run, b, groupBy)));
-                for (Object e : ordered) groups.computeIfAbsent(key(path(run, e, groupBy)), k -> new ArrayList<>()).add(e);
+                for (Object e : ordered)
+                    groups.computeIfAbsent(key(path(run, e, groupBy)), k -> new ArrayList<>())
+                            .add(e);
                 List<@Nullable Object> grouped = new ArrayList<>();
                 groups.forEach((k, group) -> grouped.add(new JinjaValues.Tuple(Arrays.asList(k, group))));
                 return grouped;
@@ -600,7 +725,8 @@ final class JinjaBuiltins {
         }
     }
 
-    private static Object round(JinjaRun run, @Nullable Object v, List<@Nullable Object> args, Map<String, @Nullable Object> named) {
+    private static Object round(
+            JinjaRun run, @Nullable Object v, List<@Nullable Object> args, Map<String, @Nullable Object> named) {
         Number n = JinjaValues.numeric(v);
         if (n == null) throw run.error("round: expected a number, found " + JinjaValues.type(v));
         double scale = Math.pow(10, JinjaValues.whole(run, option(args, named, 0, "precision", 0L)));
@@ -628,8 +754,10 @@ final class JinjaBuiltins {
             case "true" -> v instanceof Boolean b && b;
             case "false" -> v instanceof Boolean b && !b;
             case "mapping" -> v instanceof Map<?, ?>;
-            case "iterable" -> v instanceof List<?> || v instanceof Map<?, ?> || v instanceof String || v instanceof Undefined;
-            case "sequence" -> v instanceof List<?> || v instanceof Map<?, ?> || v instanceof String || v instanceof Undefined;
+            case "iterable" ->
+                v instanceof List<?> || v instanceof Map<?, ?> || v instanceof String || v instanceof Undefined;
+            case "sequence" ->
+                v instanceof List<?> || v instanceof Map<?, ?> || v instanceof String || v instanceof Undefined;
             case "callable" -> v instanceof Function;
             case "odd" -> Math.floorMod(JinjaValues.whole(run, v), 2L) == 1;
             case "even" -> Math.floorMod(JinjaValues.whole(run, v), 2L) == 0;

@@ -31,8 +31,9 @@ final class JinjaLexer {
         }
     }
 
-    private static final List<String> OPERATORS =
-            List.of("**", "//", "==", "!=", ">=", "<=", "+", "-", "*", "/", "%", "~", ">", "<", "=", ".", ":", "|", ",", "(", ")", "[", "]", "{", "}");
+    private static final List<String> OPERATORS = List.of(
+            "**", "//", "==", "!=", ">=", "<=", "+", "-", "*", "/", "%", "~", ">", "<", "=", ".", ":", "|", ",", "(",
+            ")", "[", "]", "{", "}");
 
     private final String source;
     private final List<Token> tokens = new ArrayList<>();
@@ -187,7 +188,8 @@ final class JinjaLexer {
 
     private void name() {
         int to = at;
-        while (to < source.length() && Character.isJavaIdentifierPart(source.charAt(to)) && source.charAt(to) != '$') to++;
+        while (to < source.length() && Character.isJavaIdentifierPart(source.charAt(to)) && source.charAt(to) != '$')
+            to++;
         add(Kind.NAME, source.substring(at, to));
         advance(to);
     }
@@ -198,7 +200,8 @@ final class JinjaLexer {
         while (to < source.length()) {
             char c = source.charAt(to);
             boolean point = c == '.' && !real && to + 1 < source.length() && Character.isDigit(source.charAt(to + 1));
-            boolean exponent = (c == 'e' || c == 'E') && source.substring(to + 1).matches("(?s)[+-]?[0-9].*");
+            boolean exponent =
+                    (c == 'e' || c == 'E') && source.substring(to + 1).matches("(?s)[+-]?[0-9].*");
             if (point || exponent) {
                 real = true;
                 to += exponent && !Character.isDigit(source.charAt(to + 1)) ? 2 : 1;
@@ -233,7 +236,8 @@ final class JinjaLexer {
                 case 'u', 'x', 'U' -> {
                     int digits = escaped == 'u' ? 4 : escaped == 'x' ? 2 : 8;
                     String hex = source.substring(i + 1, Math.min(source.length(), i + 1 + digits));
-                    if (!hex.matches("[0-9a-fA-F]{" + digits + "}")) throw error("the escape \\" + escaped + hex + " is not complete");
+                    if (!hex.matches("[0-9a-fA-F]{" + digits + "}"))
+                        throw error("the escape \\" + escaped + hex + " is not complete");
                     int point = (int) Long.parseLong(hex, 16);
                     if (!Character.isValidCodePoint(point)) throw error("\\" + escaped + hex + " is no character");
                     text.appendCodePoint(point);
@@ -254,7 +258,8 @@ final class JinjaLexer {
             if (c == '(' || c == '[' || c == '{') open.push(c);
             if (c == ')' || c == ']' || c == '}') {
                 Character opened = open.poll();
-                if (opened == null || "([{".indexOf(opened) != ")]}".indexOf(c)) throw error("'" + c + "' closes nothing");
+                if (opened == null || "([{".indexOf(opened) != ")]}".indexOf(c))
+                    throw error("'" + c + "' closes nothing");
             }
             add(Kind.OPERATOR, operator);
             advance(at + operator.length());

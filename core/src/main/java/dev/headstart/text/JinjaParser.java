@@ -16,7 +16,8 @@ import org.jspecify.annotations.Nullable;
 class JinjaParser {
     /** An expression. */
     interface Expr {
-        @Nullable Object eval(JinjaRun run);
+        @Nullable
+        Object eval(JinjaRun run);
     }
 
     private static final int MAX_DEPTH = 150;
@@ -56,16 +57,19 @@ class JinjaParser {
     }
 
     void expect(String text) {
-        if (!accept(text)) throw error("expected '" + text + "', found '" + current().text() + "'");
+        if (!accept(text))
+            throw error("expected '" + text + "', found '" + current().text() + "'");
     }
 
     String name() {
-        if (current().kind() != Kind.NAME) throw error("expected a name, found '" + current().text() + "'");
+        if (current().kind() != Kind.NAME)
+            throw error("expected a name, found '" + current().text() + "'");
         return next().text();
     }
 
     void expect(Kind kind) {
-        if (current().kind() != kind) throw error("expected the end of the tag, found '" + current().text() + "'");
+        if (current().kind() != kind)
+            throw error("expected the end of the tag, found '" + current().text() + "'");
         at++;
     }
 
@@ -146,7 +150,10 @@ class JinjaParser {
             if (is("not") && peek(1).is("in")) {
                 at += 2;
                 op = "not in";
-            } else if (is("in") || List.of("==", "!=", "<", "<=", ">", ">=").contains(current().text()) && current().kind() == Kind.OPERATOR) {
+            } else if (is("in")
+                    || List.of("==", "!=", "<", "<=", ">", ">=")
+                                    .contains(current().text())
+                            && current().kind() == Kind.OPERATOR) {
                 op = next().text();
             } else {
                 break;
@@ -252,7 +259,9 @@ class JinjaParser {
         Token t = current();
         if (is("(")) {
             args.addAll(arguments().positional);
-        } else if ((t.kind() == Kind.NAME && !List.of("else", "or", "and", "is", "if", "in", "not").contains(t.text()))
+        } else if ((t.kind() == Kind.NAME
+                        && !List.of("else", "or", "and", "is", "if", "in", "not")
+                                .contains(t.text()))
                 || t.kind() == Kind.STRING
                 || t.kind() == Kind.INTEGER
                 || t.kind() == Kind.FLOAT
@@ -444,14 +453,16 @@ class JinjaParser {
         }
         return run -> {
             Map<Object, @Nullable Object> map = new LinkedHashMap<>();
-            for (int i = 0; i < keys.size(); i++) map.put(JinjaBuiltins.key(keys.get(i).eval(run)), values.get(i).eval(run));
+            for (int i = 0; i < keys.size(); i++)
+                map.put(JinjaBuiltins.key(keys.get(i).eval(run)), values.get(i).eval(run));
             return map;
         };
     }
 
     /** Sets an attribute of a namespace. */
     static void assign(JinjaRun run, @Nullable Object target, String attribute, @Nullable Object value) {
-        if (!(target instanceof Namespace namespace)) throw run.error("only attributes of a namespace can be set, not those of " + JinjaValues.type(target));
+        if (!(target instanceof Namespace namespace))
+            throw run.error("only attributes of a namespace can be set, not those of " + JinjaValues.type(target));
         if (attribute.startsWith("_")) throw run.error("an attribute's name may not start with _");
         namespace.values().put(attribute, value);
     }

@@ -18,7 +18,8 @@ final class JinjaRun {
 
     /** Something that a template can call. */
     interface Function {
-        @Nullable Object call(JinjaRun run, List<@Nullable Object> args, Map<String, @Nullable Object> named);
+        @Nullable
+        Object call(JinjaRun run, List<@Nullable Object> args, Map<String, @Nullable Object> named);
     }
 
     /** The value of what is not there (jinja2.Undefined): empty when printed or looped over, an error when used otherwise. */
@@ -69,7 +70,8 @@ final class JinjaRun {
         return line;
     }
 
-    @Nullable Object get(String name) {
+    @Nullable
+    Object get(String name) {
         for (Scope s = scope; s != null; s = s.outer) {
             if (s.values.containsKey(name)) return s.values.get(name);
         }
@@ -82,7 +84,8 @@ final class JinjaRun {
     }
 
     void print(String text) {
-        if ((long) out.length() + text.length() > MAX_TEXT) throw error("its result is longer than " + MAX_TEXT + " characters");
+        if ((long) out.length() + text.length() > MAX_TEXT)
+            throw error("its result is longer than " + MAX_TEXT + " characters");
         out.append(text);
     }
 

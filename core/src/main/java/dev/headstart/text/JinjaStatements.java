@@ -37,7 +37,8 @@ final class JinjaStatements extends JinjaParser {
     static Statement parse(String source) {
         JinjaStatements parser = new JinjaStatements(JinjaLexer.tokens(source));
         Statement all = parser.body(List.of());
-        if (parser.current().kind() != Kind.EOF) throw parser.error("unexpected '" + parser.current().text() + "'");
+        if (parser.current().kind() != Kind.EOF)
+            throw parser.error("unexpected '" + parser.current().text() + "'");
         return all;
     }
 
@@ -172,7 +173,8 @@ final class JinjaStatements extends JinjaParser {
             return;
         }
         List<@Nullable Object> parts = JinjaValues.list(run, value);
-        if (parts.size() != names.size()) throw run.error("cannot give " + parts.size() + " values to " + names.size() + " names");
+        if (parts.size() != names.size())
+            throw run.error("cannot give " + parts.size() + " values to " + names.size() + " names");
         for (int i = 0; i < names.size(); i++) run.set(names.get(i), parts.get(i));
     }
 
@@ -205,7 +207,8 @@ final class JinjaStatements extends JinjaParser {
         return listOf(parts);
     }
 
-    private record Loop(List<String> names, @Nullable Expr test, Statement body, Statement otherwise, boolean recursive) {
+    private record Loop(
+            List<String> names, @Nullable Expr test, Statement body, Statement otherwise, boolean recursive) {
         void run(JinjaRun run, @Nullable Object over, int depth) {
             List<@Nullable Object> items = JinjaValues.list(run, over);
             if (test != null) {
@@ -344,9 +347,11 @@ final class JinjaStatements extends JinjaParser {
 
     private static Function function(String name, List<Parameter> parameters, Statement body, Object where) {
         return (run, args, named) -> {
-            if (args.size() > parameters.size()) throw run.error(name + "() takes " + parameters.size() + " arguments, found " + args.size());
+            if (args.size() > parameters.size())
+                throw run.error(name + "() takes " + parameters.size() + " arguments, found " + args.size());
             for (String given : named.keySet()) {
-                if (!given.equals("caller") && parameters.stream().noneMatch(p -> p.name().equals(given))) {
+                if (!given.equals("caller")
+                        && parameters.stream().noneMatch(p -> p.name().equals(given))) {
                     throw run.error(name + "() has no argument '" + given + "'");
                 }
             }

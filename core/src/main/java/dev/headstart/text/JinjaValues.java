@@ -32,9 +32,11 @@ final class JinjaValues {
     /** A copy of a caller's value made of these types alone; other objects become their class's name in angle brackets. */
     static @Nullable Object plain(@Nullable Object value) {
         if (value == null || value instanceof String || value instanceof Boolean) return value;
-        if (value instanceof Double || value instanceof Float || value instanceof BigDecimal) return ((Number) value).doubleValue();
+        if (value instanceof Double || value instanceof Float || value instanceof BigDecimal)
+            return ((Number) value).doubleValue();
         if (value instanceof Number n) return n.longValue();
-        if (value instanceof CharSequence || value instanceof Enum<?> || value instanceof Character) return value.toString();
+        if (value instanceof CharSequence || value instanceof Enum<?> || value instanceof Character)
+            return value.toString();
         if (value instanceof Map<?, ?> map) {
             Map<Object, @Nullable Object> copy = new LinkedHashMap<>();
             map.forEach((k, v) -> copy.put(String.valueOf(k), plain(v)));
@@ -126,7 +128,8 @@ final class JinjaValues {
     static String number(double d) {
         if (Double.isNaN(d)) return "nan";
         if (Double.isInfinite(d)) return d > 0 ? "inf" : "-inf";
-        if (d == Math.rint(d) && Math.abs(d) < 1e16) return BigDecimal.valueOf(d).setScale(1).toPlainString().replace("E", "e");
+        if (d == Math.rint(d) && Math.abs(d) < 1e16)
+            return BigDecimal.valueOf(d).setScale(1).toPlainString().replace("E", "e");
         double size = Math.abs(d);
         if (size >= 1e-4 && size < 1e16) return new BigDecimal(Double.toString(d)).toPlainString();
         String[] parts = Double.toString(d).split("E");
@@ -147,7 +150,9 @@ final class JinjaValues {
         Number x = numeric(a);
         Number y = numeric(b);
         if (x != null && y != null) {
-            return x instanceof Long && y instanceof Long ? x.longValue() == y.longValue() : x.doubleValue() == y.doubleValue();
+            return x instanceof Long && y instanceof Long
+                    ? x.longValue() == y.longValue()
+                    : x.doubleValue() == y.doubleValue();
         }
         if (a instanceof List<?> l && b instanceof List<?> m) {
             if (l.size() != m.size()) return false;
@@ -156,7 +161,8 @@ final class JinjaValues {
         }
         if (a instanceof Map<?, ?> l && b instanceof Map<?, ?> m) {
             return l.size() == m.size()
-                    && l.entrySet().stream().allMatch(e -> m.containsKey(e.getKey()) && equal(e.getValue(), m.get(e.getKey()), left));
+                    && l.entrySet().stream()
+                            .allMatch(e -> m.containsKey(e.getKey()) && equal(e.getValue(), m.get(e.getKey()), left));
         }
         return Objects.equals(a, b);
     }
@@ -203,7 +209,10 @@ final class JinjaValues {
 
     /** The elements of a list, the keys of a dict, the characters of a string; nothing for what is undefined. */
     static List<@Nullable Object> list(JinjaRun run, @Nullable Object v) {
-        run.spend(v instanceof List<?> l ? l.size() : v instanceof Map<?, ?> m ? m.size() : v instanceof String s ? s.length() * 4L : 0);
+        run.spend(
+                v instanceof List<?> l
+                        ? l.size()
+                        : v instanceof Map<?, ?> m ? m.size() : v instanceof String s ? s.length() * 4L : 0);
         if (v instanceof List<?> l) return new ArrayList<>(l);
         if (v instanceof Map<?, ?> m) return new ArrayList<>(m.keySet());
         if (v instanceof Undefined) return new ArrayList<>();
@@ -231,10 +240,13 @@ final class JinjaValues {
         if (op.equals("+") && a instanceof List<?> l && b instanceof List<?> m) {
             List<@Nullable Object> both = new ArrayList<>(l);
             both.addAll(m);
-            if (both.size() > JinjaRun.MAX_TEXT / 16) throw run.error("it makes a list of more than " + JinjaRun.MAX_TEXT / 16 + " elements");
+            if (both.size() > JinjaRun.MAX_TEXT / 16)
+                throw run.error("it makes a list of more than " + JinjaRun.MAX_TEXT / 16 + " elements");
             return both;
         }
-        if (op.equals("%") && a instanceof String s) return JinjaBuiltins.format(run, s, b instanceof List<?> l ? new ArrayList<>(l) : java.util.Collections.singletonList(b));
+        if (op.equals("%") && a instanceof String s)
+            return JinjaBuiltins.format(
+                    run, s, b instanceof List<?> l ? new ArrayList<>(l) : java.util.Collections.singletonList(b));
         if (op.equals("*") && a instanceof String s && b instanceof Long n) return repeat(run, s, n);
         if (op.equals("*") && b instanceof String s && a instanceof Long n) return repeat(run, s, n);
         Number x = numeric(a);
@@ -251,7 +263,8 @@ final class JinjaValues {
                 case "*" -> whole ? (Object) Math.multiplyExact(x.longValue(), y.longValue()) : (Object) (p * q);
                 case "/" -> p / q;
                 case "//" -> whole ? (Object) Math.floorDiv(x.longValue(), y.longValue()) : (Object) Math.floor(p / q);
-                case "%" -> whole ? (Object) Math.floorMod(x.longValue(), y.longValue()) : (Object) (p - Math.floor(p / q) * q);
+                case "%" ->
+                    whole ? (Object) Math.floorMod(x.longValue(), y.longValue()) : (Object) (p - Math.floor(p / q) * q);
                 default -> {
                     double power = Math.pow(p, q);
                     if (whole && q >= 0 && Math.abs(power) < 9e15) yield (Object) (long) power;
@@ -265,7 +278,8 @@ final class JinjaValues {
     }
 
     private static String repeat(JinjaRun run, String s, long n) {
-        if (n > 0 && s.length() * (double) n > JinjaRun.MAX_TEXT) throw run.error("it makes a string of more than " + JinjaRun.MAX_TEXT + " characters");
+        if (n > 0 && s.length() * (double) n > JinjaRun.MAX_TEXT)
+            throw run.error("it makes a string of more than " + JinjaRun.MAX_TEXT + " characters");
         return n <= 0 ? "" : s.repeat((int) n);
     }
 
@@ -277,13 +291,15 @@ final class JinjaValues {
         if (method != null) return method;
         if (v instanceof Map<?, ?> m) return m.containsKey(name) ? m.get(name) : new Undefined(name);
         if (v instanceof JinjaStatements.Recursive r) return attribute(run, r.attributes(), name);
-        if (v instanceof Namespace n) return n.values().containsKey(name) ? n.values().get(name) : new Undefined(name);
+        if (v instanceof Namespace n)
+            return n.values().containsKey(name) ? n.values().get(name) : new Undefined(name);
         return new Undefined(type(v) + "." + name);
     }
 
     /** {@code value[key]}: elements and keys first, then methods. */
     static @Nullable Object item(JinjaRun run, @Nullable Object v, @Nullable Object key) {
-        if (v instanceof Undefined u) throw run.error("'" + u.name() + "' is undefined, so it has no '" + text(key) + "'");
+        if (v instanceof Undefined u)
+            throw run.error("'" + u.name() + "' is undefined, so it has no '" + text(key) + "'");
         if (v instanceof Map<?, ?> m && m.containsKey(JinjaBuiltins.key(key))) return m.get(JinjaBuiltins.key(key));
         if (key instanceof Long n && v instanceof List<?> l) {
             long i = n < 0 ? n + l.size() : n;
@@ -299,7 +315,8 @@ final class JinjaValues {
         return key instanceof String name ? attribute(run, v, name) : new Undefined(text(key));
     }
 
-    static @Nullable Object slice(JinjaRun run, @Nullable Object v, @Nullable Object from, @Nullable Object to, @Nullable Object step) {
+    static @Nullable Object slice(
+            JinjaRun run, @Nullable Object v, @Nullable Object from, @Nullable Object to, @Nullable Object step) {
         if (!(v instanceof List<?>) && !(v instanceof String)) throw run.error("cannot take a slice of " + type(v));
         List<@Nullable Object> all = list(run, v);
         long by = step == null ? 1 : whole(run, step);
@@ -326,14 +343,23 @@ final class JinjaValues {
     }
 
     /** Python's json.dumps. */
-    static String json(JinjaRun run, @Nullable Object v, int indent, boolean ascii, boolean sort, String comma, String colon) {
+    static String json(
+            JinjaRun run, @Nullable Object v, int indent, boolean ascii, boolean sort, String comma, String colon) {
         StringBuilder b = new StringBuilder();
         json(run, v, b, indent, 0, ascii, sort, comma, colon);
         return run.checked(b.toString());
     }
 
     private static void json(
-            JinjaRun run, @Nullable Object v, StringBuilder b, int indent, int level, boolean ascii, boolean sort, String comma, String colon) {
+            JinjaRun run,
+            @Nullable Object v,
+            StringBuilder b,
+            int indent,
+            int level,
+            boolean ascii,
+            boolean sort,
+            String comma,
+            String colon) {
         if (b.length() > JinjaRun.MAX_TEXT || level > 200) throw run.error("tojson: the value is too large");
         if (v == null) {
             b.append("null");
@@ -354,7 +380,8 @@ final class JinjaValues {
             b.append(']');
         } else if (v instanceof Map<?, ?> map) {
             Map<String, @Nullable Object> entries = sort ? new TreeMap<>() : new LinkedHashMap<>();
-            map.forEach((k, value) -> entries.put(k instanceof Boolean || k == null ? json(run, k, 0, false, false, "", "") : text(k), value));
+            map.forEach((k, value) -> entries.put(
+                    k instanceof Boolean || k == null ? json(run, k, 0, false, false, "", "") : text(k), value));
             b.append('{');
             boolean first = true;
             for (var e : entries.entrySet()) {

@@ -38,7 +38,12 @@ public final class Tokenizer implements AutoCloseable {
     private final boolean owner;
 
     private Tokenizer(
-            TokenizerConfig config, TokenizerFiles.Loaded loaded, ChatTemplates chat, Backend source, Backend target, boolean owner) {
+            TokenizerConfig config,
+            TokenizerFiles.Loaded loaded,
+            ChatTemplates chat,
+            Backend source,
+            Backend target,
+            boolean owner) {
         this.config = config;
         this.loaded = loaded;
         this.chat = chat;
@@ -57,7 +62,8 @@ public final class Tokenizer implements AutoCloseable {
     public static Tokenizer fromFolder(Path folder) {
         TokenizerConfig config = TokenizerConfig.read(folder);
         TokenizerFiles.Loaded loaded = TokenizerFiles.load(folder, config);
-        return new Tokenizer(config, loaded, ChatTemplates.read(folder, config.raw), loaded.source(), loaded.target(), true);
+        return new Tokenizer(
+                config, loaded, ChatTemplates.read(folder, config.raw), loaded.source(), loaded.target(), true);
     }
 
     /** As {@link #fromPretrained(String, LoadOptions)} with the defaults. */
@@ -286,8 +292,9 @@ public final class Tokenizer implements AutoCloseable {
         ChatTemplate template = options.tools() == null ? null : chat.get("tool_use");
         if (template == null) template = chat.get("default");
         if (template == null) {
-            throw new HeadstartException("this model has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json);"
-                    + " use a model that is made for chat, or write the prompt yourself");
+            throw new HeadstartException(
+                    "this model has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json);"
+                            + " use a model that is made for chat, or write the prompt yourself");
         }
         Map<String, String> special = new LinkedHashMap<>();
         for (String name : TokenizerConfig.NAMED) {

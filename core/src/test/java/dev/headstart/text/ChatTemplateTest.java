@@ -32,8 +32,9 @@ class ChatTemplateTest {
     Path temp;
 
     private static JsonNode golden() throws IOException {
-        return TokenizerJson.MAPPER.readTree(
-                Shared.repositoryRoot().resolve("core/src/test/resources/chat/golden.json").toFile());
+        return TokenizerJson.MAPPER.readTree(Shared.repositoryRoot()
+                .resolve("core/src/test/resources/chat/golden.json")
+                .toFile());
     }
 
     @Test
@@ -45,7 +46,8 @@ class ChatTemplateTest {
             JsonNode o = c.get("options");
             Map<String, Object> variables = new LinkedHashMap<>(TokenizerJson.MAPPER.convertValue(o, MAP));
             variables.keySet().removeAll(List.of("add_generation_prompt", "continue_final_message", "tools"));
-            @Nullable List<Map<String, Object>> tools =
+            @Nullable
+            List<Map<String, Object>> tools =
                     o.has("tools") ? TokenizerJson.MAPPER.convertValue(o.get("tools"), MAPS) : null;
             ChatTemplate.Options options = new ChatTemplate.Options(
                     o.path("add_generation_prompt").asBoolean(),
@@ -61,7 +63,9 @@ class ChatTemplateTest {
                         template.render(TokenizerJson.MAPPER.convertValue(c.get("messages"), MAPS), options, special);
                 got = rendered.text();
                 List<Span> spans = new ArrayList<>();
-                c.path("spans").forEach(s -> spans.add(new Span(s.get(0).asInt(), s.get(1).asInt())));
+                c.path("spans")
+                        .forEach(s ->
+                                spans.add(new Span(s.get(0).asInt(), s.get(1).asInt())));
                 if (c.has("spans") && c.get("text").asText().codePoints().allMatch(p -> p < 0x10000)) {
                     assertThat(rendered.generated()).isEqualTo(spans);
                 }
@@ -194,8 +198,7 @@ class ChatTemplateTest {
             tokenizer.savePretrained(saved);
             assertThat(tokenizer.applyChatTemplate(messages, ChatTemplate.Options.PROMPT))
                     .isEqualTo("<|endoftext|>the sea");
-            ChatTemplate.Options tools =
-                    new ChatTemplate.Options(true, false, List.of(Map.of("a", 1)), null, Map.of());
+            ChatTemplate.Options tools = new ChatTemplate.Options(true, false, List.of(Map.of("a", 1)), null, Map.of());
             assertThat(tokenizer.applyChatTemplate(messages, tools)).isEqualTo("1 tools");
             Encoding e = tokenizer.encodeChat(messages, ChatTemplate.Options.PROMPT);
             assertThat(e.ids()[0]).isEqualTo(tokenizer.eosId().orElseThrow());
