@@ -120,3 +120,26 @@ g2 = dict(vocab_size=V, n_positions=32, n_embd=16, n_layer=2, n_head=4, bos_toke
 case("gpt2-scaled-by-layer", T.GPT2LMHeadModel, T.GPT2Config(**g2, scale_attn_by_inverse_layer_idx=True, activation_function="relu", tie_word_embeddings=False),
      dict(batch(), token_type_ids=torch.randint(0, V, (2, 9), generator=torch.Generator().manual_seed(4)), labels=batch()["input_ids"]), greedy)
 case("gpt2-token-classifier", T.GPT2ForTokenClassification, T.GPT2Config(**g2, num_labels=3), dict(batch(), labels=torch.randint(0, 3, (2, 9), generator=torch.Generator().manual_seed(6))))
+
+
+def perplexity(window, stride):
+    """the procedure of transformers' guide "Perplexity of fixed-length models" """
+    ids = torch.tensor([[3 + (i * i + 5 * i) % 58 for i in range(100)]])
+    model = T.GPT2LMHeadModel.from_pretrained(ROOT / "gpt2-scaled-by-layer/model").eval()
+    nll, tokens, previous = 0.0, 0, 0
+    for begin in range(0, ids.shape[1], stride):
+        end = min(begin + window, ids.shape[1])
+        target = ids[:, begin:end].clone()
+        target[:, :-(end - previous)] = -100
+        with torch.no_grad():
+            loss = model(ids[:, begin:end], labels=target).loss
+        valid = (target != -100).sum().item()
+        counted = valid - (0 if target[0, 0] == -100 else 1)
+        nll, tokens, previous = nll + loss.item() * counted, tokens + counted, end
+        if end == ids.shape[1]:
+            break
+    return float(torch.exp(torch.tensor(nll / tokens, dtype=torch.float64)))
+
+
+for w, s in ((32, 8), (32, 16), (20, 20)):
+    print("perplexity", w, s, perplexity(w, s))

@@ -1,17 +1,26 @@
 package dev.headstart.cli;
 
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.headstart.HeadstartException;
+import dev.headstart.LoadOptions;
+import dev.headstart.pipeline.Perplexity;
+import dev.headstart.pipeline.PipelineOptions;
 import dev.headstart.train.metrics.Evaluation;
 import dev.headstart.train.metrics.PredictionFiles;
 import dev.headstart.train.metrics.SeqEval;
+import java.io.IOException;
 import java.io.PrintWriter;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Spec;
 
 /** Scores a file of predictions. */
@@ -22,7 +31,8 @@ import picocli.CommandLine.Spec;
             "",
             "Files are csv, tsv, jsonl, json, txt, Parquet or CoNLL. Rows are matched by an id column that both files have, else by order.",
             "Tasks: text-classification, multi-label-classification, regression, sentence-similarity, token-classification,",
-            "question-answering, translation, summarization, text-generation (columns nll and tokens)."
+            "question-answering, translation, summarization, text-generation (columns nll and tokens).",
+            "perplexity takes --model and --input instead: exp of the mean negative log-likelihood a token, sliding window."
         })
 final class EvaluateCommand implements Runnable {
     @Spec
@@ -31,8 +41,29 @@ final class EvaluateCommand implements Runnable {
     @Option(names = "--task", required = true, paramLabel = "TASK", description = "What is compared; see below.")
     private String task = "";
 
-    @Option(names = "--predictions", required = true, paramLabel = "FILE", description = "The predictions.")
-    private Path predictions = Path.of("");
+    @Option(names = "--predictions", paramLabel = "FILE", description = "The predictions.")
+    private @Nullable Path predictions;
+
+    @Option(names = "--model", paramLabel = "ID", description = "perplexity: folder or id of a language model.")
+    private @Nullable String model;
+
+    @Option(names = "--input", paramLabel = "FILE", description = "perplexity: the text, UTF-8.")
+    private @Nullable Path input;
+
+    @Option(
+            names = "--max-length",
+            paramLabel = "N",
+            description = "perplexity: tokens a window. Default: the model's context.")
+    private int maxLength;
+
+    @Option(
+            names = "--stride",
+            paramLabel = "N",
+            description = "perplexity: tokens from window to window. Default: half a window.")
+    private int stride;
+
+    @Option(names = "--precision", paramLabel = "P", description = "perplexity: auto, fp32 (default), bf16.")
+    private @Nullable String precision;
 
     @Option(names = "--references", paramLabel = "FILE", description = "The right answers.")
     private @Nullable Path references;
@@ -76,6 +107,11 @@ final class EvaluateCommand implements Runnable {
 
     @Override
     public void run() {
+        if (task.equals("perplexity")) {
+            perplexity();
+            return;
+        }
+        Path predicted = given(predictions, "--predictions");
         PredictionFiles.Settings settings = new PredictionFiles.Settings(
                 predictionColumn,
                 referenceColumn,
@@ -83,7 +119,7 @@ final class EvaluateCommand implements Runnable {
                 SeqEval.scheme(scheme),
                 stem,
                 new Evaluation.Options(resamples, confidence, seed));
-        Evaluation result = PredictionFiles.evaluate(PredictionFiles.Task.of(task), predictions, references, settings);
+        Evaluation result = PredictionFiles.evaluate(PredictionFiles.Task.of(task), predicted, references, settings);
         PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
         if (json) {
             ObjectNode node = result.toJson();
@@ -98,5 +134,42 @@ final class EvaluateCommand implements Runnable {
             out.print(result.toText());
         }
         out.flush();
+    }
+
+    private void perplexity() {
+        Path file = given(input, "--input");
+        LoadOptions load = LoadOptions.defaults().withPrecision(precision);
+        Perplexity result;
+        try {
+            result = Perplexity.of(
+                    Files.readString(file),
+                    given(model, "--model"),
+                    PipelineOptions.DEFAULT.withLoad(load),
+                    maxLength,
+                    stride);
+        } catch (IOException e) {
+            throw new HeadstartException(file + ": cannot be read as UTF-8 text: " + e.getMessage(), e);
+        }
+        PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
+        if (json) {
+            out.println(JsonNodeFactory.instance
+                    .objectNode()
+                    .put("task", task)
+                    .put("perplexity", result.perplexity())
+                    .put("nll", result.nll())
+                    .put("tokens", result.tokens()));
+        } else {
+            out.println(
+                    String.format(Locale.ROOT, "perplexity %.4f over %d tokens", result.perplexity(), result.tokens()));
+        }
+        out.flush();
+    }
+
+    private <T> T given(@Nullable T value, String option) {
+        if (value == null) {
+            throw new ParameterException(
+                    Objects.requireNonNull(spec).commandLine(), "--task " + task + " needs " + option);
+        }
+        return value;
     }
 }

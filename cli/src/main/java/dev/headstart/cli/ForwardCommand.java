@@ -75,10 +75,7 @@ final class ForwardCommand implements Runnable {
             description = "Generate instead, with these parameters over the checkpoint's own; writes sequences.")
     private @Nullable String generate;
 
-    @Option(
-            names = "--adapter",
-            paramLabel = "DIR",
-            description = "LoRA adapter in PEFT's format to put on the model.")
+    @Option(names = "--adapter", paramLabel = "DIR", description = "LoRA adapter in PEFT's format to put on the model.")
     private @Nullable Path adapter;
 
     @Override

@@ -67,7 +67,8 @@ public final class Models {
 
     /** Finds an id and loads it with the head whose class name ends so; empty for the model without a head. */
     static PreTrainedModel<?> withHead(String id, String suffix, LoadOptions options) {
-        return choose(Hub.standard().resolve(id, options), (family, config) -> family.withHead(suffix, config), options);
+        return choose(
+                Hub.standard().resolve(id, options), (family, config) -> family.withHead(suffix, config), options);
     }
 
     /**

@@ -27,7 +27,8 @@ final class TimmNames {
 
     /** Whether config.json is timm's. */
     static boolean fits(ConfigJson config) {
-        return config.modelType().isEmpty() && config.has("architecture") || config.modelType().equals("timm_wrapper");
+        return config.modelType().isEmpty() && config.has("architecture")
+                || config.modelType().equals("timm_wrapper");
     }
 
     /**
@@ -44,14 +45,17 @@ final class TimmNames {
         TimmNames names = new TimmNames(source, config);
         if (source.names().contains("patch_embed.proj.weight") && source.names().contains("blocks.0.attn.qkv.weight")) {
             names.vit();
-        } else if (source.names().contains("stem.0.weight") && source.names().contains("stages.0.blocks.0.conv_dw.weight")) {
+        } else if (source.names().contains("stem.0.weight")
+                && source.names().contains("stages.0.blocks.0.conv_dw.weight")) {
             names.convNext();
         } else {
-            throw new HeadstartException(config.origin() + ": timm architecture " + config.text("architecture", "?")
-                    + " is not known; known are ResNet, ResNeXt, Wide ResNet, vision transformers, DeiT, ConvNeXT and ConvNeXT V2");
+            throw new HeadstartException(
+                    config.origin() + ": timm architecture " + config.text("architecture", "?")
+                            + " is not known; known are ResNet, ResNeXt, Wide ResNet, vision transformers, DeiT, ConvNeXT and ConvNeXT V2");
         }
         if (!names.left.isEmpty()) {
-            throw new HeadstartException(config.origin() + ": timm architecture " + config.text("architecture", "?") + " has tensors that no known variant has: "
+            throw new HeadstartException(config.origin() + ": timm architecture " + config.text("architecture", "?")
+                    + " has tensors that no known variant has: "
                     + String.join(", ", names.left.stream().limit(5).toList()));
         }
         return names.renamed;
@@ -113,7 +117,9 @@ final class TimmNames {
     private void vit() {
         boolean distilled = has("dist_token");
         String base = distilled ? "deit" : "vit";
-        long d = size("patch_embed.proj.weight", 0), patch = size("patch_embed.proj.weight", 2), positions = size("pos_embed", 1);
+        long d = size("patch_embed.proj.weight", 0),
+                patch = size("patch_embed.proj.weight", 2),
+                positions = size("pos_embed", 1);
         int depth = count("blocks."), special = distilled ? 2 : 1;
         boolean bias = has("blocks.0.attn.qkv.bias");
         String e = base + ".embeddings.";
@@ -130,7 +136,8 @@ final class TimmNames {
             String[] parts = {"query", "key", "value"};
             for (int k = 0; k < 3; k++) {
                 for (String field : bias ? new String[] {"weight", "bias"} : new String[] {"weight"}) {
-                    renamed.rows(to + "attention.attention." + parts[k] + "." + field, from + "attn.qkv." + field, k * d, d);
+                    renamed.rows(
+                            to + "attention.attention." + parts[k] + "." + field, from + "attn.qkv." + field, k * d, d);
                     left.remove(from + "attn.qkv." + field);
                 }
             }
@@ -154,7 +161,9 @@ final class TimmNames {
         c.putArray("architectures").add(architecture);
         c.put("hidden_size", d);
         c.put("num_hidden_layers", depth);
-        c.put("num_attention_heads", heads.isNumber() ? heads.asLong() : d == 1280 || d == 1408 || d == 1664 ? 16 : Math.max(1, d / 64));
+        c.put(
+                "num_attention_heads",
+                heads.isNumber() ? heads.asLong() : d == 1280 || d == 1408 || d == 1664 ? 16 : Math.max(1, d / 64));
         c.put("intermediate_size", size("blocks.0.mlp.fc1.weight", 0));
         c.put("num_channels", size("patch_embed.proj.weight", 1));
         c.put("layer_norm_eps", 1e-6);
@@ -166,8 +175,12 @@ final class TimmNames {
 
     private long imageSize(long fallback) {
         JsonNode input = config.node().path("pretrained_cfg").path("input_size");
-        long stated = input.size() == 3 && input.get(1).asLong() == input.get(2).asLong() ? input.get(1).asLong() : fallback;
-        return stated / size("patch_embed.proj.weight", 2) * size("patch_embed.proj.weight", 2) == fallback ? stated : fallback;
+        long stated = input.size() == 3 && input.get(1).asLong() == input.get(2).asLong()
+                ? input.get(1).asLong()
+                : fallback;
+        return stated / size("patch_embed.proj.weight", 2) * size("patch_embed.proj.weight", 2) == fallback
+                ? stated
+                : fallback;
     }
 
     private void convNext() {
@@ -202,7 +215,8 @@ final class TimmNames {
                 if (v2) {
                     for (String field : new String[] {"weight", "bias"}) {
                         long n = size(from + "mlp.grn." + field, 0);
-                        renamed.put(block + "grn." + field, from + "mlp.grn." + field, java.util.List.of(1L, 1L, 1L, n));
+                        renamed.put(
+                                block + "grn." + field, from + "mlp.grn." + field, java.util.List.of(1L, 1L, 1L, n));
                         left.remove(from + "mlp.grn." + field);
                     }
                 }
@@ -228,7 +242,10 @@ final class TimmNames {
 
     /** A Linear, which some variants store as a 1x1 convolution. */
     private void pointwise(String name, String original) {
-        renamed.put(name + ".weight", original + ".weight", source.info(original + ".weight").shape().subList(0, 2));
+        renamed.put(
+                name + ".weight",
+                original + ".weight",
+                source.info(original + ".weight").shape().subList(0, 2));
         left.remove(original + ".weight");
         move(name + ".bias", original + ".bias");
     }

@@ -58,8 +58,9 @@ final class TorchResNetNames {
     private List<Long> need(String name) {
         List<Long> shape = shape(name);
         if (shape == null) {
-            throw new HeadstartException(source.fileOf(source.names().iterator().next()) + ": this ResNet has no tensor " + name
-                    + "; known are ResNet, ResNeXt and Wide ResNet of torchvision and timm (without deep stem, attention or antialiasing) and the CIFAR ResNets");
+            throw new HeadstartException(
+                    source.fileOf(source.names().iterator().next()) + ": this ResNet has no tensor " + name
+                            + "; known are ResNet, ResNeXt and Wide ResNet of torchvision and timm (without deep stem, attention or antialiasing) and the CIFAR ResNets");
         }
         return shape;
     }
@@ -122,8 +123,10 @@ final class TorchResNetNames {
             move("classifier.1.bias", head + ".bias");
         }
         if (!left.isEmpty()) {
-            throw new HeadstartException(source.fileOf(source.names().iterator().next()) + ": this ResNet has tensors that no known variant has: "
-                    + String.join(", ", left.stream().limit(5).toList()) + "; known are ResNet, ResNeXt and Wide ResNet of torchvision and timm and the CIFAR ResNets");
+            throw new HeadstartException(source.fileOf(source.names().iterator().next())
+                    + ": this ResNet has tensors that no known variant has: "
+                    + String.join(", ", left.stream().limit(5).toList())
+                    + "; known are ResNet, ResNeXt and Wide ResNet of torchvision and timm and the CIFAR ResNets");
         }
         ObjectNode c = config.node();
         c.put("model_type", "resnet");

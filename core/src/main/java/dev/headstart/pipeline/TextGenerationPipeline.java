@@ -1,5 +1,7 @@
 package dev.headstart.pipeline;
 
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
@@ -11,7 +13,9 @@ import dev.headstart.generation.Token;
 import dev.headstart.generation.TokenStream;
 import dev.headstart.models.AutoModelForCausalLM;
 import dev.headstart.models.PreTrainedModel;
+import dev.headstart.nn.Memory;
 import dev.headstart.nn.Precision;
+import dev.headstart.text.ChatTemplate;
 import dev.headstart.text.EncodeOptions;
 import dev.headstart.text.TokenBytes;
 import java.util.ArrayList;
@@ -22,11 +26,15 @@ import java.util.Map;
 import java.util.Set;
 import java.util.function.Consumer;
 import org.bytedeco.pytorch.Generator;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Texts that go on where a prompt ends (transformers TextGenerationPipeline). Call arguments: the generation parameters at top level;
  * {@code return_full_text} (default true), {@code return_tensors}, {@code stop_sequence}, {@code prefix}, {@code add_special_tokens},
  * {@code skip_special_tokens}, {@code handle_long_generation} ("hole" cuts the prompt's beginning).
+ *
+ * <p>An input that is a JSON list of messages ({"role", "content"}) is a conversation: it goes through the model's chat template, with {@code tools},
+ * {@code documents} and {@code chat_template_kwargs} from the call, and comes back with the assistant's message.
  *
  * <p>Where neither the call nor the model says: up to 256 new tokens, sampled at temperature 0.7.
  */
@@ -47,6 +55,10 @@ public final class TextGenerationPipeline extends TextPipeline {
             "padding",
             "truncation",
             "batch_size",
+            "tools",
+            "documents",
+            "continue_final_message",
+            "chat_template_kwargs",
             "generate_kwargs");
     private static final int PACK_FROM = 16; // new tokens from which packing the weights pays
 
@@ -95,18 +107,61 @@ public final class TextGenerationPipeline extends TextPipeline {
     /** Goes on with a prompt. @param parameters generation parameters by transformers' names; @return prompt and result */
     public String apply(String prompt, Map<String, ?> parameters) {
         ObjectNode kwargs = JsonHolder.JSON.valueToTree(parameters);
-        return generate(List.of(prompt), call(kwargs)).get(0).get(0).text();
+        Call call = call(kwargs);
+        Generator shared = call.config.flag("do_sample") ? Generation.newGenerator(call.config.seed()) : null;
+        try {
+            return generate(prompt(prompt, call), call.fullText ? prompt : "", call, shared)
+                    .get(0)
+                    .text();
+        } finally {
+            Memory.close(shared);
+        }
     }
 
     @Override
     public List<?> run(List<String> inputs, JsonNode kwargs) {
         Call call = call(kwargs);
-        return generate(inputs, call).stream()
-                .map(texts -> texts.stream()
-                        .map(g ->
-                                call.tensors ? Map.of("generated_token_ids", g.ids) : Map.of("generated_text", g.text))
-                        .toList())
-                .toList();
+        List<Object> results = new ArrayList<>();
+        Generator shared = call.config.flag("do_sample") ? Generation.newGenerator(call.config.seed()) : null;
+        try {
+            for (String input : inputs) {
+                List<Map<String, Object>> messages = messages(input);
+                long[] ids = messages == null ? prompt(input, call) : prompt(messages, kwargs);
+                String before = messages == null && call.fullText ? input : "";
+                List<Object> texts = new ArrayList<>();
+                for (Generated g : generate(ids, before, call, shared)) {
+                    if (call.tensors) {
+                        texts.add(Map.of("generated_token_ids", g.ids));
+                    } else if (messages != null && call.fullText) {
+                        texts.add(
+                                Map.of("generated_text", conversation(messages, g.text, continues(messages, kwargs))));
+                    } else {
+                        texts.add(Map.of("generated_text", g.text));
+                    }
+                }
+                results.add(texts);
+            }
+            return results;
+        } finally {
+            Memory.close(shared);
+        }
+    }
+
+    /** The messages with the answer, in a message of its own or at the end of the last one. */
+    private static List<Map<String, Object>> conversation(
+            List<Map<String, Object>> messages, String answer, boolean goesOn) {
+        List<Map<String, Object>> all = new ArrayList<>(messages);
+        if (goesOn) {
+            Map<String, Object> last = new LinkedHashMap<>(all.remove(all.size() - 1));
+            last.put("content", last.get("content") + answer);
+            all.add(last);
+        } else {
+            Map<String, Object> message = new LinkedHashMap<>();
+            message.put("role", "assistant");
+            message.put("content", answer);
+            all.add(message);
+        }
+        return all;
     }
 
     /**
@@ -133,36 +188,92 @@ public final class TextGenerationPipeline extends TextPipeline {
         give(streamer.finish(), piece);
     }
 
+    /**
+     * Answers a conversation, piece by piece as the answer is made.
+     *
+     * @param messages maps of role and content, the last one the user's, or the assistant's to go on with
+     * @param kwargs call arguments, and {@code chat_template_kwargs} for the template's own variables
+     * @param piece receives whole characters only
+     * @return the whole answer
+     */
+    public String chat(List<? extends Map<String, ?>> messages, JsonNode kwargs, Consumer<String> piece) {
+        Call call = call(kwargs);
+        StringBuilder answer = new StringBuilder();
+        TextStreamer streamer = new TextStreamer(tokenizer, call.skipSpecial);
+        try (TokenStream tokens = request(prompt(messages, kwargs), call.config).stream()) {
+            while (tokens.hasNext()) {
+                give(streamer.push(tokens.next().id()), answer::append, piece);
+            }
+        }
+        give(streamer.finish(), answer::append, piece);
+        return answer.toString();
+    }
+
+    private static void give(String text, Consumer<String> first, Consumer<String> second) {
+        give(text, first);
+        give(text, second);
+    }
+
+    private long[] prompt(List<? extends Map<String, ?>> messages, JsonNode kwargs) {
+        boolean goesOn = continues(messages, kwargs);
+        Map<String, Object> variables = new LinkedHashMap<>();
+        kwargs.path("chat_template_kwargs").properties().forEach(e -> variables.put(e.getKey(), plain(e.getValue())));
+        ChatTemplate.Options how = new ChatTemplate.Options(
+                !goesOn, goesOn, maps(kwargs.get("tools")), maps(kwargs.get("documents")), variables);
+        return tokenizer.encodeChat(messages, how).ids();
+    }
+
+    /** Whether the answer goes on with the last message: what the call says, else when that is the assistant's. */
+    private static boolean continues(List<? extends Map<String, ?>> messages, JsonNode kwargs) {
+        boolean assistant = !messages.isEmpty()
+                && "assistant".equals(messages.get(messages.size() - 1).get("role"));
+        return kwargs.path("continue_final_message").asBoolean(assistant);
+    }
+
+    /** The messages of an input that is a JSON list of them, else null. */
+    private static @Nullable List<Map<String, Object>> messages(String input) {
+        if (!input.stripLeading().startsWith("[")) {
+            return null;
+        }
+        try {
+            JsonNode list = JsonHolder.JSON.readTree(input);
+            boolean chat = list.isArray() && !list.isEmpty();
+            for (JsonNode message : list) {
+                chat &= message.isObject() && message.has("role") && message.has("content");
+            }
+            return chat ? maps(list) : null;
+        } catch (JsonProcessingException e) {
+            return null;
+        }
+    }
+
+    private static @Nullable List<Map<String, Object>> maps(@Nullable JsonNode list) {
+        return list == null || list.isNull()
+                ? null
+                : JsonHolder.JSON.convertValue(list, new TypeReference<List<Map<String, Object>>>() {});
+    }
+
+    private static Object plain(JsonNode value) {
+        return JsonHolder.JSON.convertValue(value, Object.class);
+    }
+
     private static void give(String text, Consumer<String> piece) {
         if (!text.isEmpty()) {
             piece.accept(text);
         }
     }
 
-    private List<List<Generated>> generate(List<String> prompts, Call call) {
-        List<List<Generated>> all = new ArrayList<>();
-        Generator shared = call.config.flag("do_sample") ? Generation.newGenerator(call.config.seed()) : null;
-        try { // one input after the other, as the reference does without a batch size; they draw from one generator
-            for (String prompt : prompts) {
-                long[] ids = prompt(prompt, call);
-                Generation request = request(ids, call.config);
-                GenerationOutput out = (shared == null ? request : request.generator(shared)).generate();
-                List<Generated> texts = new ArrayList<>();
-                for (long[] row : out.sequences()) {
-                    long[] made = Arrays.stream(row, out.promptLength(), row.length)
-                            .filter(t -> t >= 0)
-                            .toArray();
-                    String text = tokenizer.decode(made, call.skipSpecial);
-                    texts.add(new Generated(call.fullText ? prompt + text : text, row));
-                }
-                all.add(texts);
-            }
-            return all;
-        } finally {
-            if (shared != null) {
-                shared.close();
-            }
+    private List<Generated> generate(long[] ids, String before, Call call, @Nullable Generator shared) {
+        Generation request = request(ids, call.config);
+        GenerationOutput out = (shared == null ? request : request.generator(shared)).generate();
+        List<Generated> texts = new ArrayList<>();
+        for (long[] row : out.sequences()) {
+            long[] made = Arrays.stream(row, out.promptLength(), row.length)
+                    .filter(t -> t >= 0)
+                    .toArray();
+            texts.add(new Generated(before + tokenizer.decode(made, call.skipSpecial), row));
         }
+        return texts;
     }
 
     private Generation request(long[] ids, GenerationConfig config) {

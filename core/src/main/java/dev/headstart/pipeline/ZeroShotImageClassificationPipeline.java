@@ -128,9 +128,14 @@ public final class ZeroShotImageClassificationPipeline extends ImagePipeline {
             }
         }
         if (labels.isEmpty()) {
-            throw new HeadstartException("zero-shot-image-classification needs --kwargs '{\"candidate_labels\": [\"cat\", \"dog\"]}'");
+            throw new HeadstartException(
+                    "zero-shot-image-classification needs --kwargs '{\"candidate_labels\": [\"cat\", \"dog\"]}'");
         }
-        return apply(inputs.size(), files(inputs), labels, kwargs.path("hypothesis_template").asText(TEMPLATE));
+        return apply(
+                inputs.size(),
+                files(inputs),
+                labels,
+                kwargs.path("hypothesis_template").asText(TEMPLATE));
     }
 
     @Override

@@ -35,9 +35,12 @@ class KvCacheTest {
         try (KvCache cache = new KvCache(2, start, CAPACITY)) {
             for (int step = 0; step < 12; step++) {
                 int most = step == 0 ? 5 : 2;
-                int[] added = rows.stream().mapToInt(r -> 1 + random.nextInt(most)).toArray();
+                int[] added =
+                        rows.stream().mapToInt(r -> 1 + random.nextInt(most)).toArray();
                 next = read(cache, rows, added, next);
-                int[] sources = IntStream.range(0, 1 + random.nextInt(5)).map(i -> random.nextInt(rows.size())).toArray();
+                int[] sources = IntStream.range(0, 1 + random.nextInt(5))
+                        .map(i -> random.nextInt(rows.size()))
+                        .toArray();
                 cache.select(sources);
                 List<List<Float>> chosen = new ArrayList<>();
                 for (int s : sources) {
@@ -89,7 +92,13 @@ class KvCacheTest {
                     List<Float> visible = new ArrayList<>();
                     for (int j = 0; j < seen; j++) {
                         int maskRow = mask == null || mask.size(0) == 1 ? 0 : r;
-                        boolean hidden = mask != null && mask.select(0, maskRow).select(0, 0).select(0, added[r] - 1).select(0, j).item_float() < 0;
+                        boolean hidden = mask != null
+                                && mask.select(0, maskRow)
+                                                .select(0, 0)
+                                                .select(0, added[r] - 1)
+                                                .select(0, j)
+                                                .item_float()
+                                        < 0;
                         if (!hidden) {
                             visible.add(got[(int) (r * seen) + j]);
                             assertThat(values[(int) (r * seen) + j]).isEqualTo(-got[(int) (r * seen) + j]);

@@ -51,11 +51,16 @@ class GptNanoSortTest {
                     inputs[n][i] = rest % 3;
                 }
             }
-            var out = Generation.of(model).prompt(inputs).with("max_new_tokens", 6).generate();
+            var out = Generation.of(model)
+                    .prompt(inputs)
+                    .with("max_new_tokens", 6)
+                    .generate();
             for (int n = 0; n < inputs.length; n++) {
                 long[] sorted = inputs[n].clone();
                 Arrays.sort(sorted);
-                assertThat(out.generated(n)).as("sorting %s", Arrays.toString(inputs[n])).containsExactly(sorted);
+                assertThat(out.generated(n))
+                        .as("sorting %s", Arrays.toString(inputs[n]))
+                        .containsExactly(sorted);
             }
         }
     }
@@ -67,10 +72,17 @@ class GptNanoSortTest {
                 PointerScope scope = new PointerScope();
                 NoGradGuard guard = new NoGradGuard()) {
             Tensor ids = tensor(golden.get("idx")).to(ScalarType.Long); // [3, 11]
-            try (var out = model.forward(Inputs.of(Map.of("input_ids", ids)).withHiddenStates(true).withAttentions(true))) {
+            try (var out = model.forward(
+                    Inputs.of(Map.of("input_ids", ids)).withHiddenStates(true).withAttentions(true))) {
                 check(golden, "x", Objects.requireNonNull(out.hiddenStates()).get(0));
-                check(golden, "block0", Objects.requireNonNull(out.hiddenStates()).get(1));
-                check(golden, "block1", Objects.requireNonNull(out.hiddenStates()).get(2));
+                check(
+                        golden,
+                        "block0",
+                        Objects.requireNonNull(out.hiddenStates()).get(1));
+                check(
+                        golden,
+                        "block1",
+                        Objects.requireNonNull(out.hiddenStates()).get(2));
                 check(golden, "ln_f", Objects.requireNonNull(out.hiddenStates()).get(3));
                 check(golden, "attSm", Objects.requireNonNull(out.attentions()).get(0));
                 check(golden, "lm_head", out.logits());
@@ -94,9 +106,12 @@ class GptNanoSortTest {
             check(golden, "k", k);
             check(golden, "v", v);
             CausalMask mask = CausalMask.of(x, null, false);
-            Tensor scores = q.matmul(k.transpose(2, 3)).mul(new Scalar(block.attn.scale)).add(Objects.requireNonNull(mask.of(0)));
+            Tensor scores = q.matmul(k.transpose(2, 3))
+                    .mul(new Scalar(block.attn.scale))
+                    .add(Objects.requireNonNull(mask.of(0)));
             check(golden, "att", scores);
-            Tensor y = Attention.mergeHeads(Attention.attend(q, k, v, mask.of(0), block.attn.scale, block.attn.attnDropout, Trace.none()));
+            Tensor y = Attention.mergeHeads(
+                    Attention.attend(q, k, v, mask.of(0), block.attn.scale, block.attn.attnDropout, Trace.none()));
             check(golden, "y", y);
             Tensor projected = block.attn.forward(normed, mask, null, Trace.none());
             check(golden, "yProj", projected);
@@ -126,7 +141,9 @@ class GptNanoSortTest {
             if (hidden) {
                 assertThat(have[i]).as("%s[%d]", name, i).isLessThan(-1e30f);
             } else {
-                assertThat((double) have[i]).as("%s[%d]", name, i).isCloseTo(want[i], offset(1e-4 + 1e-4 * Math.abs(want[i])));
+                assertThat((double) have[i])
+                        .as("%s[%d]", name, i)
+                        .isCloseTo(want[i], offset(1e-4 + 1e-4 * Math.abs(want[i])));
             }
         }
     }
@@ -147,13 +164,19 @@ class GptNanoSortTest {
             Safetensors.write(folder.resolve("model.safetensors"), tensors);
         }
         JsonNode c = json.get("config");
-        var config = JSON.createObjectNode().put("model_type", "gpt2").put("tie_word_embeddings", false).put("n_positions", c.get("block_size").asInt());
+        var config = JSON.createObjectNode()
+                .put("model_type", "gpt2")
+                .put("tie_word_embeddings", false)
+                .put("n_positions", c.get("block_size").asInt());
         for (String field : new String[] {"n_layer", "n_head", "n_embd", "vocab_size"}) {
             config.put(field, c.get(field).asInt());
         }
         config.putArray("architectures").add("GPT2LMHeadModel");
         Files.writeString(folder.resolve("config.json"), config.toString());
-        return (GPT2LMHeadModel) Models.load(new ModelFolder("nano", folder, false), null, LoadOptions.defaults().withDevice("cpu"));
+        return (GPT2LMHeadModel) Models.load(
+                new ModelFolder("nano", folder, false),
+                null,
+                LoadOptions.defaults().withDevice("cpu"));
     }
 
     private static Path data(String file) {
@@ -164,6 +187,10 @@ class GptNanoSortTest {
         byte[] bytes = Base64.getDecoder().decode(t.get("data").asText());
         float[] values = new float[bytes.length / 4];
         ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer().get(values);
-        return Tensors.float32(values, StreamSupport.stream(t.get("shape").spliterator(), false).mapToLong(JsonNode::asLong).toArray());
+        return Tensors.float32(
+                values,
+                StreamSupport.stream(t.get("shape").spliterator(), false)
+                        .mapToLong(JsonNode::asLong)
+                        .toArray());
     }
 }
