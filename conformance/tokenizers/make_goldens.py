@@ -188,6 +188,13 @@ def main():
     (f / "golden.json").write_text(json.dumps(g, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
     llama = sp("bpe", 420, unk_id=0, bos_id=1, eos_id=2, byte_fallback=True, normalization_rule_name="identity", remove_extra_whitespaces=False)
     golden(folder("llama", dict(tokenizer_class="LlamaTokenizer", add_bos_token=True, add_eos_token=False, legacy=False, pad_token="<unk>"), tokenizer__model=llama))
+    # the tokenizer.json that transformers 4 made of such a model: LlamaTokenizer of version 5 builds its own parts instead
+    j = json.loads(transformers.AutoTokenizer.from_pretrained(str(OUT / "llama"))._tokenizer.to_str())
+    j["normalizer"] = dict(type="Sequence", normalizers=[dict(type="Prepend", prepend="▁"), dict(type="Replace", pattern=dict(String=" "), content="▁")])
+    j["pre_tokenizer"] = None
+    chat = ["<s>[INST] hi [/INST] sea</s><s>x", " <unk> a", "a<s> b"]
+    for name, more in (("llama-json", {}), ("llama-json-legacy", dict(legacy=True, add_bos_token=True, add_eos_token=True)), ("llama-json-noprefix", dict(add_prefix_space=False))):
+        golden(folder(name, dict(tokenizer_class="LlamaTokenizer", unk_token="<unk>", bos_token="<s>", eos_token="</s>", **more), tokenizer__json=json.dumps(j, ensure_ascii=False)), batches=False, words=False, extra_texts=chat)
     s, t = sp("unigram", 200, unk_id=1, eos_id=0, bos_id=-1, pad_id=-1, normalization_rule_name="identity"), sp("unigram", 150, unk_id=1, eos_id=0, bos_id=-1, pad_id=-1, normalization_rule_name="identity")
     pieces = []
     for m in (s, t):

@@ -51,6 +51,17 @@ final class Json {
                 .put("split", split);
     }
 
+    /** The decoder of vocabularies with byte fallback. @param strips whether the first blank was added and goes */
+    static ObjectNode blanksAndBytes(boolean strips) {
+        ObjectNode node = object("Sequence");
+        ArrayNode list = node.putArray("decoders");
+        list.add(replace("\u2581", " "));
+        list.add(object("ByteFallback"));
+        list.add(object("Fuse"));
+        if (strips) list.add(object("Strip").put("content", " ").put("start", 1).put("stop", 0));
+        return node;
+    }
+
     static ObjectNode byteLevel(boolean addPrefixSpace, boolean useRegex) {
         return object("ByteLevel")
                 .put("add_prefix_space", addPrefixSpace)

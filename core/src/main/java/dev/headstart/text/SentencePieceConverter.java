@@ -261,15 +261,7 @@ final class SentencePieceConverter {
         if (family != TokenizerFamily.LLAMA && family != TokenizerFamily.GEMMA) {
             if (!model.byteFallback()) return Json.metaspace(prepend(), true);
         }
-        ObjectNode node = Json.object("Sequence");
-        ArrayNode list = node.putArray("decoders");
-        list.add(Json.replace("\u2581", " "));
-        list.add(Json.object("ByteFallback"));
-        list.add(Json.object("Fuse"));
-        if (family != TokenizerFamily.GEMMA && !prepend().equals("never")) {
-            list.add(Json.object("Strip").put("content", " ").put("start", 1).put("stop", 0));
-        }
-        return node;
+        return Json.blanksAndBytes(family != TokenizerFamily.GEMMA && !prepend().equals("never"));
     }
 
     private void postProcessor(TokenizerJson json) {

@@ -25,6 +25,9 @@ final class TokenizerConfig {
     /** Not final: a folder without any configuration is judged by its vocabulary. */
     TokenizerFamily family;
 
+    /** config.json's model_type; empty when there is none. */
+    String modelType = "";
+
     private final boolean classStated;
     /** Named special token -> its spelling, with its flags where the files state them. */
     final Map<String, ObjectNode> special = new LinkedHashMap<>();
@@ -47,6 +50,7 @@ final class TokenizerConfig {
         if (tokenizerClass == null) tokenizerClass = text(model, "tokenizer_class");
         TokenizerConfig c = new TokenizerConfig(
                 raw, TokenizerFamily.of(tokenizerClass, text(model, "model_type")), tokenizerClass != null);
+        c.modelType = model.path("model_type").asText("");
         boolean legacy = !raw.path("added_tokens_decoder").isObject();
         ObjectNode map =
                 legacy ? object(folder.resolve("special_tokens_map.json")) : TokenizerJson.MAPPER.createObjectNode();
@@ -87,7 +91,7 @@ final class TokenizerConfig {
     /** Where no file says what kind of tokenizer this is: what its vocabulary looks like. */
     void inferFamily(String modelType, Predicate<String> hasToken) {
         if (family != TokenizerFamily.GENERIC || classStated) return;
-        family = TokenizerFamily.of(modelType, hasToken);
+        family = TokenizerFamily.infer(modelType, hasToken);
         family.special().forEach((name, token) -> {
             if (!raw.has(name) && hasToken.test(token)) special.putIfAbsent(name, token(token));
         });

@@ -108,7 +108,7 @@ enum TokenizerFamily {
     }
 
     /** By the kind of model and the special tokens that its vocabulary has. */
-    static TokenizerFamily of(String modelType, Predicate<String> hasToken) {
+    static TokenizerFamily infer(String modelType, Predicate<String> hasToken) {
         return switch (modelType) {
             case "WordPiece" -> hasToken.test("[CLS]") ? BERT : hasToken.test("<mask>") ? MPNET : GENERIC;
             case "Unigram" ->

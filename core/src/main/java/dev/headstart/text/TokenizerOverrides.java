@@ -8,6 +8,12 @@ import org.jspecify.annotations.Nullable;
 
 /** Where tokenizer_config.json wins over tokenizer.json, as in the constructors of transformers' tokenizer classes. */
 final class TokenizerOverrides {
+    /** Models whose tokenizer_class is not true; transformers takes their tokenizer.json as it is. */
+    private static final List<String> CLASS_NOT_TRUE = List.of(("arctic chatlm ernie4_5 ernie4_5_moe fuyu h2ovl_chat internlm2 internlm3 jamba llava"
+                    + " llava_next minicpm3 minicpmv minimax_m2 molmo molmo2 nemotron opencua openvla paddleocr_vl phi3 phi3_v phimoe smolvlm"
+                    + " step3_vl vipllava")
+            .split(" "));
+
     private TokenizerOverrides() {}
 
     static void apply(TokenizerJson json, TokenizerConfig config) {
@@ -24,7 +30,22 @@ final class TokenizerOverrides {
                 }
             }
         }
-        bosAndEos(json, config);
+        llama(json, config);
+    }
+
+    /**
+     * LlamaTokenizer takes only vocabulary, merges and template from the file. What it makes itself differs where special tokens stand in the
+     * text: only the start of a text gets a blank, unless {@code legacy} says otherwise.
+     */
+    private static void llama(TokenizerJson json, TokenizerConfig config) {
+        boolean stated = TokenizerFamily.of(TokenizerConfig.text(config.raw, "tokenizer_class"), null) == TokenizerFamily.LLAMA;
+        if (!stated || !json.modelType().equals("BPE") || CLASS_NOT_TRUE.contains(config.modelType)) return;
+        if (json.top.toString().contains("\"ByteLevel\"")) return; // Llama 3's are of another kind
+        boolean prefix = config.flag("add_prefix_space", true);
+        json.model.putNull("unk_token").put("fuse_unk", true).put("byte_fallback", true);
+        json.top.putNull("normalizer");
+        Json.set(json, "pre_tokenizer", Json.metaspace(prefix ? config.flag("legacy", false) ? "always" : "first" : "never", false));
+        Json.set(json, "decoder", Json.blanksAndBytes(prefix));
     }
 
     private static void copy(ObjectNode from, String name, ObjectNode to, String as) {
@@ -32,7 +53,10 @@ final class TokenizerOverrides {
         if (value != null && value.isBoolean()) to.set(as, value);
     }
 
-    /** {@code add_bos_token} and {@code add_eos_token}, where stated, replace the template (TokenizersBackend.update_post_processor). */
+    /**
+     * {@code add_bos_token} and {@code add_eos_token}, where stated, replace the template (TokenizersBackend.update_post_processor); not where
+     * there is a tokenizer.json, whose template stands.
+     */
     static void bosAndEos(TokenizerJson json, TokenizerConfig config) {
         boolean stated = config.raw.has("add_bos_token") || config.raw.has("add_eos_token");
         boolean ownTemplate = switch (config.family) { // their constructors set it after the common one
