@@ -208,6 +208,9 @@ public final class Hub {
             return path;
         }
         if (Files.isRegularFile(path)) {
+            if (path.getFileName().toString().matches(".*\\.(safetensors|bin|pt|pth|th)")) {
+                return path; // a weight file, with config.json beside it or needing none
+            }
             throw new HeadstartException(id + " is a file, but a model is a folder with config.json; give the folder");
         }
         if (pathOnly) {

@@ -1,5 +1,6 @@
 package dev.headstart.models;
 
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
@@ -10,6 +11,7 @@ import dev.headstart.io.TensorSource;
 import dev.headstart.nn.Ops;
 import dev.headstart.nn.Precision;
 import dev.headstart.nn.WeightLoader;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
 import java.util.List;
@@ -72,7 +74,8 @@ public final class Models {
     }
 
     /**
-     * Loads a model from its folder.
+     * Loads a model from its folder, or from one weight file with config.json beside it; ResNets of torchvision and the CIFAR ResNets need no
+     * config.json.
      *
      * @param architecture class name; null takes config.json's first architecture
      * @throws HeadstartException when config.json or weights are missing, damaged, or do not fit the class
@@ -84,7 +87,9 @@ public final class Models {
     private static PreTrainedModel<?> choose(
             ModelFolder folder, BiFunction<Family, ConfigJson, @Nullable String> choice, LoadOptions options) {
         Path root = folder.path();
-        ConfigJson config = ConfigJson.read(root.resolve("config.json"));
+        Path file = Files.isRegularFile(root) ? root.resolveSibling("config.json") : root.resolve("config.json");
+        boolean bare = Files.isRegularFile(root) && !Files.exists(file); // one weight file, nothing beside it
+        ConfigJson config = bare ? new ConfigJson(JsonNodeFactory.instance.objectNode(), root.toString()) : ConfigJson.read(file);
         if (options.id2label() != null) {
             config.labels(options.id2label());
         } else if (options.numLabels() != null && options.numLabels() != config.numLabels()) {
@@ -93,7 +98,17 @@ public final class Models {
                     .collect(Collectors.toMap(Function.identity(), i -> "LABEL_" + i))));
         }
         try (TensorSource source = Checkpoint.open(root, folder.immutable())) {
-            TensorSource named = TimmNames.fits(config) ? TimmNames.adapt(source, config) : source;
+            TensorSource named = source;
+            if (TimmNames.fits(config)) {
+                named = TimmNames.adapt(source, config);
+            } else if (bare || config.modelType().isEmpty()) {
+                if (TorchResNetNames.fits(source)) { // whose shapes say everything
+                    named = TorchResNetNames.adapt(source, config);
+                } else if (bare) {
+                    throw new HeadstartException(file + " not found: beside the weights of this model a config.json must lie (Hugging Face layout); "
+                            + "only ResNets of torchvision need none");
+                }
+            }
             return build(config, choice.apply(family(config), config), named, options);
         }
     }

@@ -273,6 +273,9 @@ public final class ImageProcessor {
      * @throws HeadstartException when there is none of them, it is no JSON, names an unknown processor or states impossible values
      */
     public static ImageProcessor fromFolder(Path folder) {
+        if (Files.isRegularFile(folder)) { // a weight file: what lies beside it
+            return fromFolder(folder.toAbsolutePath().getParent());
+        }
         Path combined = folder.resolve("processor_config.json"),
                 own = folder.resolve("preprocessor_config.json"),
                 config = folder.resolve("config.json");
