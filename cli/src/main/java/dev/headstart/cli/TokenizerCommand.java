@@ -26,25 +26,44 @@ final class TokenizerCommand {
     /** {@code headstart tokenizer train}: a vocabulary from text files. */
     @Command(name = "train", description = "Learn a vocabulary from text and write tokenizer.json.")
     static final class Train implements Callable<Integer> {
-        @Option(names = "--kind", defaultValue = "wordpiece", description = "wordpiece, bpe (byte-level) or unigram. Default: ${DEFAULT-VALUE}")
+        @Option(
+                names = "--kind",
+                defaultValue = "wordpiece",
+                description = "wordpiece, bpe (byte-level) or unigram. Default: ${DEFAULT-VALUE}")
         private TokenizerTrainer.Kind kind = TokenizerTrainer.Kind.WORDPIECE;
 
-        @Option(names = "--vocab-size", defaultValue = "8000", description = "Number of tokens, special ones counted. Default: ${DEFAULT-VALUE}")
+        @Option(
+                names = "--vocab-size",
+                defaultValue = "8000",
+                description = "Number of tokens, special ones counted. Default: ${DEFAULT-VALUE}")
         private int vocabSize;
 
-        @Option(names = "--min-frequency", defaultValue = "2", description = "How often a pair must occur to become a token. Default: ${DEFAULT-VALUE}")
+        @Option(
+                names = "--min-frequency",
+                defaultValue = "2",
+                description = "How often a pair must occur to become a token. Default: ${DEFAULT-VALUE}")
         private int minFrequency;
 
         @Option(names = "--cased", description = "Keep upper case and accents (wordpiece).")
         private boolean cased;
 
-        @Option(names = "--sentinels", defaultValue = "100", description = "Number of <extra_id_i> tokens (unigram). Default: ${DEFAULT-VALUE}")
+        @Option(
+                names = "--sentinels",
+                defaultValue = "100",
+                description = "Number of <extra_id_i> tokens (unigram). Default: ${DEFAULT-VALUE}")
         private int sentinels;
 
-        @Option(names = "--max-length", defaultValue = "0", description = "The model's limit in tokens, noted in tokenizer_config.json; 0 for none.")
+        @Option(
+                names = "--max-length",
+                defaultValue = "0",
+                description = "The model's limit in tokens, noted in tokenizer_config.json; 0 for none.")
         private int maxLength;
 
-        @Option(names = "--output", required = true, paramLabel = "DIR", description = "Folder for tokenizer.json and tokenizer_config.json.")
+        @Option(
+                names = "--output",
+                required = true,
+                paramLabel = "DIR",
+                description = "Folder for tokenizer.json and tokenizer_config.json.")
         private Path output = Path.of("");
 
         @Parameters(arity = "1..*", paramLabel = "FILE", description = "Text files in UTF-8, or folders of .txt files.")
@@ -56,7 +75,9 @@ final class TokenizerCommand {
             for (Path file : files) {
                 if (Files.isDirectory(file)) {
                     try (Stream<Path> inside = Files.walk(file)) {
-                        inside.filter(f -> f.toString().endsWith(".txt")).sorted().forEach(all::add);
+                        inside.filter(f -> f.toString().endsWith(".txt"))
+                                .sorted()
+                                .forEach(all::add);
                     }
                 } else if (Files.isRegularFile(file)) {
                     all.add(file);
@@ -68,10 +89,13 @@ final class TokenizerCommand {
             try (Stream<String> lines = all.stream().flatMap(Train::lines)) {
                 Iterator<String> texts = lines.iterator();
                 int tokens = TokenizerTrainer.train(
-                        texts, new TokenizerTrainer.Options(kind, vocabSize, minFrequency, !cased, sentinels, maxLength), output);
+                        texts,
+                        new TokenizerTrainer.Options(kind, vocabSize, minFrequency, !cased, sentinels, maxLength),
+                        output);
                 System.out.println(output + ": " + tokens + " tokens");
             } catch (UncheckedIOException e) {
-                throw new HeadstartException(String.valueOf(e.getCause() == null ? e : e.getCause().getMessage()), e);
+                throw new HeadstartException(
+                        String.valueOf(e.getCause() == null ? e : e.getCause().getMessage()), e);
             }
             return 0;
         }

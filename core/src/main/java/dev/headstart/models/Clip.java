@@ -360,7 +360,8 @@ public final class Clip {
 
         CLIPVisionModel(Weights w, ConfigJson config) {
             super(w, config);
-            vision = new VisionTower(bare(w, "vision_model", "embeddings.class_embedding"), tower(config, "vision_config"));
+            vision = new VisionTower(
+                    bare(w, "vision_model", "embeddings.class_embedding"), tower(config, "vision_config"));
         }
 
         @Override
@@ -385,7 +386,8 @@ public final class Clip {
 
         CLIPTextModel(Weights w, ConfigJson config) {
             super(w, config);
-            text = new TextTower(bare(w, "text_model", "embeddings.token_embedding.weight"), tower(config, "text_config"));
+            text = new TextTower(
+                    bare(w, "text_model", "embeddings.token_embedding.weight"), tower(config, "text_config"));
         }
 
         @Override

@@ -89,7 +89,8 @@ public final class Models {
         Path root = folder.path();
         Path file = Files.isRegularFile(root) ? root.resolveSibling("config.json") : root.resolve("config.json");
         boolean bare = Files.isRegularFile(root) && !Files.exists(file); // one weight file, nothing beside it
-        ConfigJson config = bare ? new ConfigJson(JsonNodeFactory.instance.objectNode(), root.toString()) : ConfigJson.read(file);
+        ConfigJson config =
+                bare ? new ConfigJson(JsonNodeFactory.instance.objectNode(), root.toString()) : ConfigJson.read(file);
         if (options.id2label() != null) {
             config.labels(options.id2label());
         } else if (options.numLabels() != null && options.numLabels() != config.numLabels()) {
@@ -105,7 +106,8 @@ public final class Models {
                 if (TorchResNetNames.fits(source)) { // whose shapes say everything
                     named = TorchResNetNames.adapt(source, config);
                 } else if (bare) {
-                    throw new HeadstartException(file + " not found: beside the weights of this model a config.json must lie (Hugging Face layout); "
+                    throw new HeadstartException(file
+                            + " not found: beside the weights of this model a config.json must lie (Hugging Face layout); "
                             + "only ResNets of torchvision need none");
                 }
             }

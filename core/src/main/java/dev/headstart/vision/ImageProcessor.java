@@ -274,7 +274,7 @@ public final class ImageProcessor {
      */
     public static ImageProcessor fromFolder(Path folder) {
         if (Files.isRegularFile(folder)) { // a weight file: what lies beside it
-            return fromFolder(folder.toAbsolutePath().getParent());
+            return fromFolder(folder.resolveSibling("."));
         }
         Path combined = folder.resolve("processor_config.json"),
                 own = folder.resolve("preprocessor_config.json"),

@@ -128,7 +128,7 @@ class HubLookupTest {
 
     @Test
     void whatIsNoModelIsSaidInOneLine() throws IOException {
-        Path file = Files.writeString(temp.resolve("weights.bin"), "x");
+        Path file = Files.writeString(temp.resolve("notes.md"), "x");
         assertThatThrownBy(() -> hub.resolve(file.toString())).hasMessageContaining("is a file");
         assertThatThrownBy(() -> hub.resolve("./no/such/folder")).hasMessageContaining("no folder ./no/such/folder");
         assertThatThrownBy(() -> hub.resolve("")).hasMessageContaining("empty");

@@ -52,21 +52,28 @@ class CifarResNetTest {
             classes = folders.map(p -> p.getFileName().toString()).sorted().toList();
         }
         int right = 0, all = 0;
-        try (PreTrainedModel<?> model = Models.load(new ModelFolder(file, weights, true), null, LoadOptions.defaults())) {
+        try (PreTrainedModel<?> model =
+                Models.load(new ModelFolder(file, weights, true), null, LoadOptions.defaults())) {
             assertThat(model.config().text("shortcut", "")).isEqualTo("A");
             assertThat(model.config().numLabels()).isEqualTo(10);
             for (int label = 0; label < classes.size(); label++) {
                 List<Path> files;
                 try (Stream<Path> s = Files.list(test.resolve(classes.get(label)))) {
                     List<Path> sorted = s.sorted().toList();
-                    files = IntStream.range(0, sorted.size()).filter(i -> i % step == 0).mapToObj(sorted::get).toList();
+                    files = IntStream.range(0, sorted.size())
+                            .filter(i -> i % step == 0)
+                            .mapToObj(sorted::get)
+                            .toList();
                 }
                 for (int at = 0; at < files.size(); at += 250) {
-                    List<Image> images = files.subList(at, Math.min(at + 250, files.size())).parallelStream().map(Image::read).toList();
+                    List<Image> images = files.subList(at, Math.min(at + 250, files.size())).parallelStream()
+                            .map(Image::read)
+                            .toList();
                     try (PointerScope scope = new PointerScope();
                             ImageBatch batch = processor.preprocess(images);
                             ModelOutput out = model.forward(Inputs.of(batch.modelInputs()))) {
-                        float[] logits = Tensors.floats(java.util.Objects.requireNonNull(out.tensors().get("logits"))); // [B, 10]
+                        float[] logits = Tensors.floats(
+                                java.util.Objects.requireNonNull(out.tensors().get("logits"))); // [B, 10]
                         for (int i = 0; i < images.size(); i++) {
                             int best = 0;
                             for (int c = 1; c < 10; c++) {

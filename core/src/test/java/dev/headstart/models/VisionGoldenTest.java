@@ -11,6 +11,7 @@ import dev.headstart.testing.Shared;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -30,7 +31,18 @@ import org.junit.jupiter.params.provider.MethodSource;
 class VisionGoldenTest {
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final List<String> FAMILIES = List.of(
-            "resnet", "torchvision-resnet", "vit", "deit", "dinov2", "convnext", "convnextv2", "swin", "mobilenet_v2", "clip", "segformer", "timm");
+            "resnet",
+            "torchvision-resnet",
+            "vit",
+            "deit",
+            "dinov2",
+            "convnext",
+            "convnextv2",
+            "swin",
+            "mobilenet_v2",
+            "clip",
+            "segformer",
+            "timm");
 
     @TempDir
     Path folder;
@@ -41,17 +53,18 @@ class VisionGoldenTest {
     }
 
     private static Stream<Path> in(Path root) throws IOException {
-        if (!Files.isDirectory(root)) {
-            return Stream.empty();
+        List<Path> found = new ArrayList<>();
+        for (String family : FAMILIES) {
+            Path at = root.resolve(family);
+            if (Files.isDirectory(at)) {
+                try (Stream<Path> all = Files.list(at)) {
+                    all.filter(c -> Files.exists(c.resolve("case.json")))
+                            .sorted()
+                            .forEach(found::add);
+                }
+            }
         }
-        try (Stream<Path> all = Files.walk(root, 3)) {
-            return all
-                    .filter(p -> p.endsWith("case.json") && FAMILIES.contains(p.getParent().getParent().getFileName().toString()))
-                    .map(Path::getParent)
-                    .sorted()
-                    .toList()
-                    .stream();
-        }
+        return found.stream();
     }
 
     private static PreTrainedModel<?> load(Path model) {
@@ -73,7 +86,9 @@ class VisionGoldenTest {
                     Tensor g = Objects.requireNonNull(got.get(name), name);
                     assertThat(g.shape()).as(name).isEqualTo(w.shape());
                     Tensor allowed = w.abs().mul(new Scalar(1e-3)).add(new Scalar(1e-4));
-                    assertThat(g.sub(w).abs().sub(allowed).max().item_double()).as(name).isLessThanOrEqualTo(0);
+                    assertThat(g.sub(w).abs().sub(allowed).max().item_double())
+                            .as(name)
+                            .isLessThanOrEqualTo(0);
                 });
             }
         }
@@ -111,8 +126,11 @@ class VisionGoldenTest {
                 return;
             }
             model.train();
-            JsonNode kwargs = JSON.readTree(at.resolve("case.json").toFile()).path("forward").path("kwargs");
-            ModelOutput out = model.forward(Inputs.of(in).withKwargs(kwargs.isObject() ? kwargs : JSON.createObjectNode()));
+            JsonNode kwargs = JSON.readTree(at.resolve("case.json").toFile())
+                    .path("forward")
+                    .path("kwargs");
+            ModelOutput out =
+                    model.forward(Inputs.of(in).withKwargs(kwargs.isObject() ? kwargs : JSON.createObjectNode()));
             Objects.requireNonNull(out.tensors().get("loss")).backward();
             Map<String, String> without = new TreeMap<>();
             model.namedParameters().forEach((name, p) -> {
@@ -120,9 +138,8 @@ class VisionGoldenTest {
                     without.put(name, "no gradient");
                 }
             });
-            assertThat(without.keySet()).allMatch(n -> n.contains("mask_token")
-                            || n.contains("post_layernorm")
-                            || n.contains("conv_1x1"));
+            assertThat(without.keySet())
+                    .allMatch(n -> n.contains("mask_token") || n.contains("post_layernorm") || n.contains("conv_1x1"));
         }
     }
 
@@ -132,8 +149,10 @@ class VisionGoldenTest {
         try (PreTrainedModel<?> model = load(at.resolve("model"));
                 PointerScope scope = new PointerScope()) {
             String norm = "resnet.embedder.embedder.normalization.";
-            Tensor mean = Objects.requireNonNull(model.namedParameters().get(norm + "running_mean")).tensor();
-            Tensor count = Objects.requireNonNull(model.namedParameters().get(norm + "num_batches_tracked")).tensor();
+            Tensor mean = Objects.requireNonNull(model.namedParameters().get(norm + "running_mean"))
+                    .tensor();
+            Tensor count = Objects.requireNonNull(model.namedParameters().get(norm + "num_batches_tracked"))
+                    .tensor();
             assertThat(dev.headstart.nn.Ops.type(count)).isEqualTo(ScalarType.Long);
             long before = count.item_long();
             Tensor old = mean.clone();

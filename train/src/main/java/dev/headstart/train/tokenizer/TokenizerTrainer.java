@@ -54,7 +54,8 @@ public final class TokenizerTrainer {
 
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final Pattern GPT2 = Pattern.compile(
-            "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", Pattern.UNICODE_CHARACTER_CLASS);
+            "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
+            Pattern.UNICODE_CHARACTER_CLASS);
     private static final Pattern BLANKS = Pattern.compile("\\s+", Pattern.UNICODE_CHARACTER_CLASS);
     private static final int MAX_WORD = 100;
 
@@ -83,7 +84,8 @@ public final class TokenizerTrainer {
             write(folder.resolve("tokenizer.json"), json.toPrettyString());
             write(folder.resolve("tokenizer_config.json"), config(options).toPrettyString() + "\n");
         } catch (IOException e) {
-            throw new HeadstartException(folder + ": the tokenizer cannot be written there (" + e.getMessage() + ")", e);
+            throw new HeadstartException(
+                    folder + ": the tokenizer cannot be written there (" + e.getMessage() + ")", e);
         }
         int tokens = json.path("model").path("vocab").size();
         return tokens;
@@ -116,15 +118,25 @@ public final class TokenizerTrainer {
 
     /** BERT's basic tokenization: control characters out, accents and case as asked, punctuation and CJK characters alone. */
     static List<String> bertWords(String text, boolean lowerCase) {
-        String normal = lowerCase ? Normalizer.normalize(text, Normalizer.Form.NFD).toLowerCase(Locale.ROOT) : text;
+        String normal =
+                lowerCase ? Normalizer.normalize(text, Normalizer.Form.NFD).toLowerCase(Locale.ROOT) : text;
         List<String> words = new ArrayList<>();
         StringBuilder word = new StringBuilder();
         for (int i = 0; i < normal.length(); ) {
             int c = normal.codePointAt(i);
             i += Character.charCount(c);
             int type = Character.getType(c);
-            boolean blank = c == '\t' || c == '\n' || c == '\r' || Character.isWhitespace(c) || type == Character.SPACE_SEPARATOR;
-            if (!blank && (c == 0 || c == 0xFFFD || type == Character.CONTROL || type == Character.FORMAT || type == Character.PRIVATE_USE)) continue;
+            boolean blank = c == '\t'
+                    || c == '\n'
+                    || c == '\r'
+                    || Character.isWhitespace(c)
+                    || type == Character.SPACE_SEPARATOR;
+            if (!blank
+                    && (c == 0
+                            || c == 0xFFFD
+                            || type == Character.CONTROL
+                            || type == Character.FORMAT
+                            || type == Character.PRIVATE_USE)) continue;
             if (lowerCase && type == Character.NON_SPACING_MARK) continue;
             boolean alone = punctuation(c, type) || Character.isIdeographic(c) && c >= 0x3400;
             if (blank || alone) {
@@ -161,7 +173,8 @@ public final class TokenizerTrainer {
         words.keySet().removeIf(w -> w.codePointCount(0, w.length()) > MAX_WORD);
         words.forEach((word, n) -> {
             int i = 0;
-            for (int c : word.codePoints().toArray()) letters.merge((i++ == 0 ? "" : "##") + Character.toString(c), n, Long::sum);
+            for (int c : word.codePoints().toArray())
+                letters.merge((i++ == 0 ? "" : "##") + Character.toString(c), n, Long::sum);
         });
         letters.keySet().removeIf(special::contains);
         room(options, special.size() + 1);
@@ -191,10 +204,16 @@ public final class TokenizerTrainer {
         });
         new PairMerger(tokens, split, longs(counts), "##").run(options.vocabSize(), options.minFrequency(), () -> true);
         ObjectNode json = skeleton(special, special.size());
-        ObjectNode normalizer = json.putObject("normalizer").put("type", "BertNormalizer").put("clean_text", true);
+        ObjectNode normalizer =
+                json.putObject("normalizer").put("type", "BertNormalizer").put("clean_text", true);
         normalizer.put("handle_chinese_chars", true).putNull("strip_accents").put("lowercase", options.lowerCase());
         json.putObject("pre_tokenizer").put("type", "BertPreTokenizer");
-        json.set("post_processor", template(List.of("[CLS]:0", "$A:0", "[SEP]:0"), List.of("[CLS]:0", "$A:0", "[SEP]:0", "$B:1", "[SEP]:1"), special));
+        json.set(
+                "post_processor",
+                template(
+                        List.of("[CLS]:0", "$A:0", "[SEP]:0"),
+                        List.of("[CLS]:0", "$A:0", "[SEP]:0", "$B:1", "[SEP]:1"),
+                        special));
         json.putObject("decoder").put("type", "WordPiece").put("prefix", "##").put("cleanup", true);
         ObjectNode model = json.putObject("model").put("type", "WordPiece").put("unk_token", "[UNK]");
         model.put("continuing_subword_prefix", "##").put("max_input_chars_per_word", MAX_WORD);
@@ -219,19 +238,36 @@ public final class TokenizerTrainer {
         words.forEach((word, n) -> {
             byte[] bytes = word.getBytes(StandardCharsets.UTF_8);
             int[] pieces = new int[bytes.length];
-            for (int i = 0; i < bytes.length; i++) pieces[i] = ids.getOrDefault(String.valueOf(letter[bytes[i] & 0xFF]), 0);
+            for (int i = 0; i < bytes.length; i++)
+                pieces[i] = ids.getOrDefault(String.valueOf(letter[bytes[i] & 0xFF]), 0);
             split.add(pieces);
             counts.add(n);
         });
-        List<PairMerger.Merge> merges =
-                new PairMerger(tokens, split, longs(counts), "").run(options.vocabSize(), options.minFrequency(), () -> true);
+        List<PairMerger.Merge> merges = new PairMerger(tokens, split, longs(counts), "")
+                .run(options.vocabSize(), options.minFrequency(), () -> true);
         ObjectNode json = skeleton(special, special.size());
         json.putNull("normalizer");
-        json.putObject("pre_tokenizer").put("type", "ByteLevel").put("add_prefix_space", false).put("trim_offsets", true).put("use_regex", true);
-        json.putObject("post_processor").put("type", "ByteLevel").put("add_prefix_space", true).put("trim_offsets", false).put("use_regex", true);
-        json.putObject("decoder").put("type", "ByteLevel").put("add_prefix_space", true).put("trim_offsets", true).put("use_regex", true);
-        ObjectNode model = json.putObject("model").put("type", "BPE").putNull("dropout").putNull("unk_token");
-        model.put("continuing_subword_prefix", "").put("end_of_word_suffix", "").put("fuse_unk", false).put("byte_fallback", false);
+        json.putObject("pre_tokenizer")
+                .put("type", "ByteLevel")
+                .put("add_prefix_space", false)
+                .put("trim_offsets", true)
+                .put("use_regex", true);
+        json.putObject("post_processor")
+                .put("type", "ByteLevel")
+                .put("add_prefix_space", true)
+                .put("trim_offsets", false)
+                .put("use_regex", true);
+        json.putObject("decoder")
+                .put("type", "ByteLevel")
+                .put("add_prefix_space", true)
+                .put("trim_offsets", true)
+                .put("use_regex", true);
+        ObjectNode model =
+                json.putObject("model").put("type", "BPE").putNull("dropout").putNull("unk_token");
+        model.put("continuing_subword_prefix", "")
+                .put("end_of_word_suffix", "")
+                .put("fuse_unk", false)
+                .put("byte_fallback", false);
         model.put("ignore_merges", false);
         vocab(model, tokens);
         ArrayNode list = model.putArray("merges");
@@ -256,9 +292,12 @@ public final class TokenizerTrainer {
         List<String> special = new ArrayList<>(List.of("<pad>", "</s>", "<unk>"));
         int pieces = options.vocabSize() - special.size() - options.sentinels();
         room(options, special.size() + options.sentinels() + 1);
-        Map<String, Double> learnt = new UnigramTrainer(new ArrayList<>(words.keySet()), longs(new ArrayList<>(words.values())), pieces).run();
+        Map<String, Double> learnt = new UnigramTrainer(
+                        new ArrayList<>(words.keySet()), longs(new ArrayList<>(words.values())), pieces)
+                .run();
         ObjectNode json = skeleton(special, special.size());
-        ObjectNode model = JSON.createObjectNode().put("type", "Unigram").put("unk_id", 2).put("byte_fallback", false);
+        ObjectNode model =
+                JSON.createObjectNode().put("type", "Unigram").put("unk_id", 2).put("byte_fallback", false);
         ArrayNode vocab = model.putArray("vocab");
         for (String token : special) vocab.addArray().add(token).add(0.0);
         learnt.forEach((piece, score) -> vocab.addArray().add(piece).add(score.doubleValue()));
@@ -272,22 +311,28 @@ public final class TokenizerTrainer {
         ArrayNode pre = json.putObject("pre_tokenizer").put("type", "Sequence").putArray("pretokenizers");
         pre.addObject().put("type", "WhitespaceSplit");
         metaspace(pre.addObject());
-        json.set("post_processor", template(List.of("$A:0", "</s>:0"), List.of("$A:0", "</s>:0", "$B:0", "</s>:0"), special));
+        json.set(
+                "post_processor",
+                template(List.of("$A:0", "</s>:0"), List.of("$A:0", "</s>:0", "$B:0", "</s>:0"), special));
         metaspace(json.putObject("decoder"));
         json.set("model", model);
         return json;
     }
 
     private static void metaspace(ObjectNode node) {
-        node.put("type", "Metaspace").put("replacement", "\u2581").put("prepend_scheme", "always").put("split", true);
+        node.put("type", "Metaspace")
+                .put("replacement", "\u2581")
+                .put("prepend_scheme", "always")
+                .put("split", true);
     }
 
     // ---- common parts ----
 
     private static void room(Options options, int least) {
         if (options.vocabSize() > least) return;
-        throw new HeadstartException("tokenizer training: a vocabulary of " + options.vocabSize() + " tokens has no room beside the " + least
-                + " that every " + options.kind().name().toLowerCase(Locale.ROOT) + " vocabulary has; ask for more");
+        throw new HeadstartException("tokenizer training: a vocabulary of " + options.vocabSize()
+                + " tokens has no room beside the " + least + " that every "
+                + options.kind().name().toLowerCase(Locale.ROOT) + " vocabulary has; ask for more");
     }
 
     private static Map<String, Integer> ids(List<String> tokens) {
@@ -306,7 +351,10 @@ public final class TokenizerTrainer {
     }
 
     private static ObjectNode skeleton(List<String> special, int count) {
-        ObjectNode json = JSON.createObjectNode().put("version", "1.0").putNull("truncation").putNull("padding");
+        ObjectNode json = JSON.createObjectNode()
+                .put("version", "1.0")
+                .putNull("truncation")
+                .putNull("padding");
         json.putArray("added_tokens");
         for (int i = 0; i < count; i++) addedToken(json, i, special.get(i));
         return json;
@@ -314,7 +362,8 @@ public final class TokenizerTrainer {
 
     private static void addedToken(ObjectNode json, int id, String content) {
         if (!(json.get("added_tokens") instanceof ArrayNode list)) return;
-        ObjectNode token = list.addObject().put("id", id).put("content", content).put("single_word", false);
+        ObjectNode token =
+                list.addObject().put("id", id).put("content", content).put("single_word", false);
         token.put("lstrip", false).put("rstrip", false).put("normalized", false).put("special", true);
     }
 
@@ -345,16 +394,25 @@ public final class TokenizerTrainer {
         ObjectNode config = JSON.createObjectNode();
         switch (options.kind()) {
             case WORDPIECE -> {
-                config.put("tokenizer_class", "BertTokenizer").put("do_lower_case", options.lowerCase()).putNull("strip_accents");
-                config.put("tokenize_chinese_chars", true).put("unk_token", "[UNK]").put("sep_token", "[SEP]");
+                config.put("tokenizer_class", "BertTokenizer")
+                        .put("do_lower_case", options.lowerCase())
+                        .putNull("strip_accents");
+                config.put("tokenize_chinese_chars", true)
+                        .put("unk_token", "[UNK]")
+                        .put("sep_token", "[SEP]");
                 config.put("pad_token", "[PAD]").put("cls_token", "[CLS]").put("mask_token", "[MASK]");
             }
             case BPE -> {
-                config.put("tokenizer_class", "GPT2Tokenizer").put("add_prefix_space", false).put("unk_token", "<|endoftext|>");
+                config.put("tokenizer_class", "GPT2Tokenizer")
+                        .put("add_prefix_space", false)
+                        .put("unk_token", "<|endoftext|>");
                 config.put("bos_token", "<|endoftext|>").put("eos_token", "<|endoftext|>");
             }
             case UNIGRAM -> {
-                config.put("tokenizer_class", "PreTrainedTokenizerFast").put("unk_token", "<unk>").put("pad_token", "<pad>").put("eos_token", "</s>");
+                config.put("tokenizer_class", "PreTrainedTokenizerFast")
+                        .put("unk_token", "<unk>")
+                        .put("pad_token", "<pad>")
+                        .put("eos_token", "</s>");
                 ArrayNode extra = config.putArray("additional_special_tokens");
                 for (int i = 0; i < options.sentinels(); i++) extra.add("<extra_id_" + i + ">");
             }

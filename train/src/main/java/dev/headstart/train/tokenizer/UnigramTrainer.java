@@ -48,12 +48,14 @@ final class UnigramTrainer {
             if (scores.size() >= before) break;
         }
         List<Map.Entry<String, Double>> all = new ArrayList<>(scores.entrySet());
-        all.sort(Map.Entry.<String, Double>comparingByValue(Comparator.reverseOrder()).thenComparing(Map.Entry.comparingByKey()));
+        all.sort(Map.Entry.<String, Double>comparingByValue(Comparator.reverseOrder())
+                .thenComparing(Map.Entry.comparingByKey()));
         Map<String, Double> chosen = new LinkedHashMap<>();
         for (var e : all) if (required.contains(e.getKey())) chosen.put(e.getKey(), e.getValue());
         for (var e : all) if (chosen.size() < size) chosen.putIfAbsent(e.getKey(), e.getValue());
         List<Map.Entry<String, Double>> sorted = new ArrayList<>(chosen.entrySet());
-        sorted.sort(Map.Entry.<String, Double>comparingByValue(Comparator.reverseOrder()).thenComparing(Map.Entry.comparingByKey()));
+        sorted.sort(Map.Entry.<String, Double>comparingByValue(Comparator.reverseOrder())
+                .thenComparing(Map.Entry.comparingByKey()));
         Map<String, Double> result = new LinkedHashMap<>();
         sorted.forEach(e -> result.put(e.getKey(), e.getValue()));
         return result;
@@ -75,11 +77,14 @@ final class UnigramTrainer {
         required.addAll(letters.keySet());
         List<Map.Entry<String, Long>> frequent = new ArrayList<>(pieces.entrySet());
         frequent.removeIf(e -> e.getValue() < 2);
-        frequent.sort(Comparator.<Map.Entry<String, Long>>comparingLong(e -> -e.getValue() * e.getKey().length()).thenComparing(Map.Entry.comparingByKey()));
+        frequent.sort(Comparator.<Map.Entry<String, Long>>comparingLong(
+                        e -> -e.getValue() * e.getKey().length())
+                .thenComparing(Map.Entry.comparingByKey()));
         double total = 0;
         Map<String, Double> weights = new HashMap<>();
         for (var e : letters.entrySet()) weights.put(e.getKey(), (double) e.getValue());
-        for (var e : frequent.subList(0, Math.min(SEEDS, frequent.size()))) weights.put(e.getKey(), (double) e.getValue() * e.getKey().length());
+        for (var e : frequent.subList(0, Math.min(SEEDS, frequent.size())))
+            weights.put(e.getKey(), (double) e.getValue() * e.getKey().length());
         for (double weight : weights.values()) total += weight;
         double logTotal = Math.log(total);
         weights.replaceAll((piece, weight) -> Math.log(weight) - logTotal);
@@ -119,7 +124,8 @@ final class UnigramTrainer {
                 }
             }
             for (int i = n - 1; i >= 0; i--) {
-                for (int k = 0; k < score[i].length; k++) backward[i] = logSum(backward[i], score[i][k] + backward[i + k + 1]);
+                for (int k = 0; k < score[i].length; k++)
+                    backward[i] = logSum(backward[i], score[i][k] + backward[i + k + 1]);
             }
             for (int i = 0; i < n; i++) {
                 for (int k = 0; k < score[i].length; k++) {
@@ -162,7 +168,9 @@ final class UnigramTrainer {
         for (; x < 7; x++) sum -= 1 / x;
         x -= 0.5;
         double square = 1 / (x * x);
-        return sum + Math.log(x) + square * (1.0 / 24 - square * (7.0 / 960 - square * (31.0 / 8064 - square * 127.0 / 30720)));
+        return sum
+                + Math.log(x)
+                + square * (1.0 / 24 - square * (7.0 / 960 - square * (31.0 / 8064 - square * 127.0 / 30720)));
     }
 
     /** Keeps the pieces whose replacement by others would cost the most likelihood. */
@@ -193,7 +201,8 @@ final class UnigramTrainer {
             losses.put(piece, count / total * (logWith - logWithout));
         }
         List<Map.Entry<String, Double>> byLoss = new ArrayList<>(losses.entrySet());
-        byLoss.sort(Map.Entry.<String, Double>comparingByValue(Comparator.reverseOrder()).thenComparing(Map.Entry.comparingByKey()));
+        byLoss.sort(Map.Entry.<String, Double>comparingByValue(Comparator.reverseOrder())
+                .thenComparing(Map.Entry.comparingByKey()));
         int wanted = Math.max((int) (size * 1.1), (int) (SHRINK * scores.size()));
         for (var e : byLoss) if (kept.size() < wanted) kept.add(e.getKey());
         scores.keySet().retainAll(kept);

@@ -23,7 +23,8 @@ class TokenizerTrainerTest {
     Path temp;
 
     private static List<String> shakespeare() throws IOException {
-        return Files.readAllLines(Shared.require("data/tinyshakespeare/input.txt")).subList(0, 8000);
+        return Files.readAllLines(Shared.require("data/tinyshakespeare/input.txt"))
+                .subList(0, 8000);
     }
 
     @ParameterizedTest
@@ -38,7 +39,9 @@ class TokenizerTrainerTest {
             String lower = "what, the king shall not be my brother, sir!";
             long[] ids = tokenizer.encode(text).ids();
             assertThat(tokenizer.decode(ids, true)).isEqualTo(kind == TokenizerTrainer.Kind.WORDPIECE ? lower : text);
-            int tokens = tokenizer.encode(String.join(" ", texts), null, EncodeOptions.DEFAULT).length();
+            int tokens = tokenizer
+                    .encode(String.join(" ", texts), null, EncodeOptions.DEFAULT)
+                    .length();
             double perToken = texts.stream().mapToInt(String::length).sum() / (double) tokens;
             assertThat(perToken).as("characters a token").isBetween(2.4, 5.0);
         }
@@ -52,7 +55,8 @@ class TokenizerTrainerTest {
         Map<String, Integer> ids = new TreeMap<>();
         List<String> tokens = new java.util.ArrayList<>(List.of("a", "b", "c"));
         tokens.forEach(t -> ids.put(t, ids.size()));
-        List<int[]> words = new java.util.ArrayList<>(List.of(new int[] {0, 1, 0, 1}, new int[] {1, 2}, new int[] {0, 1, 2}));
+        List<int[]> words =
+                new java.util.ArrayList<>(List.of(new int[] {0, 1, 0, 1}, new int[] {1, 2}, new int[] {0, 1, 2}));
         List<PairMerger.Merge> merges = new PairMerger(tokens, words, new long[] {3, 4, 2}, "").run(6, 1, () -> true);
         // ab 3*2+2 = 8, bc 4+2 = 6; after ab: (ab)(ab) 3, (ab)c 2, bc 4
         assertThat(merges)
