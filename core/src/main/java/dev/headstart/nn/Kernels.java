@@ -75,15 +75,17 @@ public final class Kernels {
             refuseGradients(name());
             String fused = act.fused();
             String algorithm = act.algorithm();
+            ScalarType given = Ops.type(x);
             Tensor y = Ops.call(
                     LINEAR,
-                    new IValue(x),
+                    new IValue(given == type ? x : x.to(type)),
                     weight,
                     bias,
                     new IValue(fused == null ? "none" : fused),
                     NO_SCALARS,
                     algorithm == null ? NONE : new IValue(algorithm));
-            return fused == null ? act.apply(y) : y;
+            Tensor result = fused == null ? act.apply(y) : y;
+            return given == type ? result : result.to(given);
         }
 
         @Override
