@@ -117,18 +117,14 @@ enum TokenizerFamily {
                         : hasToken.test("<mask>") && hasToken.test("<s>")
                                 ? XLM_ROBERTA
                                 : hasToken.test("[MASK]") ? ALBERT : GENERIC;
-            case "BPE" ->
-                hasToken.test("<|startoftranscript|>")
-                        ? WHISPER
-                        : hasToken.test("<|startoftext|>")
-                                ? CLIP
-                                : hasToken.test("<|im_start|>")
-                                        ? QWEN2
-                                        : hasToken.test("<|endoftext|>")
-                                                ? GPT2
-                                                : hasToken.test("<mask>") && hasToken.test("<s>")
-                                                        ? ROBERTA
-                                                        : hasToken.test("<0x0A>") ? LLAMA : GENERIC;
+            case "BPE" -> {
+                if (hasToken.test("<|startoftranscript|>")) yield WHISPER;
+                if (hasToken.test("<|startoftext|>")) yield CLIP;
+                if (hasToken.test("<|im_start|>")) yield QWEN2;
+                if (hasToken.test("<mask>") && hasToken.test("<s>")) yield ROBERTA; // has <|endoftext|> too, as an ordinary token
+                if (hasToken.test("<|endoftext|>")) yield GPT2;
+                yield hasToken.test("<0x0A>") ? LLAMA : GENERIC;
+            }
             default -> GENERIC;
         };
     }

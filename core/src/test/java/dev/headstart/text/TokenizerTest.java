@@ -119,6 +119,24 @@ class TokenizerTest {
     }
 
     @Test
+    void kindsAreKnownByTheirVocabularyWhereNoFileSaysThem() {
+        Path data = Shared.require("data/tokenizers");
+        try (Tokenizer roberta = Tokenizer.fromFolder(data.resolve("roberta-base"))) {
+            assertThat(roberta.maskToken()).isEqualTo("<mask>");
+            assertThat(roberta.isSpecial(50260)).isFalse(); // "<|endoftext|>" is an ordinary token here
+        }
+        try (Tokenizer whisper = Tokenizer.fromFolder(data.resolve("whisper-tiny"))) {
+            assertThat(whisper.tokenToId("<|startoftranscript|>")).hasValue(50258);
+            long[] ids = whisper.encode(" hi<|0.00|>").ids();
+            assertThat(whisper.decode(ids, true)).isEqualTo(" hi");
+        }
+        try (Tokenizer gpt2 = Tokenizer.fromFolder(data.resolve("gpt2"))) {
+            assertThat(gpt2.encode("Hello world").ids()).containsExactly(15496, 995);
+            assertThat(gpt2.eosId()).hasValue(50256);
+        }
+    }
+
+    @Test
     void manyThreadsShareOneTokenizerAndClosingWaits() throws Exception {
         List<String> texts = new ArrayList<>();
         Random random = new Random(7);
