@@ -137,6 +137,11 @@ case("segformer/flat", "SegformerForImageClassification", t.SegformerConfig(**f,
 case("segformer/one-class", "SegformerForSemanticSegmentation", t.SegformerConfig(**f, num_labels=1), {**px(1, 32, 32), "labels": (torch.arange(1024) % 5 % 2).reshape(1, 32, 32)})
 case("segformer/states", "SegformerForSemanticSegmentation", t.SegformerConfig(**f, num_labels=3), px(1, 32, 48), hidden=True, attn=True)
 
+# --- YOLOS
+y = dict(hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=24, image_size=[16, 24], patch_size=4, num_detection_tokens=3)
+case("yolos/mid-positions", "YolosForObjectDetection", t.YolosConfig(**y, num_labels=3), px(2, 24, 20), hidden=True, attn=True)
+case("yolos/model", "YolosModel", t.YolosConfig(**y, use_mid_position_embeddings=False, qkv_bias=False), px(1, 16, 24))
+
 try:
     import timm
 except ImportError:

@@ -46,6 +46,7 @@ public final class Models {
             Swin.FAMILY,
             MobileNetV2.FAMILY,
             Segformer.FAMILY,
+            Yolos.FAMILY,
             Clip.FAMILY,
             Clip.VISION_FAMILY,
             Clip.TEXT_FAMILY);

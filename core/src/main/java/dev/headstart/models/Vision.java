@@ -67,14 +67,19 @@ final class Vision {
      * @return [1, special + height * width, D]
      */
     static Tensor positions(Tensor table, int special, long height, long width) {
-        long n = table.size(1) - special, d = table.size(2), side = (long) Math.sqrt((double) n);
-        Tensor grid = table.narrow(1, special, n).reshape(1, side, side, d).permute(0, 3, 1, 2); // [1, D, side, side]
-        Tensor resized = upsample_bicubic2d(
-                        grid.to(org.bytedeco.pytorch.global.torch.ScalarType.Float), new long[] {height, width}, false)
+        long side = (long) Math.sqrt((double) table.size(1) - special);
+        Tensor resized = grid(table.narrow(1, special, table.size(1) - special), side, side, height, width);
+        return special == 0 ? resized : concat(1, table.narrow(1, 0, special), resized);
+    }
+
+    /** A table over one grid for another, by bicubic interpolation. @param table [L, fromHeight * fromWidth, D]; @return [L, height * width, D] */
+    static Tensor grid(Tensor table, long fromHeight, long fromWidth, long height, long width) {
+        long l = table.size(0), d = table.size(2);
+        Tensor grid = table.reshape(l, fromHeight, fromWidth, d).permute(0, 3, 1, 2); // [L, D, fromHeight, fromWidth]
+        return upsample_bicubic2d(grid.to(org.bytedeco.pytorch.global.torch.ScalarType.Float), new long[] {height, width}, false)
                 .to(Ops.type(table))
                 .permute(0, 2, 3, 1)
-                .reshape(1, height * width, d); // [1, height * width, D]
-        return special == 0 ? resized : concat(1, table.narrow(1, 0, special), resized);
+                .reshape(l, height * width, d);
     }
 
     /** Replaces the embeddings of masked patches. @param x [B, N, D]; @param mask {@code bool_masked_pos} [B, N]; @param token broadcastable to [B, N, D] */

@@ -74,6 +74,11 @@ public interface Pipeline extends AutoCloseable {
         return new ZeroShotImageClassificationPipeline(id, PipelineOptions.DEFAULT);
     }
 
+    /** Objects in an image with their boxes. */
+    static ObjectDetectionPipeline objectDetection(String id) {
+        return new ObjectDetectionPipeline(id, PipelineOptions.DEFAULT);
+    }
+
     /** Which class each pixel of an image belongs to. */
     static ImageSegmentationPipeline imageSegmentation(String id) {
         return new ImageSegmentationPipeline(id, PipelineOptions.DEFAULT);

@@ -61,6 +61,7 @@ public final class Tasks {
                 null,
                 "openai/clip-vit-base-patch32",
                 ZeroShotImageClassificationPipeline::new);
+        add("object-detection", null, "hustvl/yolos-tiny", ObjectDetectionPipeline::new);
         add("image-segmentation", null, "nvidia/segformer-b0-finetuned-ade-512-512", ImageSegmentationPipeline::new);
         add("text-generation", null, "openai-community/gpt2", TextGenerationPipeline::new);
     }
