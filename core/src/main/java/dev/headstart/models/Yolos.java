@@ -83,7 +83,7 @@ public final class Yolos {
             return Vision.concat(1, table.narrow(1, 0, 1), patches, table.narrow(1, 1 + n, queries));
         }
 
-        /** @return normalised last hidden state [B, S, D]; the trace receives every layer's input and the last one's output */
+        /** @return normalised last hidden state [B, S, D]; the trace receives the embeddings and every layer's output */
         Tensor forward(Inputs in, Trace trace) {
             Tensor pixels = Vision.pixels(in, channels, cls.tensor());
             in.optional("pixel_mask"); // the processor makes one, the model has no use for it
@@ -93,8 +93,8 @@ public final class Yolos {
             x = trace.hidden(dropout.forward(x.add(resized(positions.tensor(), height, w))));
             Tensor mid = midPositions == null ? null : resized(midPositions.tensor().squeeze(1), height, w); // [layers - 1, S, D]
             for (int i = 0; i < layers.size(); i++) {
-                x = layers.get(i).forward(x, null, trace);
-                x = trace.hidden(mid == null || i == layers.size() - 1 ? x : x.add(mid.select(0, i)));
+                x = trace.hidden(layers.get(i).forward(x, null, trace));
+                x = mid == null || i == layers.size() - 1 ? x : x.add(mid.select(0, i));
             }
             return norm.forward(x);
         }
@@ -138,7 +138,7 @@ public final class Yolos {
      * @param logits [B, Q, C + 1], the last class being "no object"
      * @param predBoxes centre x, centre y, width, height in [0, 1], [B, Q, 4]
      * @param lastHiddenState [B, S, D]
-     * @param hiddenStates every layer's input and the last one's output, each [B, S, D]; null unless asked for
+     * @param hiddenStates embeddings and every layer's output, each [B, S, D]; null unless asked for
      * @param attentions every layer's, each [B, h, S, S]; null unless asked for
      */
     public record YolosObjectDetectionOutput(
