@@ -53,7 +53,11 @@ final class NativeTokenizers {
             folder = unpack(platform, files, cacheFolder());
         } catch (IOException e) {
             try {
-                folder = unpack(platform, files, Files.createTempDirectory("headstart-native"));
+                Path temporary = Files.createTempDirectory("headstart-native");
+                folder = unpack(platform, files, temporary);
+                temporary.toFile().deleteOnExit(); // in the order of deletion, last registered first
+                folder.toFile().deleteOnExit();
+                for (String file : files) folder.resolve(file).toFile().deleteOnExit();
             } catch (IOException second) {
                 throw new HeadstartException(
                         "tokenizers: the native library could not be unpacked into " + cacheFolder() + " ("
