@@ -142,6 +142,28 @@ y = dict(hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediat
 case("yolos/mid-positions", "YolosForObjectDetection", t.YolosConfig(**y, num_labels=3), px(2, 24, 20), hidden=True, attn=True)
 case("yolos/model", "YolosModel", t.YolosConfig(**y, use_mid_position_embeddings=False, qkv_bias=False), px(1, 16, 24))
 
+# --- DETR
+bb = lambda: t.ResNetConfig(embedding_size=6, hidden_sizes=[6, 8], depths=[1, 1], layer_type="basic", out_features=["stage2"])
+q = dict(d_model=16, encoder_layers=2, decoder_layers=2, encoder_ffn_dim=20, decoder_ffn_dim=24, encoder_attention_heads=2, decoder_attention_heads=4, num_queries=5)
+pm = torch.ones(2, 40, 56, dtype=torch.int64)
+pm[1, 30:], pm[1, :, 41:] = 0, 0
+case("detr/model", "DetrModel", t.DetrConfig(**q, backbone_config=bb(), use_timm_backbone=False), {**px(2, 40, 56), "pixel_mask": pm}, hidden=True, attn=True)
+case("detr/timm-names", "DetrForObjectDetection", t.DetrConfig(**q, backbone_config=bb(), use_timm_backbone=False, num_labels=3), px(1, 40, 56))
+folder = out / "detr/timm-names/model"
+import re
+from safetensors.torch import load_file
+names = {}
+for k, v in load_file(folder / "model.safetensors").items():
+    k = k.replace("embedder.embedder.convolution", "conv1").replace("embedder.embedder.normalization", "bn1")
+    k = re.sub(r"encoder\.stages\.(\d)\.layers\.(\d)", lambda m: f"layer{int(m[1]) + 1}.{m[2]}", k) if "backbone" in k else k
+    k = re.sub(r"layer\.(\d)\.convolution", lambda m: f"conv{int(m[1]) + 1}", k)
+    k = re.sub(r"layer\.(\d)\.normalization", lambda m: f"bn{int(m[1]) + 1}", k)
+    names[k.replace("shortcut.convolution", "downsample.0").replace("shortcut.normalization", "downsample.1")] = v
+save_file(names, folder / "model.safetensors")
+c = json.loads((folder / "config.json").read_text())
+del c["backbone_config"]
+(folder / "config.json").write_text(json.dumps({**c, "use_timm_backbone": True, "backbone": "resnet18"}, indent=1))
+
 try:
     import timm
 except ImportError:

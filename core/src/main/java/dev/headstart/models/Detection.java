@@ -7,10 +7,10 @@ import static org.bytedeco.pytorch.global.torch.minimum;
 import static org.bytedeco.pytorch.global.torch.softmax;
 
 import dev.headstart.HeadstartException;
+import dev.headstart.nn.Activation;
 import dev.headstart.nn.Linear;
 import dev.headstart.nn.Ops;
 import dev.headstart.nn.Weights;
-import dev.headstart.nn.Activation;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -41,7 +41,13 @@ final class Detection {
     record Target(Tensor classes, Tensor boxes) {}
 
     /** Weights of the costs and of the parts of the loss; transformers' field names and defaults. */
-    record LossConfig(double classCost, double bboxCost, double giouCost, double bboxLossCoefficient, double giouLossCoefficient, double eosCoefficient) {
+    record LossConfig(
+            double classCost,
+            double bboxCost,
+            double giouCost,
+            double bboxLossCoefficient,
+            double giouLossCoefficient,
+            double eosCoefficient) {
         static LossConfig of(ConfigJson c) {
             return new LossConfig(
                     c.number("class_cost", 1),
@@ -92,7 +98,8 @@ final class Detection {
             }
         }
         if (!all.isEmpty() && all.size() != images) {
-            throw new HeadstartException("labels: " + all.size() + " of " + images + " images have class_labels and boxes; give them for every image");
+            throw new HeadstartException("labels: " + all.size() + " of " + images
+                    + " images have class_labels and boxes; give them for every image");
         }
         return all;
     }
@@ -120,13 +127,15 @@ final class Detection {
                 for (int t = 0; t < labels.length; t++) {
                     int p = b * queries + q;
                     if (labels[t] < 0 || labels[t] >= classes) {
-                        throw new HeadstartException("labels." + b + ".class_labels: " + labels[t] + " is outside 0.." + (classes - 2));
+                        throw new HeadstartException(
+                                "labels." + b + ".class_labels: " + labels[t] + " is outside 0.." + (classes - 2));
                     }
                     double l1 = 0;
                     for (int k = 0; k < 4; k++) {
                         l1 += Math.abs(predicted[4 * p + k] - truth[4 * t + k]);
                     }
-                    double value = c.bboxCost() * l1 - c.classCost() * probability[p * classes + (int) labels[t]]
+                    double value = c.bboxCost() * l1
+                            - c.classCost() * probability[p * classes + (int) labels[t]]
                             - c.giouCost() * giou(predicted, 4 * p, truth, 4 * t);
                     cost[q][t] = Double.isFinite(value) ? value : Float.MAX_VALUE;
                 }
@@ -149,7 +158,14 @@ final class Detection {
     }
 
     private static LossDict compare(
-            Tensor logits, Tensor boxes, long[] expected, List<Long> matched, List<float[]> objects, float[] lengths, double count, LossConfig c) {
+            Tensor logits,
+            Tensor boxes,
+            long[] expected,
+            List<Long> matched,
+            List<float[]> objects,
+            float[] lengths,
+            double count,
+            LossConfig c) {
         long classes = logits.size(2);
         var device = logits.device();
         float[] weights = new float[(int) classes];
@@ -171,10 +187,17 @@ final class Detection {
         Tensor own = boxes.reshape(-1, 4).index_select(0, at); // [M, 4]
         Tensor truth = Tensors.float32(flat, objects.size(), 4).to(device, Ops.type(boxes)); // [M, 4]
         Tensor bbox = own.sub(truth).abs().sum().div(new Scalar(count));
-        Tensor giou = giou(corners(own), corners(truth)).neg().add(new Scalar(1.0)).sum().div(new Scalar(count));
-        Tensor found = argmax(logits.detach(), new LongOptional(2), false).ne(new Scalar(classes - 1)).sum(1); // [B]
+        Tensor giou = giou(corners(own), corners(truth))
+                .neg()
+                .add(new Scalar(1.0))
+                .sum()
+                .div(new Scalar(count));
+        Tensor found = argmax(logits.detach(), new LongOptional(2), false)
+                .ne(new Scalar(classes - 1))
+                .sum(1); // [B]
         Tensor cardinality = found.to(org.bytedeco.pytorch.global.torch.ScalarType.Float)
-                .sub(Tensors.float32(lengths, lengths.length).to(device, org.bytedeco.pytorch.global.torch.ScalarType.Float))
+                .sub(Tensors.float32(lengths, lengths.length)
+                        .to(device, org.bytedeco.pytorch.global.torch.ScalarType.Float))
                 .abs()
                 .mean();
         return new LossDict(ce, bbox, giou, cardinality);
@@ -188,9 +211,13 @@ final class Detection {
 
     /** Generalised IoU (Rezatofighi et al. 2019) of corresponding boxes. @param a corners [M, 4]; @param b corners [M, 4]; @return [M] */
     private static Tensor giou(Tensor a, Tensor b) {
-        Tensor inner = area(minimum(a.narrow(1, 2, 2), b.narrow(1, 2, 2)).sub(maximum(a.narrow(1, 0, 2), b.narrow(1, 0, 2))));
-        Tensor union = area(a.narrow(1, 2, 2).sub(a.narrow(1, 0, 2))).add(area(b.narrow(1, 2, 2).sub(b.narrow(1, 0, 2)))).sub(inner);
-        Tensor hull = area(maximum(a.narrow(1, 2, 2), b.narrow(1, 2, 2)).sub(minimum(a.narrow(1, 0, 2), b.narrow(1, 0, 2))));
+        Tensor inner =
+                area(minimum(a.narrow(1, 2, 2), b.narrow(1, 2, 2)).sub(maximum(a.narrow(1, 0, 2), b.narrow(1, 0, 2))));
+        Tensor union = area(a.narrow(1, 2, 2).sub(a.narrow(1, 0, 2)))
+                .add(area(b.narrow(1, 2, 2).sub(b.narrow(1, 0, 2))))
+                .sub(inner);
+        Tensor hull =
+                area(maximum(a.narrow(1, 2, 2), b.narrow(1, 2, 2)).sub(minimum(a.narrow(1, 0, 2), b.narrow(1, 0, 2))));
         return inner.div(union).sub(hull.sub(union).div(hull));
     }
 
@@ -201,11 +228,19 @@ final class Detection {
     }
 
     private static double giou(float[] a, int i, float[] b, int j) {
-        double ax0 = a[i] - a[i + 2] / 2, ay0 = a[i + 1] - a[i + 3] / 2, ax1 = a[i] + a[i + 2] / 2, ay1 = a[i + 1] + a[i + 3] / 2;
-        double bx0 = b[j] - b[j + 2] / 2, by0 = b[j + 1] - b[j + 3] / 2, bx1 = b[j] + b[j + 2] / 2, by1 = b[j + 1] + b[j + 3] / 2;
-        double inner = Math.max(0, Math.min(ax1, bx1) - Math.max(ax0, bx0)) * Math.max(0, Math.min(ay1, by1) - Math.max(ay0, by0));
+        double ax0 = a[i] - a[i + 2] / 2,
+                ay0 = a[i + 1] - a[i + 3] / 2,
+                ax1 = a[i] + a[i + 2] / 2,
+                ay1 = a[i + 1] + a[i + 3] / 2;
+        double bx0 = b[j] - b[j + 2] / 2,
+                by0 = b[j + 1] - b[j + 3] / 2,
+                bx1 = b[j] + b[j + 2] / 2,
+                by1 = b[j + 1] + b[j + 3] / 2;
+        double inner = Math.max(0, Math.min(ax1, bx1) - Math.max(ax0, bx0))
+                * Math.max(0, Math.min(ay1, by1) - Math.max(ay0, by0));
         double union = (ax1 - ax0) * (ay1 - ay0) + (bx1 - bx0) * (by1 - by0) - inner;
-        double hull = Math.max(0, Math.max(ax1, bx1) - Math.min(ax0, bx0)) * Math.max(0, Math.max(ay1, by1) - Math.min(ay0, by0));
+        double hull = Math.max(0, Math.max(ax1, bx1) - Math.min(ax0, bx0))
+                * Math.max(0, Math.max(ay1, by1) - Math.min(ay0, by0));
         return inner / union - (hull - union) / hull;
     }
 

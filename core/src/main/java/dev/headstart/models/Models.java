@@ -47,6 +47,7 @@ public final class Models {
             MobileNetV2.FAMILY,
             Segformer.FAMILY,
             Yolos.FAMILY,
+            Detr.FAMILY,
             Clip.FAMILY,
             Clip.VISION_FAMILY,
             Clip.TEXT_FAMILY);

@@ -25,11 +25,18 @@ final class TorchResNetNames {
     private final Set<String> left = new TreeSet<>();
     private final RenamedSource renamed;
 
-    private TorchResNetNames(TensorSource source) {
+    private final String out;
+
+    private TorchResNetNames(TensorSource source, String in, String out) {
         this.source = source;
+        this.out = out;
         renamed = new RenamedSource(source);
         for (String name : source.names()) {
-            String plain = name.replaceFirst("^(state_dict\\.)?(module\\.)?", "");
+            if (!name.startsWith(in)) {
+                renamed.put(name, name);
+                continue;
+            }
+            String plain = name.substring(in.length()).replaceFirst("^(state_dict\\.)?(module\\.)?", "");
             names.put(plain, name);
             left.add(plain);
         }
@@ -47,7 +54,12 @@ final class TorchResNetNames {
      * @throws HeadstartException when the checkpoint is of a variant with other layers
      */
     static TensorSource adapt(TensorSource source, ConfigJson config) {
-        return new TorchResNetNames(source).run(config);
+        return new TorchResNetNames(source, "", "resnet.").run(config);
+    }
+
+    /** A part of a checkpoint, all of whose names begin with {@code prefix}, under transformers' names and the same prefix; the rest stays. */
+    static TensorSource adapt(TensorSource source, ConfigJson config, String prefix) {
+        return new TorchResNetNames(source, prefix, prefix).run(config);
     }
 
     private @Nullable List<Long> shape(String name) {
@@ -67,7 +79,9 @@ final class TorchResNetNames {
 
     private void move(String name, String original) {
         need(original);
-        renamed.put(name, java.util.Objects.requireNonNull(names.get(original)));
+        renamed.put(
+                name.replaceFirst("^resnet\\.", java.util.regex.Matcher.quoteReplacement(out)),
+                java.util.Objects.requireNonNull(names.get(original)));
         left.remove(original);
     }
 

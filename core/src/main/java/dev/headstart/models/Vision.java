@@ -76,7 +76,8 @@ final class Vision {
     static Tensor grid(Tensor table, long fromHeight, long fromWidth, long height, long width) {
         long l = table.size(0), d = table.size(2);
         Tensor grid = table.reshape(l, fromHeight, fromWidth, d).permute(0, 3, 1, 2); // [L, D, fromHeight, fromWidth]
-        return upsample_bicubic2d(grid.to(org.bytedeco.pytorch.global.torch.ScalarType.Float), new long[] {height, width}, false)
+        return upsample_bicubic2d(
+                        grid.to(org.bytedeco.pytorch.global.torch.ScalarType.Float), new long[] {height, width}, false)
                 .to(Ops.type(table))
                 .permute(0, 2, 3, 1)
                 .reshape(l, height * width, d);

@@ -68,7 +68,8 @@ public final class Yolos {
             for (int i = 0; i < c.numHiddenLayers(); i++) {
                 layers.add(Vit.layer(w.sub("encoder.layer." + i), c));
             }
-            boolean nested = w.has("encoder.interpolation.mid_position_embeddings") && !w.has("encoder.mid_position_embeddings");
+            boolean nested =
+                    w.has("encoder.interpolation.mid_position_embeddings") && !w.has("encoder.mid_position_embeddings");
             midPositions = config.flag("use_mid_position_embeddings", true)
                     ? w.sub(nested ? "encoder.interpolation" : "encoder")
                             .parameter("mid_position_embeddings", Init.ZEROS, c.numHiddenLayers() - 1, 1, s, width)
@@ -89,9 +90,12 @@ public final class Yolos {
             in.optional("pixel_mask"); // the processor makes one, the model has no use for it
             long b = pixels.size(0), height = pixels.size(2) / patch, w = pixels.size(3) / patch;
             Tensor x = projection.forward(pixels).flatten(2, -1).transpose(1, 2); // [B, N, D]
-            x = Vision.concat(1, cls.tensor().expand(b, 1, width), x, detection.tensor().expand(b, queries, width)); // [B, S, D]
+            x = Vision.concat(
+                    1, cls.tensor().expand(b, 1, width), x, detection.tensor().expand(b, queries, width)); // [B, S, D]
             x = trace.hidden(dropout.forward(x.add(resized(positions.tensor(), height, w))));
-            Tensor mid = midPositions == null ? null : resized(midPositions.tensor().squeeze(1), height, w); // [layers - 1, S, D]
+            Tensor mid = midPositions == null
+                    ? null
+                    : resized(midPositions.tensor().squeeze(1), height, w); // [layers - 1, S, D]
             for (int i = 0; i < layers.size(); i++) {
                 x = trace.hidden(layers.get(i).forward(x, null, trace));
                 x = mid == null || i == layers.size() - 1 ? x : x.add(mid.select(0, i));
@@ -161,7 +165,8 @@ public final class Yolos {
         YolosForObjectDetection(Weights w, ConfigJson config) {
             super(w, config);
             vit = new Body(w.sub("vit"), config);
-            classifier = new Detection.Mlp(w.head().sub("class_labels_classifier"), vit.width, vit.width, config.numLabels() + 1, 3);
+            classifier = new Detection.Mlp(
+                    w.head().sub("class_labels_classifier"), vit.width, vit.width, config.numLabels() + 1, 3);
             boxes = new Detection.Mlp(w.head().sub("bbox_predictor"), vit.width, vit.width, 4, 3);
             loss = LossConfig.of(config);
         }
@@ -176,7 +181,13 @@ public final class Yolos {
             List<Target> targets = Detection.targets(in, x.size(0));
             LossDict parts = targets.isEmpty() ? null : Detection.loss(logits, predicted, targets, loss);
             return new YolosObjectDetectionOutput(
-                    parts == null ? null : loss.total(parts), parts, logits, predicted, x, trace.hiddenStates(), trace.attentions());
+                    parts == null ? null : loss.total(parts),
+                    parts,
+                    logits,
+                    predicted,
+                    x,
+                    trace.hiddenStates(),
+                    trace.attentions());
         }
         /** From a folder or an id. */
         public static YolosForObjectDetection fromPretrained(String id) {

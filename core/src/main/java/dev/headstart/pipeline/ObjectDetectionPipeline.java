@@ -57,7 +57,10 @@ public final class ObjectDetectionPipeline extends ImagePipeline {
                     }
                     if (p[best] > threshold) {
                         Image image = images.get(r);
-                        float x = boxes[4 * q], y = boxes[4 * q + 1], w = boxes[4 * q + 2] / 2, h = boxes[4 * q + 3] / 2;
+                        float x = boxes[4 * q],
+                                y = boxes[4 * q + 1],
+                                w = boxes[4 * q + 2] / 2,
+                                h = boxes[4 * q + 3] / 2;
                         Box box = new Box(
                                 (int) ((x - w) * image.width()),
                                 (int) ((y - h) * image.height()),

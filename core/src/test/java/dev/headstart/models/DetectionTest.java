@@ -39,7 +39,8 @@ class DetectionTest {
         if (left == 0) {
             return 0;
         }
-        double best = columns - column > left ? least(cost, columns, column + 1, taken, left) : Double.POSITIVE_INFINITY;
+        double best =
+                columns - column > left ? least(cost, columns, column + 1, taken, left) : Double.POSITIVE_INFINITY;
         for (int r = 0; r < cost.length; r++) {
             if ((taken & 1 << r) == 0) {
                 best = Math.min(best, cost[r][column] + least(cost, columns, column + 1, taken | 1 << r, left - 1));
