@@ -23,7 +23,8 @@ import picocli.CommandLine.Option;
 /** Weights of any readable format into a Hugging Face folder with safetensors. */
 @Command(
         name = "convert",
-        description = "Converts a model's weights (safetensors, PyTorch, TensorFlow BERT, ONNX BERT) into a folder with safetensors.")
+        description =
+                "Converts a model's weights (safetensors, PyTorch, TensorFlow BERT, ONNX BERT) into a folder with safetensors.")
 final class ConvertCommand implements Runnable {
     private static final long SHARD_BYTES = 5_000_000_000L;
     private static final Map<String, ScalarType> TYPES =
@@ -35,7 +36,10 @@ final class ConvertCommand implements Runnable {
     @Option(names = "--output", required = true, paramLabel = "DIR", description = "Folder to write; new or empty.")
     private Path output = Path.of("");
 
-    @Option(names = "--dtype", paramLabel = "TYPE", description = "fp32, bf16 or fp16 for the floating-point weights; default as stored.")
+    @Option(
+            names = "--dtype",
+            paramLabel = "TYPE",
+            description = "fp32, bf16 or fp16 for the floating-point weights; default as stored.")
     private @Nullable String dtype;
 
     @Override
@@ -45,12 +49,14 @@ final class ConvertCommand implements Runnable {
             throw new HeadstartException("--dtype: expected fp32, bf16 or fp16, found " + dtype);
         }
         Path file = Path.of(model);
-        Path source = Files.isRegularFile(file) ? file : Hub.standard().resolve(model).path();
+        Path source =
+                Files.isRegularFile(file) ? file : Hub.standard().resolve(model).path();
         try {
             if (Files.isDirectory(output)) {
                 try (Stream<Path> files = Files.list(output)) {
                     if (files.findAny().isPresent()) {
-                        throw new HeadstartException(output + ": expected a new or empty folder, found files in it; choose another");
+                        throw new HeadstartException(
+                                output + ": expected a new or empty folder, found files in it; choose another");
                     }
                 }
             }
@@ -60,7 +66,8 @@ final class ConvertCommand implements Runnable {
             }
             convert(source, type);
         } catch (IOException e) {
-            throw new HeadstartException(output + ": cannot be written (" + e.getMessage() + "); choose another folder", e);
+            throw new HeadstartException(
+                    output + ": cannot be written (" + e.getMessage() + "); choose another folder", e);
         }
     }
 
@@ -83,7 +90,18 @@ final class ConvertCommand implements Runnable {
         try (Stream<Path> files = Files.list(source)) {
             for (Path file : files.filter(Files::isRegularFile).toList()) {
                 String name = String.valueOf(file.getFileName());
-                boolean weights = List.of(".safetensors", ".bin", ".pt", ".pth", ".th", ".onnx", ".h5", ".msgpack", ".index", ".index.json").stream()
+                boolean weights = List.of(
+                                ".safetensors",
+                                ".bin",
+                                ".pt",
+                                ".pth",
+                                ".th",
+                                ".onnx",
+                                ".h5",
+                                ".msgpack",
+                                ".index",
+                                ".index.json")
+                        .stream()
                         .anyMatch(name::endsWith);
                 if (!weights && !name.startsWith(".")) {
                     Files.copy(file, output.resolve(name), StandardCopyOption.COPY_ATTRIBUTES);

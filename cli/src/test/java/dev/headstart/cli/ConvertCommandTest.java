@@ -27,7 +27,8 @@ class ConvertCommandTest {
             Safetensors.write(model.resolve("model.safetensors"), Map.of("w", w, "ids", ids));
         }
         Path out = dir.resolve("out");
-        var result = HeadstartCommandTest.run("convert", "--model", model.toString(), "--output", out.toString(), "--dtype", "bf16");
+        var result = HeadstartCommandTest.run(
+                "convert", "--model", model.toString(), "--output", out.toString(), "--dtype", "bf16");
         assertThat(result.code()).as(result.err()).isZero();
         try (var source = Checkpoint.open(out, false)) {
             assertThat(source.info("w")).isEqualTo(new TensorInfo("BF16", List.of(2L)));

@@ -63,7 +63,8 @@ public final class Npy {
         try (InputStream in = Files.newInputStream(file)) {
             return read(file, in, Files.size(file));
         } catch (IOException e) {
-            throw new WeightFormatException(file, "expected a readable .npy file, found an error: " + StagedFile.reason(e), e);
+            throw new WeightFormatException(
+                    file, "expected a readable .npy file, found an error: " + StagedFile.reason(e), e);
         }
     }
 
@@ -90,7 +91,8 @@ public final class Npy {
             done = true;
             return arrays;
         } catch (IOException e) {
-            throw new WeightFormatException(file, "expected a readable .npz archive, found an error: " + StagedFile.reason(e), e);
+            throw new WeightFormatException(
+                    file, "expected a readable .npz archive, found an error: " + StagedFile.reason(e), e);
         } finally {
             if (!done) {
                 arrays.values().forEach(Tensor::close);
@@ -141,7 +143,8 @@ public final class Npy {
             length = length << 8 | number[i] & 0xff;
         }
         if (length > LARGEST_HEADER) {
-            throw new WeightFormatException(file, "expected a header of at most " + LARGEST_HEADER + " bytes, found one of " + length);
+            throw new WeightFormatException(
+                    file, "expected a header of at most " + LARGEST_HEADER + " bytes, found one of " + length);
         }
         Header header = header(file, new String(in.readNBytes((int) length), StandardCharsets.UTF_8));
         long data = size - 8 - number.length - length;
@@ -149,7 +152,8 @@ public final class Npy {
             throw new WeightFormatException(
                     file,
                     "an array of type " + header.type() + " and shape " + header.shape() + " needs "
-                            + header.elements() * header.type().bytes() + " bytes, the file has " + data + "; fetch it again");
+                            + header.elements() * header.type().bytes() + " bytes, the file has " + data
+                            + "; fetch it again");
         }
         return TensorMemory.owned(() -> {
             Tensor numbers = TensorMemory.empty(header.type(), header.elements());
@@ -172,19 +176,22 @@ public final class Npy {
         Matcher shape = SHAPE.matcher(text);
         if (!descr.find() || !fortran.find() || !shape.find()) {
             throw new WeightFormatException(
-                    file, "expected descr, fortran_order and shape of an array of numbers, found " + quote(text.strip()));
+                    file,
+                    "expected descr, fortran_order and shape of an array of numbers, found " + quote(text.strip()));
         }
         @Nullable ElementType type = TYPES.get(descr.group(1));
         if (type == null) {
             throw new WeightFormatException(
                     file,
-                    "holds numpy type " + quote(descr.group(1)) + ", expected one of " + TYPES.keySet().stream().sorted().toList()
-                            + "; save it in Python with astype");
+                    "holds numpy type " + quote(descr.group(1)) + ", expected one of "
+                            + TYPES.keySet().stream().sorted().toList() + "; save it in Python with astype");
         }
         var sizes = new ArrayList<Long>();
         for (String size : shape.group(1).split(",", -1)) {
             if (!size.isBlank()) {
-                if (size.strip().length() > 18 || sizes.size() >= 64 || !size.strip().matches("\\d+")) {
+                if (size.strip().length() > 18
+                        || sizes.size() >= 64
+                        || !size.strip().matches("\\d+")) {
                     throw new WeightFormatException(file, "expected a shape, found " + quote(shape.group(1)));
                 }
                 sizes.add(Long.parseLong(size.strip()));

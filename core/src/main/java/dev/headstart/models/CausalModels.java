@@ -211,18 +211,18 @@ public final class CausalModels {
         protected SequenceClassifierOutput compute(Inputs in) {
             Trace trace = in.trace();
             Tensor x = body.forward(in, trace); // [B, S, E]
-            Tensor logits = score.forward(lastToken(x, in.optional("input_ids"))); // [B, C]
+            Tensor logits =
+                    score.forward(lastToken(x, in.optional("input_ids"), in.optional("attention_mask"))); // [B, C]
             Tensor labels = in.optional("labels");
             Tensor loss = labels == null ? null : Losses.sequenceClassification(logits, labels, config().problemType());
             return new SequenceClassifierOutput(loss, logits, trace.hiddenStates(), trace.attentions());
         }
 
-        /** The last position that is not padding by its id, [B, S, E] to [B, E]. */
-        private Tensor lastToken(Tensor x, @Nullable Tensor ids) {
-            if (pad == null && x.size(0) != 1) {
+        /** The last position that is not padding by its id, [B, S, E] to [B, E]; without a pad token the last one, where nothing is masked. */
+        private Tensor lastToken(Tensor x, @Nullable Tensor ids, @Nullable Tensor mask) {
+            if (pad == null && x.size(0) != 1 && mask != null && mask.min().item_long() == 0) {
                 throw new HeadstartException(
-                        "config.json names no pad_token_id, so that only one text at a time can be classified, not "
-                                + x.size(0) + "; set pad_token_id");
+                        "config.json names no pad_token_id, so texts of different lengths cannot be classified together; set pad_token_id");
             }
             if (pad == null || ids == null) {
                 return x.select(1, x.size(1) - 1);

@@ -6,6 +6,7 @@ import dev.headstart.nn.Activation;
 import dev.headstart.nn.Attention;
 import dev.headstart.nn.Dropout;
 import dev.headstart.nn.Embedding;
+import dev.headstart.nn.Init;
 import dev.headstart.nn.LayerNorm;
 import dev.headstart.nn.Linear;
 import dev.headstart.nn.Trace;
@@ -43,8 +44,14 @@ public final class Gpt2 {
             double embdPdrop,
             double attnPdrop,
             double layerNormEpsilon,
+            double initializerRange,
             boolean scaleAttnWeights,
             boolean scaleAttnByInverseLayerIdx) {
+        /** Layers that write into the residual stream start smaller, by the number of such layers (section 2.3 of the paper). */
+        Init residualInit() {
+            return new Init.Normal(initializerRange / Math.sqrt(2.0 * nLayer));
+        }
+
         static GPT2Config of(ConfigJson c) {
             int width = c.size("n_embd", 768);
             return new GPT2Config(
@@ -59,6 +66,7 @@ public final class Gpt2 {
                     c.number("embd_pdrop", 0.1),
                     c.number("attn_pdrop", 0.1),
                     c.number("layer_norm_epsilon", 1e-5),
+                    c.number("initializer_range", 0.02),
                     c.flag("scale_attn_weights", true),
                     c.flag("scale_attn_by_inverse_layer_idx", false));
         }
@@ -79,7 +87,7 @@ public final class Gpt2 {
         GPT2Attention(Weights w, GPT2Config c, int layer) {
             this.layer = layer;
             cAttn = w.sub("c_attn").conv1d(c.nEmbd(), 3L * c.nEmbd());
-            cProj = w.sub("c_proj").conv1d(c.nEmbd(), c.nEmbd());
+            cProj = w.sub("c_proj").conv1d(c.nEmbd(), c.nEmbd(), c.residualInit());
             attnDropout = w.dropout(c.attnPdrop());
             residDropout = w.dropout(c.residPdrop());
             heads = Checks.heads(c.nEmbd(), c.nHead());
@@ -123,7 +131,7 @@ public final class Gpt2 {
             attn = new GPT2Attention(w.sub("attn"), c, layer);
             ln2 = w.sub("ln_2").layerNorm(c.nEmbd(), c.layerNormEpsilon());
             cFc = w.sub("mlp.c_fc").conv1d(c.nEmbd(), c.nInner());
-            cProj = w.sub("mlp.c_proj").conv1d(c.nInner(), c.nEmbd());
+            cProj = w.sub("mlp.c_proj").conv1d(c.nInner(), c.nEmbd(), c.residualInit());
             dropout = w.dropout(c.residPdrop());
             activation = c.activationFunction();
         }

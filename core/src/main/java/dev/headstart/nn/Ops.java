@@ -89,6 +89,7 @@ public final class Ops {
     public static Tensor call(OperatorHandle op, IValue... arguments) {
         IValueVector stack = new IValueVector(arguments);
         op.callBoxed(stack);
-        return new Tensor(stack.get(0).toTensor()); // a handle of its own: toTensor() points into the stack, which the scope frees
+        return new Tensor(stack.get(0)
+                .toTensor()); // a handle of its own: toTensor() points into the stack, which the scope frees
     }
 }

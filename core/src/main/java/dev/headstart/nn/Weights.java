@@ -82,7 +82,12 @@ public final class Weights {
 
     /** GPT-2's Conv1D: {@code weight} [in, out], {@code bias} [out]. */
     public Linear conv1d(long in, long out) {
-        Parameter w = parameter("weight", loader.linearInit(), in, out);
+        return conv1d(in, out, loader.linearInit());
+    }
+
+    /** GPT-2's Conv1D whose weight starts as {@code init} says. */
+    public Linear conv1d(long in, long out, Init init) {
+        Parameter w = parameter("weight", init, in, out);
         return register(new Linear(path, w, parameter("bias", Init.ZEROS, out), true));
     }
 

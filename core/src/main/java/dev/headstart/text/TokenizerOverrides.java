@@ -9,10 +9,11 @@ import org.jspecify.annotations.Nullable;
 /** Where tokenizer_config.json wins over tokenizer.json, as in the constructors of transformers' tokenizer classes. */
 final class TokenizerOverrides {
     /** Models whose tokenizer_class is not true; transformers takes their tokenizer.json as it is. */
-    private static final List<String> CLASS_NOT_TRUE = List.of(("arctic chatlm ernie4_5 ernie4_5_moe fuyu h2ovl_chat internlm2 internlm3 jamba llava"
-                    + " llava_next minicpm3 minicpmv minimax_m2 molmo molmo2 nemotron opencua openvla paddleocr_vl phi3 phi3_v phimoe smolvlm"
-                    + " step3_vl vipllava")
-            .split(" "));
+    private static final List<String> CLASS_NOT_TRUE =
+            List.of(("arctic chatlm ernie4_5 ernie4_5_moe fuyu h2ovl_chat internlm2 internlm3 jamba llava"
+                            + " llava_next minicpm3 minicpmv minimax_m2 molmo molmo2 nemotron opencua openvla paddleocr_vl phi3 phi3_v phimoe smolvlm"
+                            + " step3_vl vipllava")
+                    .split(" "));
 
     private TokenizerOverrides() {}
 
@@ -38,13 +39,17 @@ final class TokenizerOverrides {
      * text: only the start of a text gets a blank, unless {@code legacy} says otherwise.
      */
     private static void llama(TokenizerJson json, TokenizerConfig config) {
-        boolean stated = TokenizerFamily.of(TokenizerConfig.text(config.raw, "tokenizer_class"), null) == TokenizerFamily.LLAMA;
+        boolean stated =
+                TokenizerFamily.of(TokenizerConfig.text(config.raw, "tokenizer_class"), null) == TokenizerFamily.LLAMA;
         if (!stated || !json.modelType().equals("BPE") || CLASS_NOT_TRUE.contains(config.modelType)) return;
         if (json.top.toString().contains("\"ByteLevel\"")) return; // Llama 3's are of another kind
         boolean prefix = config.flag("add_prefix_space", true);
         json.model.putNull("unk_token").put("fuse_unk", true).put("byte_fallback", true);
         json.top.putNull("normalizer");
-        Json.set(json, "pre_tokenizer", Json.metaspace(prefix ? config.flag("legacy", false) ? "always" : "first" : "never", false));
+        Json.set(
+                json,
+                "pre_tokenizer",
+                Json.metaspace(prefix ? config.flag("legacy", false) ? "always" : "first" : "never", false));
         Json.set(json, "decoder", Json.blanksAndBytes(prefix));
     }
 

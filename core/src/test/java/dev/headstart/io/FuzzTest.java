@@ -22,9 +22,9 @@ import java.util.zip.ZipFile;
 import java.util.zip.ZipOutputStream;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -38,9 +38,23 @@ class FuzzTest {
     /** A damaged file of some kB must not make a reader allocate more than this, on or off the heap. */
     private static final long MOST_BYTES = 24 << 20;
 
-    private static final long[] EXTREMES = {0, 1, -1, 127, 128, 255, 65535, Integer.MAX_VALUE, 1L << 31, 1L << 32, Long.MAX_VALUE, Long.MIN_VALUE};
+    private static final long[] EXTREMES = {
+        0, 1, -1, 127, 128, 255, 65535, Integer.MAX_VALUE, 1L << 31, 1L << 32, Long.MAX_VALUE, Long.MIN_VALUE
+    };
     private static final String[] SNIPPETS = {
-        "9223372036854775807", "-1", "1e9", "null", "{}", "[]", "\"\"", "\"F64\"", ",", "}", "]", "\\u0000", "99999999999999999999"
+        "9223372036854775807",
+        "-1",
+        "1e9",
+        "null",
+        "{}",
+        "[]",
+        "\"\"",
+        "\"F64\"",
+        ",",
+        "}",
+        "]",
+        "\\u0000",
+        "99999999999999999999"
     };
 
     @TempDir
@@ -49,7 +63,9 @@ class FuzzTest {
     /** Loading the engine allocates, too. */
     @BeforeAll
     static void warmUp() {
-        Safetensors.readMap(Tensors.FIXTURES.resolve("pickle.safetensors")).values().forEach(Tensor::close);
+        Safetensors.readMap(Tensors.FIXTURES.resolve("pickle.safetensors"))
+                .values()
+                .forEach(Tensor::close);
     }
 
     /** Opens what was damaged. */
@@ -74,7 +90,9 @@ class FuzzTest {
             try (var source = opener.open(file, round % 2 == 0)) {
                 for (String tensor : source.names().stream().limit(5).toList()) {
                     try (var values = source.tensor(tensor)) {
-                        assertThat(values.nbytes()).as("round " + round + " " + tensor).isLessThan(MOST_BYTES);
+                        assertThat(values.nbytes())
+                                .as("round " + round + " " + tensor)
+                                .isLessThan(MOST_BYTES);
                         read++;
                     }
                 }
@@ -83,7 +101,9 @@ class FuzzTest {
             } catch (RuntimeException | Error e) {
                 throw new AssertionError("round " + round + " of " + name, e);
             }
-            assertThat(threads.getCurrentThreadAllocatedBytes() - before).as("round " + round).isLessThan(MOST_BYTES);
+            assertThat(threads.getCurrentThreadAllocatedBytes() - before)
+                    .as("round " + round)
+                    .isLessThan(MOST_BYTES);
         }
         assertThat(read).as("some damage must leave tensors that can be read").isGreaterThan(ROUNDS / 100);
     }
@@ -107,7 +127,12 @@ class FuzzTest {
                 }
                 case 4 -> bytes = joined(bytes, at, new byte[0], at + length);
                 case 5 -> bytes = joined(bytes, at, Arrays.copyOfRange(bytes, at, at + length), at);
-                case 6 -> bytes = joined(bytes, at, SNIPPETS[random.nextInt(SNIPPETS.length)].getBytes(StandardCharsets.UTF_8), at + length);
+                case 6 ->
+                    bytes = joined(
+                            bytes,
+                            at,
+                            SNIPPETS[random.nextInt(SNIPPETS.length)].getBytes(StandardCharsets.UTF_8),
+                            at + length);
                 default -> bytes = random.nextInt(4) == 0 ? Arrays.copyOf(bytes, at) : bytes;
             }
         }
@@ -131,7 +156,8 @@ class FuzzTest {
     @Test
     void safetensorsHeader() throws IOException {
         byte[] original = Files.readAllBytes(Tensors.FIXTURES.resolve("pickle.safetensors"));
-        int length = (int) ByteBuffer.wrap(original).order(ByteOrder.LITTLE_ENDIAN).getLong();
+        int length =
+                (int) ByteBuffer.wrap(original).order(ByteOrder.LITTLE_ENDIAN).getLong();
         fuzz(
                 "x.safetensors",
                 random -> {
@@ -212,8 +238,9 @@ class FuzzTest {
     @Test
     void shardIndex() throws IOException {
         Files.copy(Tensors.FIXTURES.resolve("flat-zip.pt"), folder.resolve("a.pt"));
-        byte[] original = "{\"metadata\":{\"total_size\":1},\"weight_map\":{\"weight\":\"a.pt\",\"row\":\"a.pt\",\"long\":\"a.pt\"}}"
-                .getBytes(StandardCharsets.UTF_8);
+        byte[] original =
+                "{\"metadata\":{\"total_size\":1},\"weight_map\":{\"weight\":\"a.pt\",\"row\":\"a.pt\",\"long\":\"a.pt\"}}"
+                        .getBytes(StandardCharsets.UTF_8);
         fuzz("x.index.json", random -> damaged(original, random), Checkpoint::open);
     }
 }

@@ -21,7 +21,8 @@ import org.junit.jupiter.params.provider.EnumSource;
 class PackedModelTest {
     private static PreTrainedModel<?> load() {
         Path model = Shared.repositoryRoot().resolve("core/src/test/resources/decoders/llama-rope-yarn/model");
-        return AutoModelForCausalLM.fromPretrained(model.toString(), LoadOptions.defaults().withDevice("cpu"));
+        return AutoModelForCausalLM.fromPretrained(
+                model.toString(), LoadOptions.defaults().withDevice("cpu"));
     }
 
     private static ModelOutput forward(PreTrainedModel<?> model) {
@@ -45,7 +46,8 @@ class PackedModelTest {
             }
             double tolerance = precision == Precision.FP32 ? 1e-5 : 0.1;
             for (ModelOutput out : kept) {
-                float[] packed = Tensors.floats(Objects.requireNonNull(out.tensors().get("logits")));
+                float[] packed =
+                        Tensors.floats(Objects.requireNonNull(out.tensors().get("logits")));
                 for (int i = 0; i < plain.length; i++) {
                     assertThat((double) packed[i]).isCloseTo(plain[i], offset(tolerance * (1 + Math.abs(plain[i]))));
                 }
