@@ -277,6 +277,17 @@ public final class GenerationConfig {
         return values.get(name) != null;
     }
 
+    /** What is set, as generation_config.json holds it. */
+    public String toJson() {
+        Map<String, @Nullable Object> set = new LinkedHashMap<>(values);
+        set.remove("seed"); // of a call, not of a model
+        try {
+            return JSON.writerWithDefaultPrettyPrinter().writeValueAsString(set) + "\n";
+        } catch (JacksonException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
     /** Whether {@code name} is set or turned off here. */
     public boolean mentions(String name) {
         return values.containsKey(name);

@@ -1,6 +1,7 @@
 package dev.headstart.models;
 
 import dev.headstart.HeadstartException;
+import dev.headstart.generation.GenerativeModel;
 import dev.headstart.io.Safetensors;
 import dev.headstart.io.StagedFile;
 import dev.headstart.nn.Kernels;
@@ -191,7 +192,7 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
     }
 
     /**
-     * Writes config.json and model.safetensors in Hugging Face layout.
+     * Writes config.json, model.safetensors and, of a model that generates, generation_config.json in Hugging Face layout.
      *
      * @param folder made when it is not there
      */
@@ -206,6 +207,10 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
                 config.node().putArray("architectures").add(getClass().getSimpleName());
                 byte[] json = (config.node().toPrettyString() + "\n").getBytes(StandardCharsets.UTF_8);
                 StagedFile.write(folder.resolve("config.json"), out -> out.write(ByteBuffer.wrap(json)));
+                if (this instanceof GenerativeModel generative) {
+                    byte[] own = generative.generationConfig().toJson().getBytes(StandardCharsets.UTF_8);
+                    StagedFile.write(folder.resolve("generation_config.json"), out -> out.write(ByteBuffer.wrap(own)));
+                }
             } catch (IOException e) {
                 throw new HeadstartException(folder + ": cannot be written: " + e.getMessage(), e);
             }

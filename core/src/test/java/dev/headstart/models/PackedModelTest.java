@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.data.Offset.offset;
 
 import dev.headstart.LoadOptions;
+import dev.headstart.generation.GenerativeModel;
 import dev.headstart.nn.Precision;
 import dev.headstart.testing.Shared;
 import java.nio.file.Path;
@@ -14,6 +15,7 @@ import java.util.Objects;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
@@ -63,6 +65,20 @@ class PackedModelTest {
             model.optimize(Precision.FP32);
             model.train();
             assertThat(weights(model)).containsExactly(before);
+        }
+    }
+
+    @Test
+    void aSavedModelIsTheSameModel(@TempDir Path folder) {
+        try (PreTrainedModel<?> model = load();
+                ModelOutput before = forward(model)) {
+            model.savePretrained(folder);
+            try (PreTrainedModel<?> again = AutoModelForCausalLM.fromPretrained(folder.toString(), LoadOptions.defaults().withDevice("cpu"));
+                    ModelOutput after = forward(again)) {
+                assertThat(Tensors.floats(Objects.requireNonNull(after.tensors().get("logits"))))
+                        .containsExactly(Tensors.floats(Objects.requireNonNull(before.tensors().get("logits"))));
+                assertThat(((GenerativeModel) again).generationConfig().ids("eos_token_id")).containsExactly(2);
+            }
         }
     }
 
