@@ -177,7 +177,7 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
     }
 
     /**
-     * Packs the Linear layers for fast inference at the given precision and frees the originals; {@link #train} undoes it. On a GPU the plain kernels
+     * Packs the Linear layers for fast inference at the given precision and frees the originals, and in fp32 folds batch normalizations; {@link #train} undoes it. On a GPU the plain kernels
      * are the fast ones and nothing is packed.
      */
     public final void optimize(Precision precision) {
@@ -187,6 +187,10 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
             }
             for (Linear l : state.linears()) {
                 Kernels.pack(l, precision, state.isShared(l.weight()));
+            }
+            boolean cuda = state.parameters().values().iterator().next().tensor().is_cuda();
+            if (precision == Precision.FP32 && !cuda) {
+                state.foldNorms();
             }
         });
     }

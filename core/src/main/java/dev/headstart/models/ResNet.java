@@ -9,8 +9,8 @@ import dev.headstart.LoadOptions;
 import dev.headstart.models.Outputs.BaseModelOutputWithPooling;
 import dev.headstart.models.VisionOutputs.ImageClassifierOutput;
 import dev.headstart.nn.Activation;
-import dev.headstart.nn.BatchNorm2d;
 import dev.headstart.nn.Conv2d;
+import dev.headstart.nn.ConvNorm;
 import dev.headstart.nn.Init;
 import dev.headstart.nn.Linear;
 import dev.headstart.nn.Trace;
@@ -83,20 +83,19 @@ public final class ResNet {
 
     /** Convolution, batch normalization, activation (transformers ResNetConvLayer). */
     static final class ConvLayer {
-        private final Conv2d convolution;
-        private final BatchNorm2d normalization;
+        private final ConvNorm layers;
         private final Activation activation;
 
         ConvLayer(Weights w, long in, long out, long kernel, long stride, long groups, Activation activation) {
-            convolution = w.sub("convolution")
-                    .conv2d(in, out, kernel, new Conv2d.Shape(stride, kernel / 2, 1, groups), false, KAIMING);
-            normalization = w.sub("normalization").batchNorm2d(out, EPS);
+            layers = w.convNorm(
+                    w.sub("convolution").conv2d(in, out, kernel, new Conv2d.Shape(stride, kernel / 2, 1, groups), false, KAIMING),
+                    w.sub("normalization").batchNorm2d(out, EPS));
             this.activation = activation;
         }
 
         /** @param x [B, in, H, W]; @return [B, out, H / stride, W / stride] */
         Tensor forward(Tensor x) {
-            return activation.apply(normalization.forward(convolution.forward(x)));
+            return activation.apply(layers.forward(x));
         }
     }
 
@@ -166,7 +165,7 @@ public final class ResNet {
                     pooled ? 2 : 1,
                     1,
                     c.hiddenAct());
-            first = stem.convolution;
+            first = stem.layers.convolution();
             long in = c.embeddingSize();
             for (int i = 0; i < c.depths().size(); i++) {
                 long out = c.hiddenSizes().get(i);
@@ -188,7 +187,7 @@ public final class ResNet {
 
         /** @return last stage, [B, C, H / 32, W / 32]; the trace receives the stem's and every stage's output */
         Tensor forward(Inputs in, Trace trace) {
-            Tensor x = stem.forward(Vision.pixels(in, channels, first.weight().tensor())); // [B, E, H / 2, W / 2]
+            Tensor x = stem.forward(stem.layers.arrange(Vision.pixels(in, channels, first.weight().tensor()))); // [B, E, H / 2, W / 2]
             if (pooled) {
                 x = max_pool2d(
                         x,

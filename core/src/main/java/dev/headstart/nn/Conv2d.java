@@ -48,8 +48,12 @@ public final class Conv2d {
 
     /** @param x [B, in, H, W]; @return [B, out, H', W'] */
     public Tensor forward(Tensor x) {
-        return conv2d(
-                x, weight.tensor(), bias == null ? NONE : bias.optional(), stride, padding, dilation, shape.groups());
+        return apply(x, weight.tensor(), bias == null ? NONE : bias.optional());
+    }
+
+    /** The same convolution with other weights. */
+    Tensor apply(Tensor x, Tensor weight, TensorOptional bias) {
+        return conv2d(x, weight, bias, stride, padding, dilation, shape.groups());
     }
 
     /** The weight, [out, in / groups, kernel, kernel]. */

@@ -11,6 +11,7 @@ public final class ModelState {
     private final Map<String, Parameter> parameters = new LinkedHashMap<>();
     private final Map<String, String> tied = new LinkedHashMap<>();
     private final List<Linear> linears = new ArrayList<>();
+    private final List<ConvNorm> convNorms = new ArrayList<>();
     private final Map<String, Parameter> added = new LinkedHashMap<>();
     private volatile boolean training;
 
@@ -27,6 +28,16 @@ public final class ModelState {
     /** Every Linear, for adapters, quantization and packing. */
     public List<Linear> linears() {
         return linears;
+    }
+
+    /** Every convolution with its batch normalization. */
+    public List<ConvNorm> convNorms() {
+        return convNorms;
+    }
+
+    /** Folds every batch normalization into its convolution, for inference in fp32. */
+    public void foldNorms() {
+        convNorms.forEach(ConvNorm::fold);
     }
 
     /** Parameters that an adapter put on top, by name: trained and freed with the model, not saved with it. */
@@ -52,9 +63,10 @@ public final class ModelState {
         return new Dropout(p, this);
     }
 
-    /** Returns every Linear to its plain kernel, which changes of weights need. */
+    /** Returns every Linear and every folded convolution to its plain kernel, which changes of weights need. */
     public void unpack() {
         linears.forEach(Linear::unpack);
+        convNorms.forEach(ConvNorm::unfold);
     }
 
     /** Whether a Linear's weight is read elsewhere too (tied to an embedding). */
@@ -78,6 +90,7 @@ public final class ModelState {
     /** Frees every native tensor. */
     public void close() {
         linears.forEach(Linear::close);
+        convNorms.forEach(ConvNorm::unfold);
         parameters.values().forEach(Parameter::close);
         parameters.clear();
         removeAdded();

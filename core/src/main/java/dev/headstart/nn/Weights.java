@@ -169,6 +169,13 @@ public final class Weights {
                 loader.state());
     }
 
+    /** A convolution and its batch normalization, which inference may fold into one. */
+    public ConvNorm convNorm(Conv2d convolution, BatchNorm2d normalization) {
+        ConvNorm pair = new ConvNorm(convolution, normalization);
+        loader.state().convNorms().add(pair);
+        return pair;
+    }
+
     /** Stochastic depth that follows the model's training mode. */
     public DropPath dropPath(double p) {
         return new DropPath(p, loader.state());

@@ -6,6 +6,7 @@ import dev.headstart.hub.Hub;
 import dev.headstart.models.Inputs;
 import dev.headstart.models.ModelOutput;
 import dev.headstart.models.PreTrainedModel;
+import dev.headstart.nn.Precision;
 import dev.headstart.vision.Image;
 import dev.headstart.vision.ImageBatch;
 import dev.headstart.vision.ImageProcessor;
@@ -22,11 +23,17 @@ abstract class ImagePipeline implements Pipeline {
     /** Images that go through the model together. */
     private static final int BATCH = 8;
 
+    /** Work after which packing the weights for speed pays. */
+    private static final int PACK_AFTER_IMAGES = 4;
+
+    private long seen;
+    private boolean packed;
     protected final ImageProcessor processor;
     protected final PreTrainedModel<?> model;
 
     ImagePipeline(String id, PreTrainedModel<?> model, PipelineOptions options) {
         this.model = model;
+        this.packed = options.load().precision() != null;
         try {
             processor = ImageProcessor.fromFolder(Hub.standard()
                     .resolve(id, FileSelection.NO_WEIGHTS, options.load())
@@ -42,6 +49,15 @@ abstract class ImagePipeline implements Pipeline {
         void accept(int first, List<Image> images, ModelOutput out);
     }
 
+    /** Packs the weights once there is enough work for it to pay. */
+    private synchronized void pack(int images) {
+        seen += images;
+        if (!packed && seen >= PACK_AFTER_IMAGES) {
+            model.optimize(Precision.FP32);
+            packed = true;
+        }
+    }
+
     private record Ready(List<Image> images, ImageBatch batch) {}
 
     /** Images from files. */
@@ -51,6 +67,7 @@ abstract class ImagePipeline implements Pipeline {
 
     /** Runs the model over all images. @param source gives an image by its index */
     void infer(int count, IntFunction<Image> source, Batch receiver) {
+        pack(count);
         int size = processor.sizesAreEqual() ? BATCH : 1;
         CompletableFuture<Ready> next = count > 0 ? load(source, 0, Math.min(size, count)) : null;
         for (int at = 0; next != null; at += size) {

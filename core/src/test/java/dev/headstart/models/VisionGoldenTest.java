@@ -104,6 +104,19 @@ class VisionGoldenTest {
         }
     }
 
+    /** Packed Linears, folded batch normalization, and back. */
+    @ParameterizedTest
+    @MethodSource("cases")
+    void optimizedAgrees(Path at) throws IOException {
+        try (PreTrainedModel<?> model = load(at.resolve("model"))) {
+            model.optimize(dev.headstart.nn.Precision.FP32);
+            check(model, at);
+            model.train();
+            model.eval();
+            check(model, at);
+        }
+    }
+
     /** Also checkpoints that came under timm's names: they are saved as transformers' families. */
     @ParameterizedTest
     @MethodSource("cases")
