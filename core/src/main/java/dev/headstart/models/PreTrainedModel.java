@@ -188,7 +188,8 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
             for (Linear l : state.linears()) {
                 Kernels.pack(l, precision, state.isShared(l.weight()));
             }
-            boolean cuda = state.parameters().values().iterator().next().tensor().is_cuda();
+            boolean cuda =
+                    state.parameters().values().iterator().next().tensor().is_cuda();
             if (precision == Precision.FP32 && !cuda) {
                 state.foldNorms();
             }

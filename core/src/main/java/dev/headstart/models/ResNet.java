@@ -88,7 +88,8 @@ public final class ResNet {
 
         ConvLayer(Weights w, long in, long out, long kernel, long stride, long groups, Activation activation) {
             layers = w.convNorm(
-                    w.sub("convolution").conv2d(in, out, kernel, new Conv2d.Shape(stride, kernel / 2, 1, groups), false, KAIMING),
+                    w.sub("convolution")
+                            .conv2d(in, out, kernel, new Conv2d.Shape(stride, kernel / 2, 1, groups), false, KAIMING),
                     w.sub("normalization").batchNorm2d(out, EPS));
             this.activation = activation;
         }
@@ -187,7 +188,8 @@ public final class ResNet {
 
         /** @return last stage, [B, C, H / 32, W / 32]; the trace receives the stem's and every stage's output */
         Tensor forward(Inputs in, Trace trace) {
-            Tensor x = stem.forward(stem.layers.arrange(Vision.pixels(in, channels, first.weight().tensor()))); // [B, E, H / 2, W / 2]
+            Tensor x = stem.forward(stem.layers.arrange(
+                    Vision.pixels(in, channels, first.weight().tensor()))); // [B, E, H / 2, W / 2]
             if (pooled) {
                 x = max_pool2d(
                         x,

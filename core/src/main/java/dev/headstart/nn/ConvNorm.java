@@ -1,7 +1,5 @@
 package dev.headstart.nn;
 
-import static org.bytedeco.pytorch.global.torch.conv2d;
-
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
