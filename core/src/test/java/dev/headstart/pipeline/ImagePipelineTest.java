@@ -28,21 +28,32 @@ class ImagePipelineTest {
 
     private static void same(JsonNode got, JsonNode want, double tolerance, double box, String path) {
         if (want.isObject()) {
-            want.properties().forEach(e -> same(got.path(e.getKey()), e.getValue(), tolerance, box, path + "." + e.getKey()));
+            want.properties()
+                    .forEach(e -> same(got.path(e.getKey()), e.getValue(), tolerance, box, path + "." + e.getKey()));
         } else if (want.isArray()) {
             assertThat(got.size()).as(path).isEqualTo(want.size());
             for (int i = 0; i < want.size(); i++) {
                 same(got.get(i), want.get(i), tolerance, box, path + "[" + i + "]");
             }
         } else if (want.isNumber()) {
-            assertThat(got.asDouble()).as(path).isCloseTo(want.asDouble(), within(path.contains(".box.") ? box : tolerance));
+            assertThat(got.asDouble())
+                    .as(path)
+                    .isCloseTo(want.asDouble(), within(path.contains(".box.") ? box : tolerance));
         } else {
             assertThat(got).as(path).isEqualTo(want);
         }
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"vit/classification", "resnet/classification-bottleneck", "convnext/classification", "clip/model", "yolos/detection", "detr/detection"})
+    @ValueSource(
+            strings = {
+                "vit/classification",
+                "resnet/classification-bottleneck",
+                "convnext/classification",
+                "clip/model",
+                "yolos/detection",
+                "detr/detection"
+            })
     void golden(String name) throws IOException {
         Path at = Shared.require("golden/" + name);
         JsonNode c = JSON.readTree(at.resolve("case.json").toFile()).get("pipeline");
@@ -50,14 +61,25 @@ class ImagePipelineTest {
         c.get("inputs").forEach(i -> inputs.add(at.resolve(i.asText()).toString()));
         JsonNode kwargs = c.path("kwargs").isObject() ? c.get("kwargs") : JSON.createObjectNode();
         double tolerance = c.path("atol").asDouble(2e-4) + 1e-3;
-        try (Pipeline pipeline = Pipeline.of(c.get("task").asText(), at.resolve("model").toString(), PipelineOptions.DEFAULT)) {
-            same(JSON.valueToTree(pipeline.run(inputs, kwargs)), c.get("expected"), tolerance, c.path("box_atol").asDouble(0), name);
+        try (Pipeline pipeline =
+                Pipeline.of(c.get("task").asText(), at.resolve("model").toString(), PipelineOptions.DEFAULT)) {
+            same(
+                    JSON.valueToTree(pipeline.run(inputs, kwargs)),
+                    c.get("expected"),
+                    tolerance,
+                    c.path("box_atol").asDouble(0),
+                    name);
             // twenty images go through in batches, with packed weights
             List<String> many = Collections.nCopies(20, inputs.get(0));
             JsonNode all = JSON.valueToTree(pipeline.run(many, kwargs));
             assertThat(all.size()).isEqualTo(20);
             for (JsonNode one : all) {
-                same(one, c.get("expected").get(0), tolerance, c.path("box_atol").asDouble(0), name);
+                same(
+                        one,
+                        c.get("expected").get(0),
+                        tolerance,
+                        c.path("box_atol").asDouble(0),
+                        name);
             }
         }
     }
@@ -73,7 +95,8 @@ class ImagePipelineTest {
             assertThatThrownBy(() -> pipeline.run(inputs, JSON.createObjectNode()))
                     .isInstanceOf(HeadstartException.class)
                     .hasMessageContaining("bad.jpg");
-            assertThat(pipeline.run(List.of(good.toString()), JSON.createObjectNode())).hasSize(1);
+            assertThat(pipeline.run(List.of(good.toString()), JSON.createObjectNode()))
+                    .hasSize(1);
         }
         try (Pipeline pipeline = Pipeline.zeroShotImageClassification(
                 Shared.require("golden/clip/model/model").toString())) {
