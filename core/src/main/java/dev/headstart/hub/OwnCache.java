@@ -48,6 +48,11 @@ final class OwnCache {
         return models().resolve(name.replace("/", "--")).resolve(version);
     }
 
+    /** The folder that a path of a cache lies in. */
+    static Path parent(Path path) {
+        return path.resolveSibling(".").normalize();
+    }
+
     /** Whether a folder holds a whole model. */
     static boolean complete(Path folder) {
         return Files.isRegularFile(folder.resolve(ORIGIN));
