@@ -74,6 +74,7 @@ class HtmlReportTest {
         sample().write(file);
         String html = Files.readString(file);
         assertThat(html).doesNotContainPattern("(src|href)=").doesNotContain("http://", "https://", "NaN");
+        assertThat(html).doesNotContainPattern("=[^\"'\\s>]+/>"); // an unquoted value would swallow the slash
         assertThat(html).contains("&lt;train.tsv&gt;").doesNotContain("<train.tsv>");
         assertThat(Pattern.compile("<svg ").matcher(html).results()).hasSize(4);
         assertThat(Pattern.compile("<div").matcher(html).results().count())
