@@ -40,6 +40,7 @@ final class Commands {
         add("convert", "ConvertCommand", "convert weights of another format into a folder with safetensors");
         add("doctor", "DoctorCommand", "check this machine: JVM, processor, memory, native libraries, caches");
         add("evaluate", "EvaluateCommand", "score predictions against references, with bootstrap intervals");
+        add("extract", "ExtractCommand", "features of many texts into a file; resumes after a break");
         add("forward", "ForwardCommand", "run a model once on the tensors of a file (raw, for comparisons)");
         add("models", "ModelsCommand", "list, show, fetch and remove models");
         add("preprocess", "PreprocessCommand", "run files through a model's processor, as safetensors");

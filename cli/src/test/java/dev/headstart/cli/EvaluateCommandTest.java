@@ -108,7 +108,7 @@ class EvaluateCommandTest {
                                 file("g2.csv", "text,score\na,1\nb,2\nc,3\n"))
                         .at("/spearman/value")
                         .asDouble())
-                .isEqualTo(1);
+                .isEqualTo(1, within(1e-12));
         assertThat(metrics(
                                 "--task",
                                 "multi-label-classification",

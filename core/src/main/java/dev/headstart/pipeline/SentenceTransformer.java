@@ -70,6 +70,13 @@ final class SentenceTransformer implements AutoCloseable {
         }
     }
 
+    /** Pooling alone, whatever the folder says. @param mode cls, max or mean */
+    SentenceTransformer(String mode) {
+        maxSeqLength = Integer.MAX_VALUE;
+        lowerCase = false;
+        stages.add(pooling(mode));
+    }
+
     int maxSeqLength() {
         return maxSeqLength;
     }

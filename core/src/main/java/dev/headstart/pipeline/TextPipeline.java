@@ -90,6 +90,11 @@ abstract class TextPipeline implements Pipeline {
 
     /** Runs the model over all encodings, in batches of similar length. */
     void infer(List<Encoding> rows, Batch batch) {
+        infer(rows, false, batch);
+    }
+
+    /** The same, with the hidden states of every layer when they are asked for. */
+    void infer(List<Encoding> rows, boolean hiddenStates, Batch batch) {
         long tokens =
                 tokensSeen.addAndGet(rows.stream().mapToLong(Encoding::length).sum());
         if (!packed && tokens >= PACK_AFTER_TOKENS) {
@@ -112,7 +117,7 @@ abstract class TextPipeline implements Pipeline {
             }
             int[] some = Arrays.copyOfRange(order, at, end);
             try (PointerScope scope = new PointerScope();
-                    ModelOutput out = model.forward(inputs(rows, some, longest))) {
+                    ModelOutput out = model.forward(inputs(rows, some, longest).withHiddenStates(hiddenStates))) {
                 batch.accept(some, out);
             }
             at = end;

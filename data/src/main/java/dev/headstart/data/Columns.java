@@ -49,7 +49,7 @@ public final class Columns {
         /** A number to predict. */
         SCORE("score", "similarity", "similarity_score", "rating", "label", "value"),
         /** Names the row. */
-        ID("id", "_id", "idx", "guid", "uid", "uuid", "key", "name"),
+        ID("id", "_id", "idx", "guid", "uid", "uuid"),
         /** Words of a sentence, a list. */
         TOKENS("tokens", "words"),
         /** Their tags, a list. */

@@ -86,6 +86,11 @@ final class ConllReader extends RowReader {
     }
 
     @Override
+    public double fraction() {
+        return in.fraction();
+    }
+
+    @Override
     public void close() {
         in.close();
     }

@@ -246,6 +246,11 @@ final class DelimitedReader extends RowReader {
     }
 
     @Override
+    public double fraction() {
+        return in.fraction();
+    }
+
+    @Override
     public void close() {
         in.close();
     }

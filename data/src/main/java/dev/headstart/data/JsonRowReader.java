@@ -226,6 +226,11 @@ final class JsonRowReader extends RowReader {
     }
 
     @Override
+    public double fraction() {
+        return in.fraction();
+    }
+
+    @Override
     public void close() {
         in.close();
     }

@@ -61,6 +61,11 @@ final class LineReader extends RowReader {
     }
 
     @Override
+    public double fraction() {
+        return in.fraction();
+    }
+
+    @Override
     public void close() {
         in.close();
     }

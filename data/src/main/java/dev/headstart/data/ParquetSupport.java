@@ -154,6 +154,11 @@ final class ParquetSupport {
         }
 
         @Override
+        public double fraction() {
+            return file.getRecordCount() == 0 ? 1 : (double) rowNumber() / file.getRecordCount();
+        }
+
+        @Override
         public void close() {
             try {
                 file.close();

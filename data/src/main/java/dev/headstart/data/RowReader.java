@@ -184,6 +184,11 @@ public abstract class RowReader implements AutoCloseable {
         return options;
     }
 
+    /** How much of the input has been read, from 0 to 1; NaN where nobody knows (standard input, folders). It runs a little ahead of the rows. */
+    public double fraction() {
+        return Double.NaN;
+    }
+
     /** Column names where the format states them, else null. */
     @Nullable
     List<String> header() {

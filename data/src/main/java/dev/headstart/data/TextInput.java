@@ -2,6 +2,7 @@ package dev.headstart.data;
 
 import dev.headstart.HeadstartException;
 import java.io.BufferedInputStream;
+import java.io.FilterInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
@@ -34,9 +35,27 @@ final class TextInput implements AutoCloseable {
     private int at;
     private int filled;
     private long line;
+    private final long size;
+    private volatile long consumed;
 
-    private TextInput(String name, InputStream raw) {
+    private TextInput(String name, InputStream file, long size) {
         this.name = name;
+        this.size = size;
+        InputStream raw = new FilterInputStream(file) {
+            @Override
+            public int read() throws IOException {
+                int b = super.read();
+                consumed += b < 0 ? 0 : 1;
+                return b;
+            }
+
+            @Override
+            public int read(byte[] b, int from, int n) throws IOException {
+                int got = super.read(b, from, n);
+                consumed += Math.max(0, got);
+                return got;
+            }
+        };
         try {
             BufferedInputStream packed = new BufferedInputStream(raw, SNIFF);
             packed.mark(2);
@@ -60,10 +79,10 @@ final class TextInput implements AutoCloseable {
 
     static TextInput open(@Nullable Path path) {
         if (path == null) {
-            return new TextInput("standard input", System.in);
+            return new TextInput("standard input", System.in, -1);
         }
         try {
-            return new TextInput(path.toString(), Files.newInputStream(path));
+            return new TextInput(path.toString(), Files.newInputStream(path), Files.size(path));
         } catch (IOException e) {
             throw failure(path.toString(), e);
         }
@@ -121,6 +140,11 @@ final class TextInput implements AutoCloseable {
     /** All characters not read yet. */
     Reader reader() {
         return reader;
+    }
+
+    /** Share of the file's bytes that have been read; NaN for a stream. */
+    double fraction() {
+        return size < 0 ? Double.NaN : size == 0 ? 1 : Math.min(1, (double) consumed / size);
     }
 
     /** Number of the line last read, from 1. */
