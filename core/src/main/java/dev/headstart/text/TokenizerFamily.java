@@ -121,7 +121,8 @@ enum TokenizerFamily {
                 if (hasToken.test("<|startoftranscript|>")) yield WHISPER;
                 if (hasToken.test("<|startoftext|>")) yield CLIP;
                 if (hasToken.test("<|im_start|>")) yield QWEN2;
-                if (hasToken.test("<mask>") && hasToken.test("<s>")) yield ROBERTA; // has <|endoftext|> too, as an ordinary token
+                if (hasToken.test("<mask>") && hasToken.test("<s>"))
+                    yield ROBERTA; // has <|endoftext|> too, as an ordinary token
                 if (hasToken.test("<|endoftext|>")) yield GPT2;
                 yield hasToken.test("<0x0A>") ? LLAMA : GENERIC;
             }

@@ -19,7 +19,8 @@ import org.junit.jupiter.api.Test;
 class GenerationMemoryTest {
     private static PreTrainedModel<?> load() {
         Path model = Shared.repositoryRoot().resolve("core/src/test/resources/decoders/qwen3-bias-sampling/model");
-        return AutoModelForCausalLM.fromPretrained(model.toString(), LoadOptions.defaults().withDevice("cpu"));
+        return AutoModelForCausalLM.fromPretrained(
+                model.toString(), LoadOptions.defaults().withDevice("cpu"));
     }
 
     @Test
@@ -30,15 +31,30 @@ class GenerationMemoryTest {
             for (int i = 0; i < 15; i++) {
                 everyKind((GenerativeModel) model);
             }
-            assertThat(Pointer.totalCount() - before).as("native objects left by 60 generations").isLessThan(30);
+            assertThat(Pointer.totalCount() - before)
+                    .as("native objects left by 60 generations")
+                    .isLessThan(30);
         }
     }
 
     private static void everyKind(GenerativeModel model) {
         long[][] prompts = {{5, 6, 7}, {9, 10, 11, 12, 13}};
-        Generation.of(model).prompt(prompts).with("max_new_tokens", 6).with("no_repeat_ngram_size", 2).generate();
-        Generation.of(model).prompt(prompts).with("max_new_tokens", 6).with("num_beams", 3).generate();
-        Generation.of(model).prompt(prompts).with("max_new_tokens", 6).with("do_sample", true).with("top_p", 0.9).generate();
+        Generation.of(model)
+                .prompt(prompts)
+                .with("max_new_tokens", 6)
+                .with("no_repeat_ngram_size", 2)
+                .generate();
+        Generation.of(model)
+                .prompt(prompts)
+                .with("max_new_tokens", 6)
+                .with("num_beams", 3)
+                .generate();
+        Generation.of(model)
+                .prompt(prompts)
+                .with("max_new_tokens", 6)
+                .with("do_sample", true)
+                .with("top_p", 0.9)
+                .generate();
         try (TokenStream cancelled = Generation.of(model).prompt(prompts).with("max_new_tokens", 20).stream()) {
             cancelled.next();
         }
@@ -47,11 +63,14 @@ class GenerationMemoryTest {
     @Test
     void callsInParallelGiveWhatTheyGiveAlone() throws Exception {
         try (PreTrainedModel<?> model = load()) {
-            long[][] alone = IntStream.range(0, 12).mapToObj(i -> sampled((GenerativeModel) model, i)).toArray(long[][]::new);
+            long[][] alone = IntStream.range(0, 12)
+                    .mapToObj(i -> sampled((GenerativeModel) model, i))
+                    .toArray(long[][]::new);
             var pool = Executors.newFixedThreadPool(4);
             try {
-                List<Future<long[]>> together =
-                        IntStream.range(0, 12).mapToObj(i -> pool.submit(() -> sampled((GenerativeModel) model, i))).toList();
+                List<Future<long[]>> together = IntStream.range(0, 12)
+                        .mapToObj(i -> pool.submit(() -> sampled((GenerativeModel) model, i)))
+                        .toList();
                 for (int i = 0; i < alone.length; i++) {
                     assertThat(together.get(i).get()).containsExactly(alone[i]);
                 }

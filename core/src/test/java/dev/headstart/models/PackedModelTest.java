@@ -73,11 +73,14 @@ class PackedModelTest {
         try (PreTrainedModel<?> model = load();
                 ModelOutput before = forward(model)) {
             model.savePretrained(folder);
-            try (PreTrainedModel<?> again = AutoModelForCausalLM.fromPretrained(folder.toString(), LoadOptions.defaults().withDevice("cpu"));
+            try (PreTrainedModel<?> again = AutoModelForCausalLM.fromPretrained(
+                            folder.toString(), LoadOptions.defaults().withDevice("cpu"));
                     ModelOutput after = forward(again)) {
                 assertThat(Tensors.floats(Objects.requireNonNull(after.tensors().get("logits"))))
-                        .containsExactly(Tensors.floats(Objects.requireNonNull(before.tensors().get("logits"))));
-                assertThat(((GenerativeModel) again).generationConfig().ids("eos_token_id")).containsExactly(2);
+                        .containsExactly(Tensors.floats(
+                                Objects.requireNonNull(before.tensors().get("logits"))));
+                assertThat(((GenerativeModel) again).generationConfig().ids("eos_token_id"))
+                        .containsExactly(2);
             }
         }
     }
