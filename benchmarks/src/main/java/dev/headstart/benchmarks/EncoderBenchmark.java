@@ -41,6 +41,7 @@ public final class EncoderBenchmark {
         List<String> sentences = Files.readAllLines(file);
         torch.set_num_threads(threads);
         PipelineOptions options = PipelineOptions.DEFAULT.withLoad(LoadOptions.defaults().withPrecision(precision));
+        options = options.withBatchTokens(Integer.getInteger("batchTokens", options.batchTokens()));
         try (SentenceEmbeddingPipeline own = (SentenceEmbeddingPipeline) Pipeline.of("sentence-embedding", model, options);
                 Peer peer = new Peer(args[0], args[1], folder(model), file, precision, threads)) {
             List<float[]> ours = own.apply(sentences);

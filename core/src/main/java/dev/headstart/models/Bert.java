@@ -18,6 +18,7 @@ import dev.headstart.nn.Init;
 import dev.headstart.nn.LayerNorm;
 import dev.headstart.nn.Linear;
 import dev.headstart.nn.Losses;
+import dev.headstart.nn.Memory;
 import dev.headstart.nn.Ops;
 import dev.headstart.nn.Parameter;
 import dev.headstart.nn.Trace;
@@ -174,9 +175,9 @@ public final class Bert {
 
         /** @param x [B, S, H]; @param mask additive, [B, 1, 1, S]; @return [B, S, H] */
         Tensor forward(Tensor x, @Nullable Tensor mask, Trace trace) {
-            x = attention.forward(x, mask, trace); // [B, S, H]
-            Tensor u = up.forward(x, activation); // [B, S, I], activation fused where the kernel can
-            return norm.forward(dropout.forward(down.forward(u)).add(x)); // [B, S, H]
+            Tensor a = Memory.local(() -> attention.forward(x, mask, trace)); // [B, S, H]
+            Tensor u = up.forward(a, activation); // [B, S, I], activation fused where the kernel can
+            return norm.forward(dropout.forward(down.forward(u)).add(a)); // [B, S, H]
         }
     }
 
@@ -208,7 +209,8 @@ public final class Bert {
             Tensor x = trace.hidden(embeddings.forward(in)); // [B, S, H]
             Tensor mask = Attention.additiveMask(in.optional("attention_mask"), Ops.type(x)); // [B, 1, 1, S]
             for (BertLayer layer : layers) {
-                x = trace.hidden(layer.forward(x, mask, trace));
+                Tensor below = x;
+                x = trace.hidden(Memory.local(() -> layer.forward(below, mask, trace)));
             }
             return x;
         }

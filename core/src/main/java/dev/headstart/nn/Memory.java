@@ -3,6 +3,7 @@ package dev.headstart.nn;
 import java.util.function.Supplier;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -24,6 +25,20 @@ public final class Memory {
         try (PointerScope scope = new PointerScope()) {
             return keep(body.get());
         }
+    }
+
+    /**
+     * Runs {@code body} in a scope of its own; everything it makes is freed but the result, which belongs to the caller's scope. A layer that runs
+     * so gives its intermediate results back at once: memory stays small and warm.
+     */
+    public static Tensor local(Supplier<Tensor> body) {
+        PointerScope outer = PointerScope.getInnerScope();
+        Tensor result = scoped(body);
+        if (outer != null) {
+            outer.attach(result);
+            result.releaseReference();
+        }
+        return result;
     }
 
     /** Runs {@code body} in a scope of its own; everything it makes is freed. */

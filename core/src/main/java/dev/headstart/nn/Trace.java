@@ -2,6 +2,7 @@ package dev.headstart.nn;
 
 import java.util.ArrayList;
 import java.util.List;
+import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -9,6 +10,7 @@ import org.jspecify.annotations.Nullable;
 public final class Trace {
     private final @Nullable List<Tensor> hiddenStates;
     private final @Nullable List<Tensor> attentions;
+    private final @Nullable PointerScope scope = PointerScope.getInnerScope(); // the call's, which outlives the layers' own
 
     /** @param hiddenStates whether to collect the layers' outputs; @param attentions whether to collect attention weights */
     public Trace(boolean hiddenStates, boolean attentions) {
@@ -24,7 +26,7 @@ public final class Trace {
     /** Records a hidden state, [B, S, H], if asked for, and passes it on. */
     public Tensor hidden(Tensor x) {
         if (hiddenStates != null) {
-            hiddenStates.add(x);
+            hiddenStates.add(outlive(x));
         }
         return x;
     }
@@ -32,8 +34,15 @@ public final class Trace {
     /** Records attention weights, [B, h, S, S], if asked for. */
     public void attention(Tensor weights) {
         if (attentions != null) {
-            attentions.add(weights);
+            attentions.add(outlive(weights));
         }
+    }
+
+    private Tensor outlive(Tensor t) {
+        if (scope != null) {
+            scope.attach(t);
+        }
+        return t;
     }
 
     /** Whether attention weights are asked for, which the fused kernels cannot give. */
