@@ -52,7 +52,8 @@ final class ModelsCommand implements Runnable {
 
     @Override
     public void run() {
-        throw new ParameterException(Objects.requireNonNull(spec).commandLine(), "give one of list, info, fetch, prune");
+        throw new ParameterException(
+                Objects.requireNonNull(spec).commandLine(), "give one of list, info, fetch, prune");
     }
 
     private static PrintWriter out(@Nullable CommandSpec spec) {
@@ -136,7 +137,9 @@ final class ModelsCommand implements Runnable {
     // === info ===
 
     /** One model: what it is, its files with their hashes, its licence. */
-    @Command(name = "info", description = "Shows a model on this machine: configuration, files with sha256, licence, origin.")
+    @Command(
+            name = "info",
+            description = "Shows a model on this machine: configuration, files with sha256, licence, origin.")
     static final class Info implements Callable<Integer> {
         @Parameters(paramLabel = "ID", description = "A folder or a model's name.")
         private String id = "";
@@ -170,7 +173,9 @@ final class ModelsCommand implements Runnable {
                 }
             }
             JsonNode origin = read(folder.path().resolve("headstart_origin.json"));
-            info.put("license", origin.hasNonNull("license") ? origin.get("license").asText() : licence(folder.path()));
+            info.put(
+                    "license",
+                    origin.hasNonNull("license") ? origin.get("license").asText() : licence(folder.path()));
             if (!origin.isEmpty()) {
                 info.put("origin", origin);
             }
@@ -197,7 +202,9 @@ final class ModelsCommand implements Runnable {
             info.put("bytes", Sizes.text(total));
             info.forEach((name, value) -> out.printf("%-24s %s%n", name, value == null ? "not stated" : value));
             for (Map<String, Object> file : files) {
-                out.printf("  %-36s %8s  %s%n", file.get("name"), Sizes.text((long) file.get("bytes")), file.get("sha256"));
+                out.printf(
+                        "  %-36s %8s  %s%n",
+                        file.get("name"), Sizes.text(((Number) file.getOrDefault("bytes", 0L)).longValue()), file.get("sha256"));
             }
             return 0;
         }
@@ -207,7 +214,8 @@ final class ModelsCommand implements Runnable {
                 JsonNode node = Files.isRegularFile(file) ? JSON.readTree(file.toFile()) : null;
                 return node == null ? JSON.createObjectNode() : node;
             } catch (JsonProcessingException e) {
-                throw new HeadstartException(file + " is not JSON (" + e.getOriginalMessage() + "); fetch the model again", e);
+                throw new HeadstartException(
+                        file + " is not JSON (" + e.getOriginalMessage() + "); fetch the model again", e);
             }
         }
 
@@ -297,7 +305,10 @@ final class ModelsCommand implements Runnable {
                 "--shared, and then only models that are named. Maven's local repository is never touched."
             })
     static final class Prune implements Callable<Integer> {
-        @Parameters(paramLabel = "ID", arity = "0..*", description = "Models to remove; all of the own cache when none is named.")
+        @Parameters(
+                paramLabel = "ID",
+                arity = "0..*",
+                description = "Models to remove; all of the own cache when none is named.")
         private List<String> ids = List.of();
 
         @Option(names = "--shared", description = "Remove the named models from the shared Hugging Face cache too.")
@@ -327,8 +338,11 @@ final class ModelsCommand implements Runnable {
             for (String id : ids) {
                 if (chosen.stream().noneMatch(m -> names(m, id))) {
                     boolean elsewhere = all.stream().anyMatch(m -> names(m, id));
-                    throw new HeadstartException("'" + id + "' is not in " + hub.options().ownCache()
-                            + (elsewhere ? "; it is in the shared cache: add --shared to remove it there" : "; see headstart models list"));
+                    throw new HeadstartException(
+                            "'" + id + "' is not in " + hub.options().ownCache()
+                                    + (elsewhere
+                                            ? "; it is in the shared cache: add --shared to remove it there"
+                                            : "; see headstart models list"));
                 }
             }
             PrintWriter err = Objects.requireNonNull(spec).commandLine().getErr();
@@ -337,9 +351,9 @@ final class ModelsCommand implements Runnable {
                 chosen.forEach(m -> err.println("  " + m.id() + "  " + Sizes.text(m.bytes()) + "  " + m.path()));
                 err.print("remove " + chosen.size() + " (" + Sizes.text(bytes) + ")? [y/N] ");
                 err.flush();
-                String answer =
-                        new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8)).readLine();
-                if (answer == null || !answer.strip().toLowerCase(java.util.Locale.ROOT).matches("y|yes")) {
+                String answer = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8)).readLine();
+                if (answer == null
+                        || !answer.strip().toLowerCase(java.util.Locale.ROOT).matches("y|yes")) {
                     throw new HeadstartException("nothing was removed; answer y, or give --yes");
                 }
             }
@@ -348,7 +362,12 @@ final class ModelsCommand implements Runnable {
                 freed += hub.remove(model);
             }
             if (json) {
-                out(spec).println(pretty(Map.of("removed", chosen.stream().map(ModelsCommand::facts).toList(), "freed_bytes", freed)));
+                out(spec)
+                        .println(pretty(Map.of(
+                                "removed",
+                                chosen.stream().map(ModelsCommand::facts).toList(),
+                                "freed_bytes",
+                                freed)));
             } else {
                 out(spec).println("removed " + chosen.size() + ", freed " + Sizes.text(freed));
             }
@@ -362,7 +381,9 @@ final class ModelsCommand implements Runnable {
             String revision = at < 0 ? null : asked.substring(at + 1);
             boolean sameId = model.id().equals(id) || model.id().endsWith("/" + id);
             return sameId
-                    && (revision == null || model.revision().startsWith(revision) || model.names().contains(revision));
+                    && (revision == null
+                            || model.revision().startsWith(revision)
+                            || model.names().contains(revision));
         }
     }
 }

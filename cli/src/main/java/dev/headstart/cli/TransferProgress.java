@@ -59,8 +59,8 @@ final class TransferProgress implements Progress {
     public synchronized void begin(Transfer transfer, long done) {
         states.put(transfer, new State(done));
         String had = done > 0 ? ", " + Sizes.text(done) + " are here already" : "";
-        err.println("fetching " + transfer.what() + " (" + Sizes.text(transfer.bytes()) + had + ") from " + transfer.from()
-                + " into " + transfer.folder());
+        err.println("fetching " + transfer.what() + " (" + Sizes.text(transfer.bytes()) + had + ") from "
+                + transfer.from() + " into " + transfer.folder());
         err.flush();
     }
 
@@ -99,11 +99,8 @@ final class TransferProgress implements Progress {
             if (transfer.bytes() >= SMALL) {
                 double seconds = Math.max(1e-3, (System.nanoTime() - state.start) / 1e9);
                 err.println(String.format(
-                        Locale.ROOT,
-                        "fetched %s in %.1f s (%s/s)",
-                        transfer.what(),
-                        seconds,
-                        Sizes.text((long) ((transfer.bytes() - state.had) / seconds))));
+                        Locale.ROOT, "fetched %s in %.1f s (%s/s)", transfer.what(), seconds, Sizes.text((long)
+                                ((transfer.bytes() - state.had) / seconds))));
             }
             err.flush();
         }

@@ -155,9 +155,11 @@ public final class Hub {
             if (zoo.find(model) == null) {
                 try {
                     return new ModelFolder(
-                            idAtRevision, client.fetch(onTheHub(model, MavenCatalog.find(model)), FileSelection.MODEL), true);
+                            idAtRevision,
+                            client.fetch(onTheHub(model, MavenCatalog.find(model)), FileSelection.MODEL),
+                            true);
                 } catch (HubRefused e) {
-                    options.progress().note(e.getMessage());
+                    options.progress().note(String.valueOf(e.getMessage()));
                 }
             }
         }

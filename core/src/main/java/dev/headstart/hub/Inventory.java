@@ -44,7 +44,8 @@ final class Inventory {
             }
             return models;
         } catch (IOException e) {
-            throw new HeadstartException("the caches cannot be read (" + e.getMessage() + "); check their permissions", e);
+            throw new HeadstartException(
+                    "the caches cannot be read (" + e.getMessage() + "); check their permissions", e);
         }
     }
 
@@ -52,7 +53,8 @@ final class Inventory {
         JsonNode origin = OwnCache.origin(version);
         String from = origin.path("source").asText("unknown");
         if (origin.has("artifact")) {
-            from += " " + origin.path("artifact").asText() + " from " + origin.path("repository").asText("?");
+            from += " " + origin.path("artifact").asText() + " from "
+                    + origin.path("repository").asText("?");
         }
         String folder = OwnCache.parent(version).getFileName().toString();
         return model(
@@ -99,7 +101,8 @@ final class Inventory {
             return model.place() == CachedModel.Place.OWN ? removeOwn(model) : removeShared(model);
         } catch (IOException e) {
             throw new HeadstartException(
-                    model.path() + " cannot be removed (" + e.getMessage() + "); check its permissions, or whether a program uses it",
+                    model.path() + " cannot be removed (" + e.getMessage()
+                            + "); check its permissions, or whether a program uses it",
                     e);
         }
     }
@@ -154,7 +157,9 @@ final class Inventory {
         Set<Path> blobs = new HashSet<>();
         try (Stream<Path> walk = Files.walk(snapshot)) {
             for (Path link : walk.filter(Files::isSymbolicLink).toList()) {
-                Path blob = OwnCache.parent(link).resolve(Files.readSymbolicLink(link)).normalize();
+                Path blob = OwnCache.parent(link)
+                        .resolve(Files.readSymbolicLink(link))
+                        .normalize();
                 if (blob.startsWith(home.normalize())) {
                     blobs.add(blob);
                 }

@@ -16,8 +16,8 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HexFormat;
 import java.util.List;
-import java.util.TreeMap;
 import java.util.Map;
+import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -48,14 +48,17 @@ final class Zoo {
     }
 
     /** A model in a jar: the address of its index tells which jar. */
-    private record Entry(URL index, String id, String version, @Nullable String license, Map<String, String> files) {
+    private record Entry(
+            URL index, String id, String version, @Nullable String license, Map<String, String> files) {
         String folderName() {
-            return version + "-" + hash(files.toString().getBytes(StandardCharsets.UTF_8)).substring(0, 12);
+            return version + "-"
+                    + hash(files.toString().getBytes(StandardCharsets.UTF_8)).substring(0, 12);
         }
     }
 
     /** The folder of a model, unpacked now if need be; null when no jar holds it. */
-    @Nullable Path find(ModelId id) {
+    @Nullable
+    Path find(ModelId id) {
         if (id.revision() != null && !id.revision().equals("main")) {
             return null;
         }
@@ -82,7 +85,9 @@ final class Zoo {
                 }
             } catch (IOException e) {
                 throw new HeadstartException(
-                        "the zoo's index on the class path cannot be read (" + e.getMessage() + "); check the zoo's jar", e);
+                        "the zoo's index on the class path cannot be read (" + e.getMessage()
+                                + "); check the zoo's jar",
+                        e);
             }
             entries = found;
         }
@@ -96,11 +101,13 @@ final class Zoo {
                 model.path("files")
                         .fields()
                         .forEachRemaining(f -> files.put(
-                                SafePaths.check(f.getKey(), index.toString()), f.getValue().asText()));
+                                SafePaths.check(f.getKey(), index.toString()),
+                                f.getValue().asText()));
                 String id = model.path("id").asText("");
                 String version = model.path("version").asText("1");
                 if (!ModelId.isName(id) || files.isEmpty() || !version.matches("[\\w.-]+")) {
-                    throw new HeadstartException(index + ": expected id, version and files of each model, found " + model);
+                    throw new HeadstartException(
+                            index + ": expected id, version and files of each model, found " + model);
                 }
                 found.add(new Entry(index, id, version, model.path("license").asText(null), files));
             }
