@@ -2,10 +2,14 @@ package dev.headstart.cli;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.headstart.HeadstartException;
+import dev.headstart.hub.HubOptions;
 import dev.headstart.nn.Natives;
 import dev.headstart.nn.Processor;
+import dev.headstart.text.NativeTokenizers;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.net.HttpURLConnection;
+import java.net.URI;
 import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -33,7 +37,7 @@ final class DoctorCommand implements Callable<Integer> {
     @Option(names = "--json", description = "Print one JSON object.")
     private boolean json;
 
-    @Option(names = "--network", description = "Ask the model hub and Maven Central for an answer too.")
+    @Option(names = "--network", description = "Ask the model hub for an answer too.")
     private boolean network;
 
     @Spec
@@ -131,19 +135,49 @@ final class DoctorCommand implements Callable<Integer> {
         return facts;
     }
 
-    private static Map<String, @Nullable Object> tokenizers() {
+    private Map<String, @Nullable Object> tokenizers() {
         Map<String, @Nullable Object> facts = new LinkedHashMap<>();
+        try {
+            facts.put("loaded_from", NativeTokenizers.location().toString());
+        } catch (HeadstartException e) {
+            if (problem == null) problem = e;
+            facts.put("error", e.getMessage());
+        }
         return facts;
     }
 
     private static Map<String, @Nullable Object> caches() {
+        HubOptions hub = HubOptions.fromEnvironment();
         Map<String, @Nullable Object> facts = new LinkedHashMap<>();
         facts.put("native_libraries", new Folder(Path.of(Natives.cacheFolder())));
+        facts.put("models", new Folder(hub.hubCache()));
+        facts.put("headstart", new Folder(hub.ownCache()));
+        facts.put("offline", hub.offline());
         return facts;
     }
 
     private static Map<String, @Nullable Object> network() {
-        return new LinkedHashMap<>();
+        HubOptions hub = HubOptions.fromEnvironment();
+        Map<String, @Nullable Object> facts = new LinkedHashMap<>();
+        facts.put("hub", hub.offline() ? "not asked: offline" : hub.endpoint() + " " + answer(hub.endpoint()));
+        return facts;
+    }
+
+    /** Whether a server answers, whatever it says; through the JVM's own proxy settings. */
+    private static String answer(URI address) {
+        try {
+            HttpURLConnection connection = (HttpURLConnection) address.toURL().openConnection();
+            connection.setRequestMethod("HEAD");
+            connection.setConnectTimeout(3000);
+            connection.setReadTimeout(3000);
+            long start = System.nanoTime();
+            int status = connection.getResponseCode();
+            connection.disconnect();
+            return "answers " + status + " in " + (System.nanoTime() - start) / 1_000_000 + " ms";
+        } catch (IOException e) {
+            return "cannot be reached (" + e.getClass().getSimpleName()
+                    + (e.getMessage() == null ? "" : ": " + e.getMessage()) + ")";
+        }
     }
 
     private static String text(@Nullable Object value) {

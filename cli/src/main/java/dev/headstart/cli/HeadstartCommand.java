@@ -27,7 +27,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
 @Command(
         name = "headstart",
         description = "Pre-trained models for the JVM: load, run, explain, fine-tune, pre-train.",
-        customSynopsis = "headstart [--debug] COMMAND [ARGUMENTS]",
+        customSynopsis = "headstart COMMAND [ARGUMENTS]",
         versionProvider = HeadstartCommand.Version.class,
         mixinStandardHelpOptions = true)
 public final class HeadstartCommand implements Runnable {
@@ -55,13 +55,12 @@ public final class HeadstartCommand implements Runnable {
 
     /** Runs one command in this process. {@code System.out} must already be {@code out}. */
     static int execute(PrintStream out, PrintStream err, String... args) {
-        boolean debug = false;
         List<String> list = Arrays.asList(args);
         int end = list.indexOf("--");
-        if ((end < 0 ? list : list.subList(0, end)).contains("--debug")) {
-            debug = true;
-            System.setProperty("org.slf4j.simpleLogger.defaultLogLevel", "debug");
-        }
+        List<String> options = end < 0 ? list : list.subList(0, end);
+        boolean debug = options.contains("--debug");
+        if (debug) System.setProperty("org.slf4j.simpleLogger.defaultLogLevel", "debug");
+        if (options.contains("--offline")) System.setProperty("headstart.offline", "true"); // HubOptions reads it
         try {
             return commandLine(new PrintWriter(out, true), new PrintWriter(err, true), debug, args)
                     .execute(args);
@@ -75,7 +74,7 @@ public final class HeadstartCommand implements Runnable {
 
     private static CommandLine commandLine(PrintWriter out, PrintWriter err, boolean debug, String... args) {
         CommandLine root = new CommandLine(new HeadstartCommand());
-        addDebug(root.getCommandSpec());
+        addCommon(root.getCommandSpec());
         Optional<String> name =
                 Arrays.stream(args).filter(arg -> !arg.startsWith("-")).findFirst();
         if (name.isPresent()) {
@@ -90,9 +89,9 @@ public final class HeadstartCommand implements Runnable {
             for (CommandLine nested : sub.getSubcommands().values()) {
                 if (nested.getCommandSpec().findOption("--help") == null)
                     nested.getCommandSpec().mixinStandardHelpOptions(true);
-                addDebug(nested.getCommandSpec());
+                addCommon(nested.getCommandSpec());
             }
-            addDebug(spec);
+            addCommon(spec);
             if (spec.version().length == 0) spec.versionProvider(new Version());
             root.addSubcommand(entry.name(), sub);
         }
@@ -124,11 +123,15 @@ public final class HeadstartCommand implements Runnable {
         return root;
     }
 
-    private static void addDebug(CommandSpec spec) {
-        if (spec.findOption("--debug") == null) {
-            spec.addOption(OptionSpec.builder("--debug")
-                    .description("Log more, and print the stack trace of an error.")
-                    .build());
+    /** What every command has; {@link #execute} acts on them before picocli does. */
+    private static void addCommon(CommandSpec spec) {
+        add(spec, "--debug", "Log more, and print the stack trace of an error.");
+        add(spec, "--offline", "Fetch nothing; the variable HF_HUB_OFFLINE=1 does the same.");
+    }
+
+    private static void add(CommandSpec spec, String option, String description) {
+        if (spec.findOption(option) == null) {
+            spec.addOption(OptionSpec.builder(option).description(description).build());
         }
     }
 

@@ -20,8 +20,18 @@ import org.jspecify.annotations.Nullable;
  * name of the CPU build, and reports usage; so the CPU library of the jar is unpacked here, into our own cache, and named to that loader
  * before any of its classes is initialised. Nothing else in Headstart may touch {@code ai.djl} classes.
  */
-final class NativeTokenizers {
+public final class NativeTokenizers {
     private NativeTokenizers() {}
+
+    /**
+     * Loads the library, once, and says which file it is.
+     *
+     * @throws HeadstartException when this platform has no native library, or it cannot be unpacked or loaded
+     */
+    public static Path location() {
+        library();
+        return Path.of(System.getProperty("RUST_LIBRARY_PATH", ""));
+    }
 
     private static final class Holder {
         static final TokenizersLibrary LIBRARY = load();
