@@ -50,7 +50,13 @@ public final class Models {
             Detr.FAMILY,
             Clip.FAMILY,
             Clip.VISION_FAMILY,
-            Clip.TEXT_FAMILY);
+            Clip.TEXT_FAMILY,
+            T5.FAMILY,
+            T5.MT5_FAMILY,
+            Bart.FAMILY,
+            Bart.MARIAN_FAMILY,
+            Bart.PEGASUS_FAMILY,
+            Bart.M2M100_FAMILY);
 
     private Models() {}
 

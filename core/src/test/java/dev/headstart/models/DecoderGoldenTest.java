@@ -27,11 +27,11 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Every golden case of the decoder families, those shared by all and our own (made by conformance/decoders.py): forward and generation. */
+/** Every golden case of the families that generate text, those shared by all and our own (made by conformance/decoders.py): forward and generation. */
 class DecoderGoldenTest {
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final List<String> FAMILIES =
-            List.of("gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3");
+            List.of("gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "t5", "mt5", "bart", "marian", "pegasus", "m2m_100");
 
     static Stream<Path> cases() throws IOException {
         Path own = Shared.repositoryRoot().resolve("core/src/test/resources/decoders");

@@ -1,0 +1,445 @@
+package dev.headstart.models;
+
+import dev.headstart.HeadstartException;
+import dev.headstart.LoadOptions;
+import dev.headstart.generation.KvCache;
+import dev.headstart.nn.Activation;
+import dev.headstart.nn.Attention;
+import dev.headstart.nn.Dropout;
+import dev.headstart.nn.Embedding;
+import dev.headstart.nn.LayerNorm;
+import dev.headstart.nn.Linear;
+import dev.headstart.nn.Ops;
+import dev.headstart.nn.Parameter;
+import dev.headstart.nn.Trace;
+import dev.headstart.nn.Weights;
+import java.util.ArrayList;
+import java.util.List;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * BART (Lewis et al. 2020) and the families that differ from it by few choices: Marian (Junczys-Dowmunt et al. 2018; OPUS-MT), Pegasus (Zhang et al.
+ * 2020), M2M-100 (Fan et al. 2021) with NLLB. Reference: transformers {@code modeling_bart.py} and its kin. B batch, S source length, T target length,
+ * E hidden size, h heads, d head size.
+ */
+public final class Bart {
+    /** The classes of BART. */
+    static final Family FAMILY = Family.of("bart", "model")
+            .add("BartModel", BartModel::new)
+            .add("BartForConditionalGeneration", BartForConditionalGeneration::new);
+
+    /** The classes of Marian. */
+    static final Family MARIAN_FAMILY =
+            Family.of("marian", "model").add("MarianModel", MarianModel::new).add("MarianMTModel", MarianMTModel::new);
+
+    /** The classes of Pegasus. */
+    static final Family PEGASUS_FAMILY = Family.of("pegasus", "model")
+            .add("PegasusModel", PegasusModel::new)
+            .add("PegasusForConditionalGeneration", PegasusForConditionalGeneration::new);
+
+    /** The classes of M2M-100 and NLLB. */
+    static final Family M2M100_FAMILY = Family.of("m2m_100", "model")
+            .add("M2M100Model", M2M100Model::new)
+            .add("M2M100ForConditionalGeneration", M2M100ForConditionalGeneration::new);
+
+    private Bart() {}
+
+    /** How positions become vectors. */
+    private enum Positions {
+        /** Learned, the table's first two rows unused. */
+        LEARNED,
+        /** Sinusoidal. */
+        SINUSOIDAL,
+        /** Sinusoidal with fairseq's rates, counted from the ids: padding is 0, the first token pad + 1. */
+        FAIRSEQ
+    }
+
+    /** What a family chooses; the rest is config.json's. @param preNorm norms before attention and feed-forward, and after the last layer */
+    private record Kind(
+            Positions positions,
+            boolean preNorm,
+            boolean embeddingNorm,
+            boolean scaled,
+            boolean logitsBias,
+            double attentionDropout,
+            String activation,
+            int vocabSize,
+            int start,
+            int pad) {
+        static Kind of(ConfigJson c) {
+            return switch (c.modelType()) {
+                case "marian" ->
+                    new Kind(Positions.SINUSOIDAL, false, false, false, true, 0, "gelu", 58101, 58100, 58100);
+                case "pegasus" -> new Kind(Positions.SINUSOIDAL, true, false, false, true, 0, "gelu", 50265, 0, 0);
+                case "m2m_100" -> new Kind(Positions.FAIRSEQ, true, false, true, false, 0.1, "relu", 128112, 2, 1);
+                default -> new Kind(Positions.LEARNED, false, true, false, true, 0, "gelu", 50265, 2, 1);
+            };
+        }
+
+        Seq2Seq.Special special() {
+            return new Seq2Seq.Special(start, pad);
+        }
+    }
+
+    /** The configuration under transformers' field names. */
+    private record BartConfig(
+            Kind kind,
+            int vocabSize,
+            int decoderVocabSize,
+            boolean sharedEmbeddings,
+            int maxPositions,
+            int dModel,
+            Activation activation,
+            double dropout,
+            double attentionDropout,
+            double activationDropout,
+            double embedScale,
+            int pad) {
+        static BartConfig of(ConfigJson c) {
+            Kind kind = Kind.of(c);
+            int vocabulary = c.size("vocab_size", kind.vocabSize);
+            boolean shared = c.flag("share_encoder_decoder_embeddings", true);
+            int width = c.size("d_model", 1024);
+            return new BartConfig(
+                    kind,
+                    vocabulary,
+                    shared ? vocabulary : c.size("decoder_vocab_size", vocabulary),
+                    shared,
+                    c.size("max_position_embeddings", 1024),
+                    width,
+                    Activation.of(c.text("activation_function", kind.activation)),
+                    c.number("dropout", 0.1),
+                    c.number("attention_dropout", kind.attentionDropout),
+                    c.number("activation_dropout", 0),
+                    c.flag("scale_embedding", kind.scaled) ? Math.sqrt(width) : 1,
+                    c.integer("pad_token_id", kind.pad));
+        }
+    }
+
+    // === Layers ===
+
+    /** Multi-head attention (transformers BartAttention). */
+    private static final class BartAttention {
+        private final Linear q;
+        private final Linear k;
+        private final Linear v;
+        private final Linear out;
+        private final Dropout dropout;
+        private final int heads;
+        private final int layer;
+        private final double scale;
+
+        BartAttention(Weights w, BartConfig c, int heads, int layer) {
+            this.heads = Checks.heads(c.dModel, heads);
+            this.layer = layer;
+            q = w.sub("q_proj").linear(c.dModel, c.dModel);
+            k = w.sub("k_proj").linear(c.dModel, c.dModel);
+            v = w.sub("v_proj").linear(c.dModel, c.dModel);
+            out = w.sub("out_proj").linear(c.dModel, c.dModel);
+            dropout = w.dropout(c.attentionDropout);
+            scale = 1 / Math.sqrt((double) c.dModel / heads);
+        }
+
+        /** @param x [B, S, E]; @return [B, S, E] */
+        Tensor self(Tensor x, @Nullable Tensor mask, @Nullable KvCache cache, Trace trace) {
+            Tensor query = Attention.splitHeads(q.forward(x), heads); // [B, h, S, d]
+            Tensor key = Attention.splitHeads(k.forward(x), heads);
+            Tensor value = Attention.splitHeads(v.forward(x), heads);
+            if (cache != null) {
+                KvCache.KeysValues all = cache.update(layer, key, value); // [B, h, L, d]
+                key = all.keys();
+                value = all.values();
+            }
+            return out.forward(Attention.mergeHeads(Attention.attend(query, key, value, mask, scale, dropout, trace)));
+        }
+
+        /** @param x [B, T, E]; @return [B, T, E] */
+        Tensor cross(Tensor x, Seq2Seq.Step step) {
+            Tensor query = Attention.splitHeads(q.forward(x), heads); // [B, h, T, d]
+            return out.forward(Attention.mergeHeads(step.attend(layer, query, heads, k, v, scale, dropout)));
+        }
+    }
+
+    /** Self attention, attention over the source in a decoder, feed-forward (transformers BartEncoderLayer, BartDecoderLayer). */
+    private static final class BartLayer {
+        private final BartAttention self;
+        private final LayerNorm selfNorm;
+        private final @Nullable BartAttention cross;
+        private final @Nullable LayerNorm crossNorm;
+        private final Linear fc1;
+        private final Linear fc2;
+        private final LayerNorm finalNorm;
+        private final Dropout dropout;
+        private final Dropout inner;
+        private final Activation activation;
+        private final boolean preNorm;
+
+        BartLayer(Weights w, BartConfig c, int heads, int ffn, int layer, boolean decoder) {
+            self = new BartAttention(w.sub("self_attn"), c, heads, layer);
+            selfNorm = w.sub("self_attn_layer_norm").layerNorm(c.dModel, 1e-5);
+            cross = decoder ? new BartAttention(w.sub("encoder_attn"), c, heads, layer) : null;
+            crossNorm = decoder ? w.sub("encoder_attn_layer_norm").layerNorm(c.dModel, 1e-5) : null;
+            fc1 = w.sub("fc1").linear(c.dModel, ffn);
+            fc2 = w.sub("fc2").linear(ffn, c.dModel);
+            finalNorm = w.sub("final_layer_norm").layerNorm(c.dModel, 1e-5);
+            dropout = w.dropout(c.dropout);
+            inner = w.dropout(c.activationDropout);
+            activation = c.activation;
+            preNorm = c.kind.preNorm;
+        }
+
+        /** @param x [B, S, E]; @return [B, S, E] */
+        Tensor forward(Tensor x, @Nullable Tensor mask, Trace trace, Seq2Seq.@Nullable Step step) {
+            KvCache cache = step == null ? null : step.cache();
+            x = after(selfNorm, x.add(dropout.forward(self.self(before(selfNorm, x), mask, cache, trace))));
+            if (cross != null && crossNorm != null && step != null) {
+                x = after(crossNorm, x.add(dropout.forward(cross.cross(before(crossNorm, x), step))));
+            }
+            Tensor h = inner.forward(fc1.forward(before(finalNorm, x), activation)); // [B, S, F]
+            return after(finalNorm, x.add(dropout.forward(fc2.forward(h))));
+        }
+
+        private Tensor before(LayerNorm norm, Tensor x) {
+            return preNorm ? norm.forward(x) : x;
+        }
+
+        private Tensor after(LayerNorm norm, Tensor x) {
+            return preNorm ? x : norm.forward(x);
+        }
+    }
+
+    /** Encoder or decoder. */
+    private static final class BartStack {
+        private final BartConfig c;
+        private final Embedding words;
+        private final @Nullable Parameter positions;
+        private final @Nullable LayerNorm embeddingNorm;
+        private final @Nullable LayerNorm norm;
+        private final List<BartLayer> layers = new ArrayList<>();
+        private final Dropout dropout;
+        private final String name;
+
+        BartStack(Weights w, ConfigJson config, BartConfig c, Embedding words, String side) {
+            this.c = c;
+            this.words = words;
+            w.sub("embed_tokens").tie("weight", words.weight());
+            boolean decoder = side.equals("decoder");
+            name = decoder ? "decoder_input_ids" : "input_ids";
+            positions = positions(w.sub("embed_positions"), c);
+            embeddingNorm =
+                    c.kind.embeddingNorm ? w.sub("layernorm_embedding").layerNorm(c.dModel, 1e-5) : null;
+            norm = c.kind.preNorm ? w.sub("layer_norm").layerNorm(c.dModel, 1e-5) : null;
+            int heads = config.size(side + "_attention_heads", 16);
+            int ffn = config.size(side + "_ffn_dim", 4096);
+            int depth = config.size(side + "_layers", 12);
+            for (int i = 0; i < depth; i++) {
+                layers.add(new BartLayer(w.sub("layers." + i), c, heads, ffn, i, decoder));
+            }
+            dropout = w.dropout(c.dropout);
+        }
+
+        /** The table of learned positions, or the sinusoids where the checkpoint stores them; null where they are computed. */
+        private static @Nullable Parameter positions(Weights w, BartConfig c) {
+            if (c.kind.positions == Positions.LEARNED) {
+                return w.embedding(c.maxPositions + 2L, c.dModel).weight();
+            }
+            List<Long> stored = c.kind.positions == Positions.SINUSOIDAL ? w.shapeOf("weight") : null;
+            return stored == null
+                    ? null
+                    : w.buffer("weight", dev.headstart.nn.Init.ZEROS, c.maxPositions, c.dModel);
+        }
+
+        /** @param at positions counted from 0, [B or 1, S], null for those of a whole text; @return [B, S, E] */
+        Tensor forward(
+                @Nullable Tensor ids,
+                @Nullable Tensor embeds,
+                @Nullable Tensor at,
+                @Nullable Tensor mask,
+                Trace trace,
+                Seq2Seq.@Nullable Step step) {
+            Tensor x = embeds;
+            if (x == null) {
+                if (ids == null) {
+                    throw new HeadstartException(name + " is missing; give " + name + " or its embeddings");
+                }
+                Tensor known = Checks.ids(ids, name, words.weight().tensor().size(0));
+                x = words.forward(known);
+                x = c.embedScale == 1 ? x : x.mul(new Scalar(c.embedScale)); // [B, S, E]
+            }
+            boolean whole = step == null || step.cache() == null;
+            x = x.add(places(ids, x, at != null ? at : Places.upTo(x.size(1), x).unsqueeze(0), whole));
+            x = dropout.forward(embeddingNorm == null ? x : embeddingNorm.forward(x));
+            for (BartLayer layer : layers) {
+                x = layer.forward(trace.hidden(x), mask, trace, step);
+            }
+            return trace.hidden(norm == null ? x : norm.forward(x));
+        }
+
+        private Tensor places(@Nullable Tensor ids, Tensor x, Tensor at, boolean whole) {
+            if (c.kind.positions == Positions.FAIRSEQ) {
+                Tensor counted = at.add(new Scalar((long) c.pad + 1));
+                Tensor vectors;
+                if (ids == null) {
+                    return Places.sinusoids(counted, x, c.dModel, c.dModel / 2 - 1);
+                }
+                Tensor real = ids.ne(new Scalar((long) c.pad)).to(ScalarType.Long); // [B, S]
+                if (whole) {
+                    counted = real.cumsum(1).add(new Scalar((long) c.pad));
+                }
+                vectors = Places.sinusoids(counted, x, c.dModel, c.dModel / 2 - 1);
+                return vectors.mul(real.unsqueeze(-1).to(Ops.type(x))); // padding has the table's row of zeros
+            }
+            Parameter table = positions;
+            if (table == null) {
+                return Places.sinusoids(at, x, c.dModel, c.dModel / 2.0);
+            }
+            long most = at.max().item_long() + 1;
+            Checks.length(most, c.maxPositions);
+            Tensor rows = c.kind.positions == Positions.LEARNED ? at.add(new Scalar(2L)) : at;
+            return org.bytedeco.pytorch.global.torch.embedding(table.tensor(), rows, -1, false, false);
+        }
+    }
+
+    private static final class BartBody extends Seq2Seq.Body {
+        private final BartConfig c;
+        private final Embedding target;
+        private final BartStack encoder;
+        private final BartStack decoder;
+
+        BartBody(Weights w, ConfigJson config) {
+            c = BartConfig.of(config);
+            Embedding source;
+            if (c.sharedEmbeddings) {
+                String at = !w.has("shared.weight") && w.has("encoder.embed_tokens.weight")
+                        ? "encoder.embed_tokens"
+                        : "shared";
+                source = w.sub(at).embedding(c.vocabSize, c.dModel, c.pad);
+                target = source;
+            } else {
+                source = w.sub("encoder.embed_tokens").embedding(c.vocabSize, c.dModel, c.pad);
+                target = w.sub("decoder.embed_tokens").embedding(c.decoderVocabSize, c.dModel, c.pad);
+            }
+            encoder = new BartStack(w.sub("encoder"), config, c, source, "encoder");
+            decoder = new BartStack(w.sub("decoder"), config, c, target, "decoder");
+        }
+
+        @Override
+        Tensor encode(@Nullable Tensor ids, @Nullable Tensor embeds, @Nullable Tensor mask, Trace trace) {
+            Tensor hidden = Attention.additiveMask(mask, Ops.type(target.weight().tensor()));
+            return encoder.forward(ids, embeds, null, hidden, trace, null);
+        }
+
+        @Override
+        Tensor decode(@Nullable Tensor ids, @Nullable Tensor embeds, Tensor positions, Seq2Seq.Step step) {
+            return decoder.forward(ids, embeds, positions, step.mask().of(0), step.self(), step);
+        }
+
+        @Override
+        Embedding words() {
+            return target;
+        }
+
+        @Override
+        int depth() {
+            return decoder.layers.size();
+        }
+
+        @Override
+        boolean shiftsSource() {
+            return c.kind.positions == Positions.LEARNED;
+        }
+    }
+
+    // === Models ===
+
+    /** BART without a head. */
+    public static final class BartModel extends Seq2Seq.Seq2SeqModel {
+        BartModel(Weights w, ConfigJson config) {
+            super(w, config, BartBody::new, Kind.of(config).special());
+        }
+
+        /** From a folder or an id. */
+        public static BartModel fromPretrained(String id) {
+            return Models.fromPretrained(id, BartModel.class, LoadOptions.defaults());
+        }
+    }
+
+    /** Marian without a head. */
+    public static final class MarianModel extends Seq2Seq.Seq2SeqModel {
+        MarianModel(Weights w, ConfigJson config) {
+            super(w, config, BartBody::new, Kind.of(config).special());
+        }
+    }
+
+    /** Pegasus without a head. */
+    public static final class PegasusModel extends Seq2Seq.Seq2SeqModel {
+        PegasusModel(Weights w, ConfigJson config) {
+            super(w, config, BartBody::new, Kind.of(config).special());
+        }
+    }
+
+    /** M2M-100 without a head. */
+    public static final class M2M100Model extends Seq2Seq.Seq2SeqModel {
+        M2M100Model(Weights w, ConfigJson config) {
+            super(w, config, BartBody::new, Kind.of(config).special());
+        }
+    }
+
+    /** The output layer over one of these families. */
+    private abstract static class Writer extends Seq2Seq.Seq2SeqLM {
+        Writer(Weights w, ConfigJson config) {
+            super(
+                    w,
+                    config,
+                    BartBody::new,
+                    "model",
+                    Kind.of(config).logitsBias,
+                    config.flag("tie_word_embeddings", true),
+                    1,
+                    Kind.of(config).special(),
+                    config.size("max_position_embeddings", 1024),
+                    Kind.of(config).positions != Positions.FAIRSEQ);
+        }
+    }
+
+    /** BART, text to text: summaries. */
+    public static final class BartForConditionalGeneration extends Writer {
+        BartForConditionalGeneration(Weights w, ConfigJson config) {
+            super(w, config);
+        }
+
+        /** From a folder or an id. */
+        public static BartForConditionalGeneration fromPretrained(String id) {
+            return Models.fromPretrained(id, BartForConditionalGeneration.class, LoadOptions.defaults());
+        }
+    }
+
+    /** Marian: translation. */
+    public static final class MarianMTModel extends Writer {
+        MarianMTModel(Weights w, ConfigJson config) {
+            super(w, config);
+        }
+
+        /** From a folder or an id. */
+        public static MarianMTModel fromPretrained(String id) {
+            return Models.fromPretrained(id, MarianMTModel.class, LoadOptions.defaults());
+        }
+    }
+
+    /** Pegasus: summaries. */
+    public static final class PegasusForConditionalGeneration extends Writer {
+        PegasusForConditionalGeneration(Weights w, ConfigJson config) {
+            super(w, config);
+        }
+    }
+
+    /** M2M-100 and NLLB: translation among many languages. */
+    public static final class M2M100ForConditionalGeneration extends Writer {
+        M2M100ForConditionalGeneration(Weights w, ConfigJson config) {
+            super(w, config);
+        }
+    }
+}
