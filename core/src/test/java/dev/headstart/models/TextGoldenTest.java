@@ -27,22 +27,22 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Every golden case of the families that generate text, those shared by all and our own (made by conformance/decoders.py): forward and generation. */
-class DecoderGoldenTest {
+/** Every golden case of the text families, those shared by all and our own (made by conformance/decoders.py): forward and generation. */
+class TextGoldenTest {
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final List<String> FAMILIES =
-            List.of("gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "t5", "mt5", "bart", "marian", "pegasus", "m2m_100");
+            List.of("bert", "gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "t5", "mt5", "bart", "marian", "pegasus", "m2m_100");
 
     static Stream<Path> cases() throws IOException {
-        Path own = Shared.repositoryRoot().resolve("core/src/test/resources/decoders");
-        Stream<Path> folders = Stream.of(own);
+        Path own = Shared.repositoryRoot().resolve("core/src/test/resources");
+        Stream<Path> folders = Stream.of(own.resolve("decoders"), own.resolve("encoders"));
         Path shared = Shared.root().resolve("golden");
         if (Files.isDirectory(shared)) {
             folders = Stream.concat(folders, FAMILIES.stream().map(shared::resolve));
         }
         return folders.filter(Files::isDirectory)
-                .flatMap(DecoderGoldenTest::list)
-                .filter(c -> Files.exists(c.resolve("case.json")));
+                .flatMap(TextGoldenTest::list)
+                .filter(c -> Files.exists(c.resolve("case.json")) && !Files.exists(c.resolve("adapter"))); // adapters: see the peft tests
     }
 
     private static Stream<Path> list(Path folder) {
