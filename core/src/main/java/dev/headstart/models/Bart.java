@@ -229,8 +229,7 @@ public final class Bart {
             boolean decoder = side.equals("decoder");
             name = decoder ? "decoder_input_ids" : "input_ids";
             positions = positions(w.sub("embed_positions"), c);
-            embeddingNorm =
-                    c.kind.embeddingNorm ? w.sub("layernorm_embedding").layerNorm(c.dModel, 1e-5) : null;
+            embeddingNorm = c.kind.embeddingNorm ? w.sub("layernorm_embedding").layerNorm(c.dModel, 1e-5) : null;
             norm = c.kind.preNorm ? w.sub("layer_norm").layerNorm(c.dModel, 1e-5) : null;
             int heads = config.size(side + "_attention_heads", 16);
             int ffn = config.size(side + "_ffn_dim", 4096);
@@ -247,9 +246,7 @@ public final class Bart {
                 return w.embedding(c.maxPositions + 2L, c.dModel).weight();
             }
             List<Long> stored = c.kind.positions == Positions.SINUSOIDAL ? w.shapeOf("weight") : null;
-            return stored == null
-                    ? null
-                    : w.buffer("weight", dev.headstart.nn.Init.ZEROS, c.maxPositions, c.dModel);
+            return stored == null ? null : w.buffer("weight", dev.headstart.nn.Init.ZEROS, c.maxPositions, c.dModel);
         }
 
         /** @param at positions counted from 0, [B or 1, S], null for those of a whole text; @return [B, S, E] */
@@ -328,7 +325,8 @@ public final class Bart {
 
         @Override
         Tensor encode(@Nullable Tensor ids, @Nullable Tensor embeds, @Nullable Tensor mask, Trace trace) {
-            Tensor hidden = Attention.additiveMask(mask, Ops.type(target.weight().tensor()));
+            Tensor hidden =
+                    Attention.additiveMask(mask, Ops.type(target.weight().tensor()));
             return encoder.forward(ids, embeds, null, hidden, trace, null);
         }
 

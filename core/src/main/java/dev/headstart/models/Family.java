@@ -83,7 +83,8 @@ public final class Family {
             }
         }
         return classes.keySet().stream()
-                .filter(c -> c.endsWith(suffix) || (suffix.equals("ForCausalLM") && c.endsWith("LMHeadModel"))
+                .filter(c -> c.endsWith(suffix)
+                        || (suffix.equals("ForCausalLM") && c.endsWith("LMHeadModel"))
                         || (suffix.equals("ForConditionalGeneration") && c.endsWith("MTModel")))
                 .findFirst()
                 .orElseThrow(() -> new HeadstartException(

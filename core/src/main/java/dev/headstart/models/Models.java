@@ -106,7 +106,8 @@ public final class Models {
                     .boxed()
                     .collect(Collectors.toMap(Function.identity(), i -> "LABEL_" + i))));
         }
-        // What will be packed is read, so that each weight's memory can go; what stays plain is mapped where the files never change.
+        // What will be packed is read, so that each weight's memory can go; what stays plain is mapped where the files
+        // never change.
         boolean map = folder.immutable() && options.precision() == null;
         try (TensorSource source = Checkpoint.open(root, map)) {
             TensorSource named = source;

@@ -109,8 +109,7 @@ public final class Seq2Seq {
     /** Encoder and decoder of a family. */
     abstract static class Body {
         /** Source tokens to states. @param ids [B, S], null where embeds are given; @param embeds [B, S, E] or null; @return [B, S, E] */
-        abstract Tensor encode(
-                @Nullable Tensor ids, @Nullable Tensor embeds, @Nullable Tensor mask, Trace trace);
+        abstract Tensor encode(@Nullable Tensor ids, @Nullable Tensor embeds, @Nullable Tensor mask, Trace trace);
 
         /** Target tokens to states. @param positions [B or 1, T], counted from 0; @return [B, T, E] */
         abstract Tensor decode(@Nullable Tensor ids, @Nullable Tensor embeds, Tensor positions, Step step);
@@ -145,9 +144,10 @@ public final class Seq2Seq {
                 }
                 target = shifted;
             }
-            Tensor like = target != null ? target : targetEmbeds;
+            Tensor like = targetEmbeds != null ? targetEmbeds : java.util.Objects.requireNonNull(target);
             Tensor positions = Places.upTo(like.size(1), encoded).unsqueeze(0); // [1, T]
-            // of the target only length and padding matter for the mask: any tensor of its size and the states' type does
+            // of the target only length and padding matter for the mask: any tensor of its size and the states' type
+            // does
             Tensor sized = encoded.narrow(1, 0, 1).expand(encoded.size(0), like.size(1), encoded.size(2));
             CausalMask mask = CausalMask.of(sized, in.optional("decoder_attention_mask"), false);
             try (EncoderStates states = new EncoderStates(
@@ -202,8 +202,7 @@ public final class Seq2Seq {
             Tensor source = body.shiftsSource() ? in.optional("input_ids") : null;
             boolean given = in.optional("decoder_input_ids") != null || in.optional("decoder_inputs_embeds") != null;
             return body.forward(
-                    in,
-                    given || source == null ? null : shiftRight(source, config(), special.start(), special.pad()));
+                    in, given || source == null ? null : shiftRight(source, config(), special.start(), special.pad()));
         }
     }
 
@@ -341,8 +340,7 @@ public final class Seq2Seq {
                 }
                 try (PointerScope scope = new PointerScope()) {
                     encoded = Memory.keep(body.encode(ids, embeds, mask, Trace.none())); // [B, S, E]
-                    states = new EncoderStates(
-                            body.depth(), rows, Attention.additiveMask(mask, Ops.type(encoded)));
+                    states = new EncoderStates(body.depth(), rows, Attention.additiveMask(mask, Ops.type(encoded)));
                 }
                 cache = new KvCache(body.depth(), rows, capacity);
             }

@@ -65,8 +65,8 @@ public final class T5 {
             String projection = c.text("feed_forward_proj", multilingual ? "gated-gelu" : "relu");
             boolean gated = projection.startsWith("gated-");
             if (!gated && projection.contains("-")) {
-                throw new HeadstartException(c.origin() + ": feed_forward_proj must be an activation, or gated- and one, found "
-                        + projection);
+                throw new HeadstartException(c.origin()
+                        + ": feed_forward_proj must be an activation, or gated- and one, found " + projection);
             }
             String act = gated ? projection.substring("gated-".length()) : projection;
             return new T5Config(
@@ -246,7 +246,8 @@ public final class T5 {
                 Trace trace,
                 Seq2Seq.@Nullable Step step) {
             Tensor x = dropout.forward(embed(ids, embeds));
-            Tensor at = positions != null ? positions : Places.upTo(x.size(1), x).unsqueeze(0);
+            Tensor at =
+                    positions != null ? positions : Places.upTo(x.size(1), x).unsqueeze(0);
             Bias bias = new Bias(this, at, mask);
             for (T5Block b : blocks) {
                 x = b.forward(trace.hidden(x), bias, trace, step);
@@ -274,7 +275,9 @@ public final class T5 {
         private Tensor bucket(Tensor distance) {
             int buckets = decoder ? c.buckets : c.buckets / 2;
             Tensor zero = distance.mul(new Scalar(0L));
-            Tensor side = decoder ? zero : distance.gt(new Scalar(0L)).to(ScalarType.Long).mul(new Scalar((long) buckets));
+            Tensor side = decoder
+                    ? zero
+                    : distance.gt(new Scalar(0L)).to(ScalarType.Long).mul(new Scalar((long) buckets));
             Tensor far = decoder ? distance.minimum(zero).neg() : distance.abs();
             int exact = buckets / 2;
             Tensor large = far.to(ScalarType.Float)
@@ -325,7 +328,8 @@ public final class T5 {
     }
 
     private static Embedding shared(Weights w, T5Config c) {
-        String place = !w.has("shared.weight") && w.has("encoder.embed_tokens.weight") ? "encoder.embed_tokens" : "shared";
+        String place =
+                !w.has("shared.weight") && w.has("encoder.embed_tokens.weight") ? "encoder.embed_tokens" : "shared";
         return c.table(w.sub(place), c.vocabSize, c.dModel, 1.0);
     }
 

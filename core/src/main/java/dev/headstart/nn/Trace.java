@@ -10,7 +10,8 @@ import org.jspecify.annotations.Nullable;
 public final class Trace {
     private final @Nullable List<Tensor> hiddenStates;
     private final @Nullable List<Tensor> attentions;
-    private final @Nullable PointerScope scope = PointerScope.getInnerScope(); // the call's, which outlives the layers' own
+    private final @Nullable PointerScope scope =
+            PointerScope.getInnerScope(); // the call's, which outlives the layers' own
 
     /** @param hiddenStates whether to collect the layers' outputs; @param attentions whether to collect attention weights */
     public Trace(boolean hiddenStates, boolean attentions) {

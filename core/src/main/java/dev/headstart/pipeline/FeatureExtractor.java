@@ -60,7 +60,9 @@ public final class FeatureExtractor extends TextPipeline {
         super(id, AutoModel.fromPretrained(id, options.load()), options);
         this.layer = layer;
         this.head = switch (pooling) {
-            case MODEL -> new SentenceTransformer(Hub.standard().resolve(id, options.load()).path());
+            case MODEL ->
+                new SentenceTransformer(
+                        Hub.standard().resolve(id, options.load()).path());
             case MEAN -> new SentenceTransformer("mean");
             case CLS -> new SentenceTransformer("cls");
             case MAX -> new SentenceTransformer("max");
@@ -85,7 +87,8 @@ public final class FeatureExtractor extends TextPipeline {
         if (e.length() <= limit()) {
             return new Tokens(e, e.length());
         }
-        EncodeOptions cut = EncodeOptions.DEFAULT.withTruncation(Truncation.LONGEST_FIRST).withMaxLength(limit());
+        EncodeOptions cut =
+                EncodeOptions.DEFAULT.withTruncation(Truncation.LONGEST_FIRST).withMaxLength(limit());
         return new Tokens(tokenizer.encode(prepared, null, cut), e.length());
     }
 
@@ -128,8 +131,9 @@ public final class FeatureExtractor extends TextPipeline {
                 .count();
         int wanted = layer < 0 ? count + layer : layer;
         if (wanted < 0 || wanted >= count) {
-            throw new HeadstartException("layer " + layer + " is not there: the model has hidden states 0 (embeddings) to " + (count - 1)
-                    + ", or -1 (the last) to -" + count);
+            throw new HeadstartException(
+                    "layer " + layer + " is not there: the model has hidden states 0 (embeddings) to " + (count - 1)
+                            + ", or -1 (the last) to -" + count);
         }
         return field(out, "hidden_states." + wanted);
     }

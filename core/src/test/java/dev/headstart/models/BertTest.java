@@ -52,8 +52,8 @@ class BertTest {
     void theIntroductionsExample() {
         try (var tokenizer = Tokenizer.fromPretrained("bert-base-uncased", CPU.withOffline(true));
                 var model = BertModel.fromPretrained("bert-base-uncased", CPU.withOffline(true));
-                var outputs = model.forward(
-                        tokenizer.encode("Artificial intelligence is revolutionizing industries."))) {
+                var outputs =
+                        model.forward(tokenizer.encode("Artificial intelligence is revolutionizing industries."))) {
             assertThat(outputs.lastHiddenState().shape()).containsExactly(1, 9, 768);
             float[] first = Tensors.floats(outputs.lastHiddenState());
             float[] pooled = Tensors.floats(Objects.requireNonNull(outputs.poolerOutput()));
@@ -65,9 +65,11 @@ class BertTest {
             }
         } catch (HeadstartException e) {
             Assumptions.assumeFalse(
-                    e.getMessage().contains("not on this machine") || e.getMessage().contains("offline"),
-                    () -> "skipped: bert-base-uncased is not on this machine (headstart models fetch bert-base-uncased): "
-                            + e.getMessage());
+                    e.getMessage().contains("not on this machine")
+                            || e.getMessage().contains("offline"),
+                    () ->
+                            "skipped: bert-base-uncased is not on this machine (headstart models fetch bert-base-uncased): "
+                                    + e.getMessage());
             throw e;
         }
     }
@@ -155,11 +157,13 @@ class BertTest {
     @Test
     void savedModelsLoadAgain(@TempDir Path folder) {
         try (PointerScope scope = new PointerScope();
-                var model = BertForMaskedLM.fromPretrained(tiny("bert-masked-lm").toString(), CPU)) {
+                var model =
+                        BertForMaskedLM.fromPretrained(tiny("bert-masked-lm").toString(), CPU)) {
             model.savePretrained(folder);
             float[] want = Tensors.floats(model.forward(ids(2, 5, 6, 7, 3)).logits());
             try (var again = BertForMaskedLM.fromPretrained(folder.toString(), CPU)) {
-                assertThat(Tensors.floats(again.forward(ids(2, 5, 6, 7, 3)).logits())).isEqualTo(want);
+                assertThat(Tensors.floats(again.forward(ids(2, 5, 6, 7, 3)).logits()))
+                        .isEqualTo(want);
             }
         }
     }
@@ -171,12 +175,15 @@ class BertTest {
                 .isInstanceOf(HeadstartException.class)
                 .hasMessageContaining("classifier.weight")
                 .hasMessageContaining("are missing");
-        LoadOptions fresh = CPU.withInit(LoadOptions.Init.NEW_HEAD).withNumLabels(3).withSeed(7);
+        LoadOptions fresh =
+                CPU.withInit(LoadOptions.Init.NEW_HEAD).withNumLabels(3).withSeed(7);
         try (PointerScope scope = new PointerScope();
                 var model = BertForSequenceClassification.fromPretrained(base, fresh);
                 var again = BertForSequenceClassification.fromPretrained(base, fresh)) {
             float[] logits = Tensors.floats(model.forward(ids(2, 5, 3)).logits());
-            assertThat(logits).hasSize(3).isEqualTo(Tensors.floats(again.forward(ids(2, 5, 3)).logits()));
+            assertThat(logits)
+                    .hasSize(3)
+                    .isEqualTo(Tensors.floats(again.forward(ids(2, 5, 3)).logits()));
         }
     }
 
@@ -193,8 +200,8 @@ class BertTest {
 
     private static Path copy(Path to, Consumer<Map<String, Tensor>> change) throws IOException {
         Files.copy(tiny("bert-base").resolve("config.json"), to.resolve("config.json"));
-        Map<String, Tensor> tensors = new LinkedHashMap<>(
-                Safetensors.readMap(tiny("bert-base").resolve("model.safetensors")));
+        Map<String, Tensor> tensors =
+                new LinkedHashMap<>(Safetensors.readMap(tiny("bert-base").resolve("model.safetensors")));
         change.accept(tensors);
         Safetensors.write(to.resolve("model.safetensors"), tensors);
         return to;
@@ -212,14 +219,21 @@ class BertTest {
             fails(() -> BertModel.fromPretrained(wrong.toString(), CPU), "hidden_size", "whole number", "\"x\"");
             Files.writeString(wrong.resolve("config.json"), "{\"model_type\": ");
             fails(() -> BertModel.fromPretrained(wrong.toString(), CPU), "config.json", "not valid JSON");
-            Files.writeString(wrong.resolve("config.json"), "{\"model_type\": \"nonesuch\", \"auto_map\": {\"AutoModel\": \"x.Y\"}}");
+            Files.writeString(
+                    wrong.resolve("config.json"),
+                    "{\"model_type\": \"nonesuch\", \"auto_map\": {\"AutoModel\": \"x.Y\"}}");
             fails(() -> AutoModel.fromPretrained(wrong.toString(), CPU), "auto_map", "never runs");
 
             String layer = "encoder.layer.0.output.dense.weight";
             Path missing = copy(Files.createDirectory(dir.resolve("missing")), m -> m.remove(layer));
             fails(() -> BertModel.fromPretrained(missing.toString(), CPU), "model.safetensors", layer, "missing");
             Path shape = copy(Files.createDirectory(dir.resolve("shape")), m -> m.put(layer, torch.ones(3, 4)));
-            fails(() -> BertModel.fromPretrained(shape.toString(), CPU), layer, "has shape [3, 4]", "hidden_size", "do not belong together");
+            fails(
+                    () -> BertModel.fromPretrained(shape.toString(), CPU),
+                    layer,
+                    "has shape [3, 4]",
+                    "hidden_size",
+                    "do not belong together");
             Path nan = copy(
                     Files.createDirectory(dir.resolve("nan")),
                     m -> m.put(layer, Objects.requireNonNull(m.get(layer)).mul(new Scalar(Double.NaN))));

@@ -30,8 +30,9 @@ import org.junit.jupiter.params.provider.MethodSource;
 /** Every golden case of the text families, those shared by all and our own (made by conformance/decoders.py): forward and generation. */
 class TextGoldenTest {
     private static final ObjectMapper JSON = new ObjectMapper();
-    private static final List<String> FAMILIES =
-            List.of("bert", "gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "t5", "mt5", "bart", "marian", "pegasus", "m2m_100");
+    private static final List<String> FAMILIES = List.of(
+            "bert", "gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "t5", "mt5", "bart", "marian",
+            "pegasus", "m2m_100");
 
     static Stream<Path> cases() throws IOException {
         Path own = Shared.repositoryRoot().resolve("core/src/test/resources");
@@ -42,7 +43,8 @@ class TextGoldenTest {
         }
         return folders.filter(Files::isDirectory)
                 .flatMap(TextGoldenTest::list)
-                .filter(c -> Files.exists(c.resolve("case.json")) && !Files.exists(c.resolve("adapter"))); // adapters: see the peft tests
+                .filter(c -> Files.exists(c.resolve("case.json"))
+                        && !Files.exists(c.resolve("adapter"))); // adapters: see the peft tests
     }
 
     private static Stream<Path> list(Path folder) {
