@@ -2,6 +2,7 @@ package dev.headstart.cli;
 
 import dev.headstart.HeadstartException;
 import dev.headstart.hub.Hub;
+import dev.headstart.nn.Natives;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.PrintStream;
@@ -150,6 +151,13 @@ public final class HeadstartCommand implements Runnable {
         Throwable e = thrown;
         while (e instanceof ExecutionException && e.getCause() != null) e = e.getCause();
         if (debug) e.printStackTrace(err);
+        if (e instanceof LinkageError) {
+            try {
+                Natives.load();
+            } catch (HeadstartException missing) { // says which artifact to add
+                e = missing;
+            }
+        }
         if (e instanceof HeadstartException) {
             err.println(where + ": " + oneLine(e.getMessage()));
         } else if (e instanceof OutOfMemoryError) {

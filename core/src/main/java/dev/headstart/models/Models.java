@@ -8,6 +8,7 @@ import dev.headstart.hub.Hub;
 import dev.headstart.hub.ModelFolder;
 import dev.headstart.io.Checkpoint;
 import dev.headstart.io.TensorSource;
+import dev.headstart.nn.Natives;
 import dev.headstart.nn.Ops;
 import dev.headstart.nn.Precision;
 import dev.headstart.nn.WeightLoader;
@@ -94,6 +95,7 @@ public final class Models {
 
     private static PreTrainedModel<?> choose(
             ModelFolder folder, BiFunction<Family, ConfigJson, @Nullable String> choice, LoadOptions options) {
+        Natives.load();
         Path root = folder.path();
         Path file = Files.isRegularFile(root) ? root.resolveSibling("config.json") : root.resolve("config.json");
         boolean bare = Files.isRegularFile(root) && !Files.exists(file); // one weight file, nothing beside it
@@ -128,6 +130,7 @@ public final class Models {
 
     /** Builds a model with new weights from {@code initializer_range} and the options' seed. */
     public static PreTrainedModel<?> fromConfig(ConfigJson config, String architecture, LoadOptions options) {
+        Natives.load();
         return build(config, architecture, null, options);
     }
 

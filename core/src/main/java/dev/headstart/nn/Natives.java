@@ -45,6 +45,8 @@ public final class Natives {
             boolean cudaBuild,
             List<String> gpus) {}
 
+    private static volatile boolean loaded;
+
     private Natives() {}
 
     /**
@@ -53,9 +55,11 @@ public final class Natives {
      * @throws HeadstartException when the libraries of this platform are not on the class path (it names the artifact) or do not load
      */
     public static void load() {
+        if (loaded) return;
         requirePresent(Natives.class.getClassLoader());
         try {
             Loader.load(org.bytedeco.pytorch.global.torch.class);
+            loaded = true;
         } catch (UnsatisfiedLinkError | NoClassDefFoundError | ExceptionInInitializerError e) {
             throw new HeadstartException(
                     "the native libraries for " + platform() + " do not load: " + firstLine(e)
