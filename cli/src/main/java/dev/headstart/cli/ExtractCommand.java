@@ -61,7 +61,11 @@ final class ExtractCommand implements Runnable {
     @Option(names = "--model", required = true, paramLabel = "ID", description = "Folder or id.")
     private String model = "";
 
-    @Option(names = "--input", required = true, paramLabel = "FILE", description = "csv, tsv, jsonl, json, txt, Parquet, also .gz; - for standard input.")
+    @Option(
+            names = "--input",
+            required = true,
+            paramLabel = "FILE",
+            description = "csv, tsv, jsonl, json, txt, Parquet, also .gz; - for standard input.")
     private String input = "";
 
     @Option(names = "--output", required = true, paramLabel = "FILE", description = "File to write.")
@@ -70,40 +74,67 @@ final class ExtractCommand implements Runnable {
     @Option(names = "--format", paramLabel = "F", description = "Of the output. Default: by its ending.")
     private @Nullable String format;
 
-    @Option(names = "--input-format", paramLabel = "F", description = "Of the input. Default: by its ending or content.")
+    @Option(
+            names = "--input-format",
+            paramLabel = "F",
+            description = "Of the input. Default: by its ending or content.")
     private @Nullable String inputFormat;
 
-    @Option(names = "--header", paramLabel = "yes|no", description = "Whether csv and tsv have a header line. Default: by looking.")
+    @Option(
+            names = "--header",
+            paramLabel = "yes|no",
+            description = "Whether csv and tsv have a header line. Default: by looking.")
     private @Nullable String header;
 
-    @Option(names = "--column", paramLabel = "NAME", description = "Column of the text. Default: by name, else by content.")
+    @Option(
+            names = "--column",
+            paramLabel = "NAME",
+            description = "Column of the text. Default: by name, else by content.")
     private @Nullable String column;
 
-    @Option(names = "--id-column", paramLabel = "NAME", description = "Column of the id. Default: one called id, if any.")
+    @Option(
+            names = "--id-column",
+            paramLabel = "NAME",
+            description = "Column of the id. Default: one called id, if any.")
     private @Nullable String idColumn;
 
     @Option(
             names = "--pooling",
             paramLabel = "P",
-            description = "model (default: as modules.json says, else mean), mean, cls, max, none (one vector a token).")
+            description =
+                    "model (default: as modules.json says, else mean), mean, cls, max, none (one vector a token).")
     private Pooling pooling = Pooling.MODEL;
 
-    @Option(names = "--layer", paramLabel = "N", description = "Hidden state: 0 embeddings, -1 the last layer. Default: the model's output.")
+    @Option(
+            names = "--layer",
+            paramLabel = "N",
+            description = "Hidden state: 0 embeddings, -1 the last layer. Default: the model's output.")
     private @Nullable Integer layer;
 
-    @Option(names = "--batch-tokens", paramLabel = "N", description = "Tokens, padding counted, that go through the model together. Default: 2048.")
+    @Option(
+            names = "--batch-tokens",
+            paramLabel = "N",
+            description = "Tokens, padding counted, that go through the model together. Default: 2048.")
     private int batchTokens = PipelineOptions.DEFAULT.batchTokens();
 
-    @Option(names = "--window", paramLabel = "N", description = "Rows that are sorted and committed together. Default: 2048.")
+    @Option(
+            names = "--window",
+            paramLabel = "N",
+            description = "Rows that are sorted and committed together. Default: 2048.")
     private int window = 2048;
 
     @Option(names = "--resume", description = "Go on with an interrupted run.")
     private boolean resume;
 
-    @Option(names = "--on-error", paramLabel = "skip|fail", description = "What to do with rows that cannot be used. Default: fail.")
+    @Option(
+            names = "--on-error",
+            paramLabel = "skip|fail",
+            description = "What to do with rows that cannot be used. Default: fail.")
     private OnError onError = OnError.FAIL;
 
-    @Option(names = "--no-truncation", description = "Texts over the model's limit are rows that cannot be used, instead of being cut.")
+    @Option(
+            names = "--no-truncation",
+            description = "Texts over the model's limit are rows that cannot be used, instead of being cut.")
     private boolean noTruncation;
 
     @Option(names = "--precision", paramLabel = "P", description = "auto, fp32 (default), bf16, int8.")
@@ -125,12 +156,19 @@ final class ExtractCommand implements Runnable {
     private long rowsRead;
 
     /** One window: rows, their tokens, and how far the input has been read. */
-    private record Window(List<Row> rows, List<Encoding> tokens, long consumed, double fraction, boolean last, Map<String, Long> skips) {}
+    private record Window(
+            List<Row> rows,
+            List<Encoding> tokens,
+            long consumed,
+            double fraction,
+            boolean last,
+            Map<String, Long> skips) {}
 
     @Override
     public void run() {
         if (window < 1 || batchTokens < 1) {
-            throw new HeadstartException("--window and --batch-tokens: expected at least 1, found " + window + " and " + batchTokens);
+            throw new HeadstartException(
+                    "--window and --batch-tokens: expected at least 1, found " + window + " and " + batchTokens);
         }
         FeatureFormat target = FeatureFormat.of(format, output);
         LoadOptions load = LoadOptions.defaults()
@@ -153,9 +191,11 @@ final class ExtractCommand implements Runnable {
                 given.put(Role.ID, idColumn);
             }
             Columns columns = Columns.infer(reader, given, List.of(Role.TEXT), List.of(Role.ID));
-            try (FeatureWriter writer = FeatureWriter.open(output, target, pooling == Pooling.NONE, settings(target), resume)) {
+            try (FeatureWriter writer =
+                    FeatureWriter.open(output, target, pooling == Pooling.NONE, settings(target), resume)) {
                 if (!writer.complete()) {
-                    PipelineOptions options = PipelineOptions.DEFAULT.withLoad(load).withBatchTokens(batchTokens);
+                    PipelineOptions options =
+                            PipelineOptions.DEFAULT.withLoad(load).withBatchTokens(batchTokens);
                     try (FeatureExtractor extractor = new FeatureExtractor(model, options, pooling, layer)) {
                         all(reader, columns, writer, extractor, err);
                     }
@@ -198,7 +238,8 @@ final class ExtractCommand implements Runnable {
                 "precision " + precision);
     }
 
-    private void all(RowReader reader, Columns columns, FeatureWriter writer, FeatureExtractor extractor, PrintWriter err) {
+    private void all(
+            RowReader reader, Columns columns, FeatureWriter writer, FeatureExtractor extractor, PrintWriter err) {
         long before = writer.consumed();
         if (before > 0) {
             err.println("resuming: " + String.format(Locale.ROOT, "%,d", before) + " rows are done");
@@ -216,7 +257,13 @@ final class ExtractCommand implements Runnable {
             while (true) {
                 Window w = await(coming);
                 if (bar == null) {
-                    bar = new ProgressBar(err, TransferProgress.onTerminal(), "extract", "rows", before, w.consumed() == 0 ? 0 : w.fraction() * before / w.consumed());
+                    bar = new ProgressBar(
+                            err,
+                            TransferProgress.onTerminal(),
+                            "extract",
+                            "rows",
+                            before,
+                            w.consumed() == 0 ? 0 : w.fraction() * before / w.consumed());
                 }
                 if (!w.last()) {
                     coming = ahead.submit(() -> window(reader, columns, ids, extractor, before));
@@ -272,7 +319,13 @@ final class ExtractCommand implements Runnable {
         while (rows.size() < window && chars < most) {
             Row row = reader.next();
             if (row == null) {
-                return new Window(rows, tokens, Math.max(consumed, rowsRead), 1, true, reader.problems().byKind());
+                return new Window(
+                        rows,
+                        tokens,
+                        Math.max(consumed, rowsRead),
+                        1,
+                        true,
+                        reader.problems().byKind());
             }
             consumed = Math.max(consumed, row.number());
             rowsRead = consumed;
@@ -286,8 +339,10 @@ final class ExtractCommand implements Runnable {
             FeatureExtractor.Tokens t = extractor.tokenize(text);
             if (t.cut() && noTruncation) {
                 reader.problems()
-                        .report("text too long", row.where() + ", column '" + columns.get(Role.TEXT) + "': " + t.whole() + " tokens, the model takes "
-                                + extractor.maxTokens());
+                        .report(
+                                "text too long",
+                                row.where() + ", column '" + columns.get(Role.TEXT) + "': " + t.whole()
+                                        + " tokens, the model takes " + extractor.maxTokens());
                 continue;
             }
             if (row.number() <= before) {
@@ -298,14 +353,23 @@ final class ExtractCommand implements Runnable {
             tokens.add(t.encoding());
             chars += text.length();
         }
-        return new Window(rows, tokens, consumed, reader.fraction(), false, reader.problems().byKind());
+        return new Window(
+                rows,
+                tokens,
+                consumed,
+                reader.fraction(),
+                false,
+                reader.problems().byKind());
     }
 
     private static boolean usable(Row row, Columns columns, IdSet ids, RowReader reader) {
         String text = columns.get(Role.TEXT);
         if (!row.has(text) || row.values().get(text) instanceof String s && s.isBlank()) {
             boolean there = row.values().containsKey(text);
-            reader.problems().report(there ? "empty text" : "missing column", row.where() + (there ? ", column '" + text + "': no text" : ": no column '" + text + "'"));
+            reader.problems()
+                    .report(
+                            there ? "empty text" : "missing column",
+                            row.where() + (there ? ", column '" + text + "': no text" : ": no column '" + text + "'"));
             return false;
         }
         String id = columns.find(Role.ID);
@@ -314,7 +378,10 @@ final class ExtractCommand implements Runnable {
             return false;
         }
         if (id != null && !ids.add(row.text(id))) {
-            reader.problems().report("duplicate id", row.where() + ", column '" + id + "': the id '" + row.text(id) + "' came before");
+            reader.problems()
+                    .report(
+                            "duplicate id",
+                            row.where() + ", column '" + id + "': the id '" + row.text(id) + "' came before");
             return false;
         }
         return true;
@@ -323,13 +390,21 @@ final class ExtractCommand implements Runnable {
     private void summary(RowReader reader, FeatureWriter writer, double seconds, PrintWriter err) {
         if (json) {
             ObjectNode node = new ObjectMapper().createObjectNode();
-            node.put("output", output.toString()).put("rows", writer.written()).put("skipped", reader.problems().skipped());
+            node.put("output", output.toString())
+                    .put("rows", writer.written())
+                    .put("skipped", reader.problems().skipped());
             node.put("cut", cut).put("seconds", seconds);
             PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
             out.println(node);
             out.flush();
         }
-        err.println(String.format(Locale.ROOT, "%s: %,d rows in %s; %s", output, writer.written(), Sizes.duration((long) Math.ceil(seconds)), reader.problems().summary())
+        err.println(String.format(
+                        Locale.ROOT,
+                        "%s: %,d rows in %s; %s",
+                        output,
+                        writer.written(),
+                        Sizes.duration((long) Math.ceil(seconds)),
+                        reader.problems().summary())
                 + (cut > 0 ? String.format(Locale.ROOT, "; %,d texts were cut to the model's limit", cut) : ""));
         err.flush();
     }

@@ -204,7 +204,9 @@ final class ModelsCommand implements Runnable {
             for (Map<String, Object> file : files) {
                 out.printf(
                         "  %-36s %8s  %s%n",
-                        file.get("name"), Sizes.text(((Number) file.getOrDefault("bytes", 0L)).longValue()), file.get("sha256"));
+                        file.get("name"),
+                        Sizes.text(((Number) file.getOrDefault("bytes", 0L)).longValue()),
+                        file.get("sha256"));
             }
             return 0;
         }

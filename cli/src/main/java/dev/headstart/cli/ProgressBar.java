@@ -56,16 +56,22 @@ final class ProgressBar implements AutoCloseable {
         boolean known = !Double.isNaN(fraction);
         if (known && terminal) {
             int full = (int) Math.round(fraction * WIDTH);
-            b.append('[').append("#".repeat(full)).append(".".repeat(WIDTH - full)).append("] ");
+            b.append('[')
+                    .append("#".repeat(full))
+                    .append(".".repeat(WIDTH - full))
+                    .append("] ");
         }
         if (known) {
             b.append(String.format(Locale.ROOT, "%3.0f %%, ", 100 * fraction));
         }
         double rate = (done - had) / Math.max(1e-9, seconds);
-        b.append(String.format(Locale.ROOT, rate >= 10 ? "%,d %s, %,.0f %s/s" : "%,d %s, %.2f %s/s", done, unit, rate, unit));
+        b.append(String.format(
+                Locale.ROOT, rate >= 10 ? "%,d %s, %,.0f %s/s" : "%,d %s, %.2f %s/s", done, unit, rate, unit));
         double share = fraction - hadFraction;
         if (known && share > 0) {
-            b.append(", ").append(Sizes.duration((long) (seconds * (1 - fraction) / share))).append(" left");
+            b.append(", ")
+                    .append(Sizes.duration((long) (seconds * (1 - fraction) / share)))
+                    .append(" left");
         }
         return b.toString();
     }

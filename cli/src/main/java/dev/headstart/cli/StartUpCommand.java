@@ -28,7 +28,8 @@ import picocli.CommandLine.Command;
  */
 @Command(name = "start-up", hidden = true)
 final class StartUpCommand implements Callable<Integer> {
-    private static final List<String> VOCABULARY = List.of("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "word", "##s", ".");
+    private static final List<String> VOCABULARY =
+            List.of("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "word", "##s", ".");
 
     @Override
     public Integer call() throws IOException {
@@ -49,7 +50,13 @@ final class StartUpCommand implements Callable<Integer> {
                             "--outputs",
                             folder.resolve("outputs.safetensors").toString(),
                             "--output-hidden-states"),
-                    List.of("tokenize", "--model", model.toString(), "--json", "--file", folder.resolve("texts.jsonl").toString()),
+                    List.of(
+                            "tokenize",
+                            "--model",
+                            model.toString(),
+                            "--json",
+                            "--file",
+                            folder.resolve("texts.jsonl").toString()),
                     List.of("run", "fill-mask", "--model", model.toString(), "--json", "a [MASK]."))) {
                 HeadstartCommand.execute(nowhere, nowhere, arguments.toArray(String[]::new));
             }
@@ -80,7 +87,8 @@ final class StartUpCommand implements Callable<Integer> {
         Files.writeString(folder.resolve("texts.jsonl"), "{\"text\": \"a word.\", \"text_pair\": \"words\"}\n");
         try (PointerScope scope = new PointerScope()) {
             Safetensors.write(
-                    folder.resolve("inputs.safetensors"), Map.of("input_ids", Tensor.create(new long[] {2, 5, 4, 3}).view(1, 4)));
+                    folder.resolve("inputs.safetensors"),
+                    Map.of("input_ids", Tensor.create(new long[] {2, 5, 4, 3}).view(1, 4)));
         }
         return model;
     }

@@ -80,7 +80,11 @@ public final class HtmlReport {
 
     /** A fact for the box at the top: model, command, data, seed. */
     public HtmlReport fact(String name, String value) {
-        facts.append("<dt>").append(escape(name)).append("</dt><dd>").append(escape(value)).append("</dd>\n");
+        facts.append("<dt>")
+                .append(escape(name))
+                .append("</dt><dd>")
+                .append(escape(value))
+                .append("</dd>\n");
         return this;
     }
 
@@ -111,14 +115,21 @@ public final class HtmlReport {
         boolean[] numeric = new boolean[columns.size()];
         for (int c = 0; c < numeric.length; c++) {
             int column = c;
-            numeric[c] = !rows.isEmpty() && rows.stream().allMatch(r -> r.get(column).isEmpty() || r.get(column).matches("[-+±]?[\\d.,]+.{0,12}"));
-            body.append(numeric[c] ? "<th class=n>" : "<th>").append(escape(columns.get(c))).append("</th>");
+            numeric[c] = !rows.isEmpty()
+                    && rows.stream()
+                            .allMatch(r ->
+                                    r.get(column).isEmpty() || r.get(column).matches("[-+±]?[\\d.,]+.{0,12}"));
+            body.append(numeric[c] ? "<th class=n>" : "<th>")
+                    .append(escape(columns.get(c)))
+                    .append("</th>");
         }
         body.append("</tr></thead><tbody>\n");
         for (List<String> row : rows) {
             body.append("<tr>");
             for (int c = 0; c < numeric.length; c++) {
-                body.append(numeric[c] ? "<td class=n>" : "<td>").append(escape(row.get(c))).append("</td>");
+                body.append(numeric[c] ? "<td class=n>" : "<td>")
+                        .append(escape(row.get(c)))
+                        .append("</td>");
             }
             body.append("</tr>\n");
         }
@@ -139,7 +150,11 @@ public final class HtmlReport {
     /** A command or a log, in a fixed-width box. */
     public HtmlReport code(String heading, String text) {
         section(false);
-        body.append("<h2>").append(escape(heading)).append("</h2>\n<pre>").append(escape(text)).append("</pre>\n");
+        body.append("<h2>")
+                .append(escape(heading))
+                .append("</h2>\n<pre>")
+                .append(escape(text))
+                .append("</pre>\n");
         return this;
     }
 
@@ -153,7 +168,8 @@ public final class HtmlReport {
     /** The page. */
     public String html() {
         StringBuilder page = new StringBuilder();
-        page.append("<!doctype html>\n<html lang=en><head><meta charset=utf-8>\n<meta name=viewport content=\"width=device-width,initial-scale=1\">\n<title>")
+        page.append(
+                        "<!doctype html>\n<html lang=en><head><meta charset=utf-8>\n<meta name=viewport content=\"width=device-width,initial-scale=1\">\n<title>")
                 .append(escape(title))
                 .append("</title>\n<style>")
                 .append(STYLE)
@@ -166,7 +182,11 @@ public final class HtmlReport {
         if (facts.length() > 0) {
             page.append("<dl>\n").append(facts).append("</dl>\n");
         }
-        page.append(body).append(inCharts ? "</div>\n" : "").append("</main>\n<script>").append(SCRIPT).append("</script></body></html>\n");
+        page.append(body)
+                .append(inCharts ? "</div>\n" : "")
+                .append("</main>\n<script>")
+                .append(SCRIPT)
+                .append("</script></body></html>\n");
         return page.toString();
     }
 
@@ -202,7 +222,11 @@ public final class HtmlReport {
         if (chart.series().size() > 1) {
             body.append("<div class=\"legend\">");
             for (int k = 0; k < chart.series().size(); k++) {
-                body.append("<span><i class=\"c").append(k % COLOURS).append("\"></i>").append(escape(chart.series().get(k).name())).append("</span>");
+                body.append("<span><i class=\"c")
+                        .append(k % COLOURS)
+                        .append("\"></i>")
+                        .append(escape(chart.series().get(k).name()))
+                        .append("</span>");
             }
             body.append("</div>\n");
         }
@@ -227,17 +251,71 @@ public final class HtmlReport {
         y1 = Math.ceil(y1 / step - 1e-9) * step;
         double sx = (WIDTH - LEFT - RIGHT) / (x1 - x0);
         double sy = (HEIGHT - TOP - BOTTOM) / (y1 - y0);
-        body.append("<svg viewBox=\"0 0 ").append(WIDTH).append(' ').append(HEIGHT).append("\" role=\"img\" aria-label=\"").append(escape(chart.title())).append("\" data-x0=\"").append(x0).append("\" data-x1=\"").append(x1).append("\" data-left=\"").append(LEFT).append("\" data-right=\"").append(WIDTH - RIGHT).append("\" data-xl=\"").append(escape(chart.xLabel())).append("\">\n");
+        body.append("<svg viewBox=\"0 0 ")
+                .append(WIDTH)
+                .append(' ')
+                .append(HEIGHT)
+                .append("\" role=\"img\" aria-label=\"")
+                .append(escape(chart.title()))
+                .append("\" data-x0=\"")
+                .append(x0)
+                .append("\" data-x1=\"")
+                .append(x1)
+                .append("\" data-left=\"")
+                .append(LEFT)
+                .append("\" data-right=\"")
+                .append(WIDTH - RIGHT)
+                .append("\" data-xl=\"")
+                .append(escape(chart.xLabel()))
+                .append("\">\n");
         for (long k = Math.round(y0 / step); k <= Math.round(y1 / step); k++) {
             double py = HEIGHT - BOTTOM - (k * step - y0) * sy;
-            body.append("<line class=\"grid\" x1=\"").append(LEFT).append("\" x2=\"").append(WIDTH - RIGHT).append("\" y1=\"").append(px(py)).append("\" y2=\"").append(px(py)).append("\"/><text class=\"tick\" text-anchor=\"end\" x=\"").append(LEFT - 7).append("\" y=\"").append(px(py + 3.5)).append("\">").append(tick(k * step, step)).append("</text>\n");
+            body.append("<line class=\"grid\" x1=\"")
+                    .append(LEFT)
+                    .append("\" x2=\"")
+                    .append(WIDTH - RIGHT)
+                    .append("\" y1=\"")
+                    .append(px(py))
+                    .append("\" y2=\"")
+                    .append(px(py))
+                    .append("\"/><text class=\"tick\" text-anchor=\"end\" x=\"")
+                    .append(LEFT - 7)
+                    .append("\" y=\"")
+                    .append(px(py + 3.5))
+                    .append("\">")
+                    .append(tick(k * step, step))
+                    .append("</text>\n");
         }
         double across = step((x1 - x0) / 6);
         for (long k = (long) Math.ceil(x0 / across - 1e-9); k * across <= x1 + across * 1e-9; k++) {
             double at = LEFT + (k * across - x0) * sx;
-            body.append("<text class=\"tick\" text-anchor=\"middle\" x=\"").append(px(at)).append("\" y=\"").append(HEIGHT - BOTTOM + 17).append("\">").append(tick(k * across, across)).append("</text>\n");
+            body.append("<text class=\"tick\" text-anchor=\"middle\" x=\"")
+                    .append(px(at))
+                    .append("\" y=\"")
+                    .append(HEIGHT - BOTTOM + 17)
+                    .append("\">")
+                    .append(tick(k * across, across))
+                    .append("</text>\n");
         }
-        body.append("<line class=\"axis\" x1=\"").append(LEFT).append("\" x2=\"").append(WIDTH - RIGHT).append("\" y1=\"").append(HEIGHT - BOTTOM).append("\" y2=\"").append(HEIGHT - BOTTOM).append("\"/><text class=\"label\" text-anchor=\"middle\" x=\"").append((LEFT + WIDTH - RIGHT) / 2).append("\" y=\"").append(HEIGHT - 6).append("\">").append(escape(chart.xLabel())).append("</text><text class=\"label\" text-anchor=\"middle\" transform=\"translate(13 ").append((TOP + HEIGHT - BOTTOM) / 2).append(") rotate(-90)\">").append(escape(chart.yLabel())).append("</text>\n");
+        body.append("<line class=\"axis\" x1=\"")
+                .append(LEFT)
+                .append("\" x2=\"")
+                .append(WIDTH - RIGHT)
+                .append("\" y1=\"")
+                .append(HEIGHT - BOTTOM)
+                .append("\" y2=\"")
+                .append(HEIGHT - BOTTOM)
+                .append("\"/><text class=\"label\" text-anchor=\"middle\" x=\"")
+                .append((LEFT + WIDTH - RIGHT) / 2)
+                .append("\" y=\"")
+                .append(HEIGHT - 6)
+                .append("\">")
+                .append(escape(chart.xLabel()))
+                .append("</text><text class=\"label\" text-anchor=\"middle\" transform=\"translate(13 ")
+                .append((TOP + HEIGHT - BOTTOM) / 2)
+                .append(") rotate(-90)\">")
+                .append(escape(chart.yLabel()))
+                .append("</text>\n");
         for (int k = 0; k < chart.series().size(); k++) {
             Series s = thinned(chart.series().get(k));
             boolean noisy = chart.smooth() && s.x().length >= 20;
@@ -246,11 +324,23 @@ public final class HtmlReport {
                 curve(s.x(), runningMean(s.y()), x0, y0, sx, sy, "c" + k % COLOURS, null, false);
             }
         }
-        body.append("<line class=\"cursor\" y1=\"").append(TOP).append("\" y2=\"").append(HEIGHT - BOTTOM).append("\"/></svg></figure>\n");
+        body.append("<line class=\"cursor\" y1=\"")
+                .append(TOP)
+                .append("\" y2=\"")
+                .append(HEIGHT - BOTTOM)
+                .append("\"/></svg></figure>\n");
     }
 
     private void curve(
-            double[] x, double[] y, double x0, double y0, double sx, double sy, String cls, @org.jspecify.annotations.Nullable Series data, boolean dots) {
+            double[] x,
+            double[] y,
+            double x0,
+            double y0,
+            double sx,
+            double sy,
+            String cls,
+            @org.jspecify.annotations.Nullable Series data,
+            boolean dots) {
         StringBuilder d = new StringBuilder();
         StringBuilder marks = new StringBuilder();
         StringBuilder values = new StringBuilder("[");
@@ -265,13 +355,28 @@ public final class HtmlReport {
             d.append(pen ? 'L' : 'M').append(at).append(' ').append(up);
             pen = true;
             if (dots) {
-                marks.append("<circle class=\"").append(cls).append("\" r=\"3\" cx=\"").append(at).append("\" cy=\"").append(up).append("\"/>");
+                marks.append("<circle class=\"")
+                        .append(cls)
+                        .append("\" r=\"3\" cx=\"")
+                        .append(at)
+                        .append("\" cy=\"")
+                        .append(up)
+                        .append("\"/>");
             }
-            values.append(values.length() > 1 ? "," : "").append('[').append(number(x[i])).append(',').append(number(y[i])).append(']');
+            values.append(values.length() > 1 ? "," : "")
+                    .append('[')
+                    .append(number(x[i]))
+                    .append(',')
+                    .append(number(y[i]))
+                    .append(']');
         }
         body.append("<path class=\"").append(cls).append("\" d=\"").append(d).append('"');
         if (data != null) {
-            body.append(" data-n=\"").append(escape(data.name())).append("\" data-v='").append(values).append("]'");
+            body.append(" data-n=\"")
+                    .append(escape(data.name()))
+                    .append("\" data-v='")
+                    .append(values)
+                    .append("]'");
         }
         body.append("/>").append(marks).append('\n');
     }
@@ -322,7 +427,11 @@ public final class HtmlReport {
     /** The least of 1, 2, 5 times a power of ten that is not less. */
     static double step(double atLeast) {
         double power = Math.pow(10, Math.floor(Math.log10(atLeast)));
-        return Arrays.stream(new double[] {1, 2, 5, 10}).map(m -> m * power).filter(v -> v >= atLeast * (1 - 1e-9)).findFirst().orElse(10 * power);
+        return Arrays.stream(new double[] {1, 2, 5, 10})
+                .map(m -> m * power)
+                .filter(v -> v >= atLeast * (1 - 1e-9))
+                .findFirst()
+                .orElse(10 * power);
     }
 
     private static String px(double v) {
@@ -349,7 +458,11 @@ public final class HtmlReport {
     }
 
     static String escape(String s) {
-        return s.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\"", "&quot;").replace("'", "&#39;");
+        return s.replace("&", "&amp;")
+                .replace("<", "&lt;")
+                .replace(">", "&gt;")
+                .replace("\"", "&quot;")
+                .replace("'", "&#39;");
     }
 
     private static final String STYLE = """
