@@ -21,6 +21,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.BeforeAll;
@@ -117,7 +118,8 @@ class ExtractCommandTest {
                             case "none" -> tokens[1][h];
                             default -> mean;
                         };
-                        List<?> vector = (List<?>) (pooling.equals("none") ? ((List<?>) found).get(1) : found);
+                        List<?> rows = Objects.requireNonNull((List<?>) found);
+                        List<?> vector = Objects.requireNonNull(pooling.equals("none") ? (List<?>) rows.get(1) : rows);
                         assertThat((Double) vector.get(h)).as(pooling).isEqualTo(want, within(1e-5));
                     }
                     if (pooling.equals("none")) {
