@@ -40,14 +40,22 @@ public final class EncoderBenchmark {
         int rounds = Integer.parseInt(args[6]);
         List<String> sentences = Files.readAllLines(file);
         torch.set_num_threads(threads);
-        PipelineOptions options = PipelineOptions.DEFAULT.withLoad(LoadOptions.defaults().withPrecision(precision));
+        PipelineOptions options =
+                PipelineOptions.DEFAULT.withLoad(LoadOptions.defaults().withPrecision(precision));
         options = options.withBatchTokens(Integer.getInteger("batchTokens", options.batchTokens()));
-        try (SentenceEmbeddingPipeline own = (SentenceEmbeddingPipeline) Pipeline.of("sentence-embedding", model, options);
+        try (SentenceEmbeddingPipeline own =
+                        (SentenceEmbeddingPipeline) Pipeline.of("sentence-embedding", model, options);
                 Peer peer = new Peer(args[0], args[1], folder(model), file, precision, threads)) {
             List<float[]> ours = own.apply(sentences);
             float[][] theirs = peer.outputs(sentences.size());
-            System.out.printf(Locale.ROOT, "%s, %d sentences, %s, %d threads; largest difference %.2g%n",
-                    model, sentences.size(), precision, threads, difference(ours, theirs));
+            System.out.printf(
+                    Locale.ROOT,
+                    "%s, %d sentences, %s, %d threads; largest difference %.2g%n",
+                    model,
+                    sentences.size(),
+                    precision,
+                    threads,
+                    difference(ours, theirs));
             double[] ownSeconds = new double[rounds];
             double[] peerSeconds = new double[rounds];
             for (int i = 0; i < rounds; i++) {
@@ -56,10 +64,13 @@ public final class EncoderBenchmark {
                 ownSeconds[i] = (System.nanoTime() - t) / 1e9;
                 peerSeconds[i] = peer.seconds();
             }
-            report("headstart", ownSeconds, sentences.size(), VmHwm.ofProcess(ProcessHandle.current().pid()));
+            report(
+                    "headstart",
+                    ownSeconds,
+                    sentences.size(),
+                    VmHwm.ofProcess(ProcessHandle.current().pid()));
             report("transformers", peerSeconds, sentences.size(), VmHwm.ofProcess(peer.pid()));
-            System.out.printf(Locale.ROOT, "ratio of medians: %.2f%n",
-                    median(peerSeconds) / median(ownSeconds));
+            System.out.printf(Locale.ROOT, "ratio of medians: %.2f%n", median(peerSeconds) / median(ownSeconds));
         }
     }
 
@@ -68,8 +79,14 @@ public final class EncoderBenchmark {
     }
 
     private static void report(String name, double[] seconds, int n, long peakKb) {
-        System.out.printf(Locale.ROOT, "%-13s median %.2f s, best %.2f s, %.0f sentences/s, peak memory %d MB%n",
-                name, median(seconds), Arrays.stream(seconds).min().orElse(0), n / median(seconds), peakKb / 1024);
+        System.out.printf(
+                Locale.ROOT,
+                "%-13s median %.2f s, best %.2f s, %.0f sentences/s, peak memory %d MB%n",
+                name,
+                median(seconds),
+                Arrays.stream(seconds).min().orElse(0),
+                n / median(seconds),
+                peakKb / 1024);
     }
 
     private static double median(double[] v) {
@@ -108,7 +125,8 @@ public final class EncoderBenchmark {
         private final PrintStream ask;
         private final BufferedReader answer;
 
-        Peer(String python, String script, Path model, Path sentences, String precision, int threads) throws IOException {
+        Peer(String python, String script, Path model, Path sentences, String precision, int threads)
+                throws IOException {
             ProcessBuilder b = new ProcessBuilder(
                     python, script, model.toString(), sentences.toString(), precision, String.valueOf(threads));
             b.redirectError(ProcessBuilder.Redirect.INHERIT);

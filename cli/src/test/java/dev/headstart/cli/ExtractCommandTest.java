@@ -118,8 +118,8 @@ class ExtractCommandTest {
                             case "none" -> tokens[1][h];
                             default -> mean;
                         };
-                        List<?> rows = Objects.requireNonNull((List<?>) found);
-                        List<?> vector = Objects.requireNonNull(pooling.equals("none") ? (List<?>) rows.get(1) : rows);
+                        List<?> all = Objects.requireNonNull((List<?>) found);
+                        List<?> vector = Objects.requireNonNull(pooling.equals("none") ? (List<?>) all.get(1) : all);
                         assertThat((Double) vector.get(h)).as(pooling).isEqualTo(want, within(1e-5));
                     }
                     if (pooling.equals("none")) {
