@@ -41,6 +41,7 @@ final class Commands {
         add("doctor", "DoctorCommand", "check this machine: JVM, processor, memory, native libraries, caches");
         add("evaluate", "EvaluateCommand", "score predictions against references, with bootstrap intervals");
         add("extract", "ExtractCommand", "features of many texts into a file; resumes after a break");
+        add("finetune", "FinetuneCommand", "adapt a pre-trained model to your data: full, head only, LoRA");
         add("forward", "ForwardCommand", "run a model once on the tensors of a file (raw, for comparisons)");
         add("models", "ModelsCommand", "list, show, fetch and remove models");
         add("preprocess", "PreprocessCommand", "run files through a model's processor, as safetensors");

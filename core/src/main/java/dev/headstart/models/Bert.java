@@ -410,7 +410,8 @@ public final class Bert {
     }
 
     /** A Linear over the pooled output. */
-    public static final class BertForSequenceClassification extends PreTrainedModel<SequenceClassifierOutput> {
+    public static final class BertForSequenceClassification extends PreTrainedModel<SequenceClassifierOutput>
+            implements FeatureHead {
         private final BertBody bert;
         private final Dropout dropout;
         private final Linear classifier;
@@ -426,7 +427,9 @@ public final class Bert {
         @Override
         protected SequenceClassifierOutput compute(Inputs in) {
             Trace trace = in.trace();
-            Tensor pooled = dropout.forward(bert.pooled(bert.forward(in, trace))); // [B, H]
+            Tensor features = in.optional("features"); // [B, H]
+            Tensor states = features == null ? bert.forward(in, trace) : features.unsqueeze(1); // [B, S, H]
+            Tensor pooled = dropout.forward(bert.pooled(states)); // [B, H]
             Tensor logits = classifier.forward(pooled); // [B, C]
             Tensor labels = in.optional("labels");
             Tensor loss = labels == null ? null : Losses.sequenceClassification(logits, labels, config().problemType());

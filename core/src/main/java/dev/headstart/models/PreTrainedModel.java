@@ -209,9 +209,7 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
                 state.parameters().forEach((name, p) -> tensors.put(name, p.tensor()));
                 state.linears().forEach(l -> tensors.put(l.weight().name(), l.plainWeight()));
                 Safetensors.write(folder.resolve("model.safetensors"), tensors, Map.of("format", "pt"));
-                config.node().putArray("architectures").add(getClass().getSimpleName());
-                byte[] json = (config.node().toPrettyString() + "\n").getBytes(StandardCharsets.UTF_8);
-                StagedFile.write(folder.resolve("config.json"), out -> out.write(ByteBuffer.wrap(json)));
+                saveConfig(folder);
                 if (this instanceof GenerativeModel generative) {
                     byte[] own = generative.generationConfig().toJson().getBytes(StandardCharsets.UTF_8);
                     StagedFile.write(folder.resolve("generation_config.json"), out -> out.write(ByteBuffer.wrap(own)));
@@ -220,6 +218,13 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
                 throw new HeadstartException(folder + ": cannot be written: " + e.getMessage(), e);
             }
         });
+    }
+
+    /** Writes config.json alone. @param folder made when it is not there */
+    public final void saveConfig(Path folder) {
+        config.node().putArray("architectures").add(getClass().getSimpleName());
+        byte[] json = (config.node().toPrettyString() + "\n").getBytes(StandardCharsets.UTF_8);
+        StagedFile.write(folder.resolve("config.json"), out -> out.write(ByteBuffer.wrap(json)));
     }
 
     /** Runs {@code body} while no call runs: for changes of layers and weights. */

@@ -47,7 +47,7 @@ public final class ModelState {
 
     /** Puts a parameter on top of the model ({@link #added}). @param value its start; stays the caller's */
     public Parameter add(String name, Tensor value) {
-        Parameter p = new Parameter(name, value, false);
+        Parameter p = new Parameter(name, value, false, false, true);
         added.put(name, p);
         return p;
     }

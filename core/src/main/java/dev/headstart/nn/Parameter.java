@@ -7,13 +7,17 @@ import org.bytedeco.pytorch.TensorOptional;
 public final class Parameter {
     private final String name;
     private final boolean buffer;
+    private final boolean head;
+    private final boolean fresh;
     private boolean frozen;
     private Tensor value;
     private TensorOptional optional;
 
-    Parameter(String name, Tensor value, boolean buffer) {
+    Parameter(String name, Tensor value, boolean buffer, boolean head, boolean fresh) {
         this.name = name;
         this.buffer = buffer;
+        this.head = head;
+        this.fresh = fresh;
         this.value = Memory.keep(value);
         this.optional = Memory.keep(new TensorOptional(value));
     }
@@ -26,6 +30,16 @@ public final class Parameter {
     /** Whether this is a buffer: saved, never trained. */
     public boolean isBuffer() {
         return buffer;
+    }
+
+    /** Whether it belongs to the task head, which is trained alone on frozen features. */
+    public boolean isHead() {
+        return head;
+    }
+
+    /** Whether it was initialised because the checkpoint lacks it. */
+    public boolean isNew() {
+        return fresh;
     }
 
     /** The tensor; it belongs to the model and must not be closed. */

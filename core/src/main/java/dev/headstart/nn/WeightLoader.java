@@ -140,7 +140,7 @@ public final class WeightLoader {
         }
         Tensor value = Memory.scoped(() -> read(canonical, init, head, shape));
         try (value) {
-            Parameter p = new Parameter(canonical, value, buffer);
+            Parameter p = new Parameter(canonical, value, buffer, head, initialised.contains(canonical));
             state.parameters().put(canonical, p);
             return p;
         }
@@ -156,7 +156,7 @@ public final class WeightLoader {
             if (name != null) {
                 used.add(name);
             }
-            Parameter p = new Parameter(canonical, value, true);
+            Parameter p = new Parameter(canonical, value, true, false, false);
             state.parameters().put(canonical, p);
             return p;
         }

@@ -1,0 +1,316 @@
+package dev.headstart.train.finetune;
+
+import dev.headstart.HeadstartException;
+import dev.headstart.LoadOptions;
+import dev.headstart.models.AutoModelForMaskedLM;
+import dev.headstart.models.AutoModelForQuestionAnswering;
+import dev.headstart.models.AutoModelForSequenceClassification;
+import dev.headstart.models.AutoModelForTokenClassification;
+import dev.headstart.models.ConfigJson;
+import dev.headstart.models.FeatureHead;
+import dev.headstart.models.Inputs;
+import dev.headstart.models.ModelOutput;
+import dev.headstart.models.PreTrainedModel;
+import dev.headstart.models.Tensors;
+import dev.headstart.nn.Memory;
+import dev.headstart.nn.Parameter;
+import dev.headstart.nn.Precision;
+import dev.headstart.peft.LoraAdapter;
+import dev.headstart.peft.LoraConfig;
+import dev.headstart.text.Tokenizer;
+import dev.headstart.train.Objective;
+import dev.headstart.train.Trainer;
+import dev.headstart.train.TrainerCallback;
+import dev.headstart.train.TrainingData;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.SplittableRandom;
+import java.util.stream.Stream;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Fine-tunes a pre-trained model on a user's data and writes an ordinary Hugging Face folder: weights, config.json with the label names, tokenizer,
+ * model card, training log. In lora mode the folder holds the adapter in PEFT's format.
+ */
+public final class FineTune {
+    private static final Logger LOG = LoggerFactory.getLogger(FineTune.class);
+    private final FineTuneOptions options;
+    private volatile @Nullable Trainer trainer;
+    private volatile boolean stop;
+
+    /**
+     * What came out.
+     *
+     * @param output the folder
+     * @param result how training ended
+     * @param trainExamples how many
+     * @param evalExamples how many
+     * @param trainedParameters number of elements that were trained
+     * @param parameters number of elements of the whole model
+     */
+    public record Report(
+            Path output,
+            Trainer.Result result,
+            int trainExamples,
+            int evalExamples,
+            long trainedParameters,
+            long parameters) {}
+
+    /** @param options what to do */
+    public FineTune(FineTuneOptions options) {
+        this.options = options;
+    }
+
+    /** Ends training after the present step, with a checkpoint to resume from. From any thread. */
+    public void requestStop() {
+        stop = true;
+        Trainer t = trainer;
+        if (t != null) {
+            t.requestStop();
+        }
+    }
+
+    /**
+     * Does it.
+     *
+     * @throws HeadstartException when data, model or options do not fit; nothing has been written then
+     */
+    public Report run() {
+        Usage usage = new Usage();
+        checkOutput();
+        FineTuneTask task = FineTuneTask.of(options);
+        FineTuneTask.Splits splits = task.readSplits();
+        LoadOptions load = LoadOptions.defaults()
+                .withInit(LoadOptions.Init.NEW_HEAD)
+                .withSeed(options.arguments.seed())
+                .withOffline(options.offline ? Boolean.TRUE : null)
+                .withId2label(task.id2label());
+        try (Tokenizer tokenizer = Tokenizer.fromPretrained(options.model, load);
+                PreTrainedModel<?> model = load(task.head(), load)) {
+            if (task.problemType() != null) {
+                model.config().node().put("problem_type", task.problemType());
+            }
+            int maxLength = maxLength(tokenizer, model.config(), task);
+            TextData train = task.examples(splits.train(), tokenizer, maxLength);
+            TextData validation = task.examples(splits.validation(), tokenizer, maxLength);
+            return train(task, model, tokenizer, train, validation, usage);
+        }
+    }
+
+    private PreTrainedModel<?> load(String head, LoadOptions load) {
+        return switch (head) {
+            case "ForSequenceClassification" -> AutoModelForSequenceClassification.fromPretrained(options.model, load);
+            case "ForTokenClassification" -> AutoModelForTokenClassification.fromPretrained(options.model, load);
+            case "ForQuestionAnswering" -> AutoModelForQuestionAnswering.fromPretrained(options.model, load);
+            case "ForMaskedLM" -> AutoModelForMaskedLM.fromPretrained(options.model, load);
+            default -> throw new IllegalStateException(head);
+        };
+    }
+
+    private void checkOutput() {
+        if (options.overwrite || options.resume || !Files.exists(options.output)) {
+            return;
+        }
+        if (!Files.isDirectory(options.output)) {
+            throw new HeadstartException(options.output + ": expected a folder to write to, found a file");
+        }
+        try (Stream<Path> inside = Files.list(options.output)) {
+            if (inside.findAny().isPresent()) {
+                throw new HeadstartException(options.output
+                        + ": the folder is not empty; use --resume to go on from its last checkpoint, --overwrite-output-dir"
+                        + " to replace it, or another --output");
+            }
+        } catch (IOException e) {
+            throw new HeadstartException(options.output + ": cannot be listed: " + e.getMessage(), e);
+        }
+    }
+
+    private int maxLength(Tokenizer tokenizer, ConfigJson config, FineTuneTask task) {
+        int limit = tokenizer.modelMaxLength() > 0 ? tokenizer.modelMaxLength() : 512;
+        if (config.has("max_position_embeddings")) {
+            boolean offset = List.of("roberta", "xlm-roberta", "mpnet", "camembert").contains(config.modelType());
+            limit = Math.min(limit, config.integer("max_position_embeddings", limit) - (offset ? 2 : 0));
+        }
+        int wanted = options.maxLength > 0 ? options.maxLength : task.defaultMaxLength();
+        if (options.maxLength > limit) {
+            throw new HeadstartException(
+                    "--max-length " + options.maxLength + " is more than this model can take (" + limit + ")");
+        }
+        return wanted > 0 ? Math.min(wanted, limit) : limit;
+    }
+
+    private Report train(
+            FineTuneTask task,
+            PreTrainedModel<?> model,
+            Tokenizer tokenizer,
+            TextData train,
+            TextData validation,
+            Usage usage) {
+        LoraAdapter adapter = null;
+        TrainingData data = train;
+        Features cachedTrain = null;
+        Features cachedValidation = null;
+        if (options.mode == FineTuneOptions.Mode.LORA) {
+            adapter = LoraAdapter.create(model, loraConfig(task, model), options.arguments.seed());
+        } else if (options.mode == FineTuneOptions.Mode.HEAD) {
+            freezeBody(model);
+            if (model instanceof FeatureHead
+                    && train instanceof SequenceClassificationTask.Examples t
+                    && validation instanceof SequenceClassificationTask.Examples v) {
+                cachedTrain = Features.of(model, t, options.evalBatchSize);
+                cachedValidation = Features.of(model, v, options.evalBatchSize);
+                data = cachedTrain;
+            } else {
+                LOG.info("this head needs the whole model: features are computed anew in every epoch");
+            }
+        }
+        try (Features a = cachedTrain;
+                Features b = cachedValidation) {
+            Trainer run = new Trainer(
+                            model, options.arguments.metricForBestModel(task.mainMetric(), task.greaterIsBetter()), data)
+                    .objective(task.objective())
+                    .adapter(adapter)
+                    .checkpoints(options.output)
+                    .resume(options.resume)
+                    .evaluation(m -> b != null && task instanceof SequenceClassificationTask s
+                            ? s.evaluate(b.examples, indexes -> Objective.forward(m, b.batch(indexes, new SplittableRandom(0))))
+                            : task.evaluate(m, validation))
+                    .callback(new TrainingLog(options.output.resolve("training_log.jsonl"), options.resume))
+                    .callback(new TrainerCallback() {
+                        @Override
+                        public void onSave(long step, Path staging) {
+                            tokenizer.savePretrained(staging);
+                        }
+                    });
+            trainer = run;
+            if (stop) {
+                run.requestStop();
+            }
+            Trainer.Result result = run.train();
+            long trained = count(model, adapter);
+            Report report = new Report(
+                    options.output, result, train.size(), validation.size(), trained, model.numParameters());
+            if (!result.reason().equals("interrupted")) {
+                finish(task, model, tokenizer, adapter, report, usage);
+            }
+            return report;
+        }
+    }
+
+    private static long count(PreTrainedModel<?> model, @Nullable LoraAdapter adapter) {
+        if (adapter != null) {
+            return adapter.tensors().values().stream().mapToLong(Tensor::numel).sum();
+        }
+        return model.namedParameters().values().stream()
+                .filter(p -> !p.isBuffer() && !p.isFrozen())
+                .mapToLong(p -> p.tensor().numel())
+                .sum();
+    }
+
+    private static void freezeBody(PreTrainedModel<?> model) {
+        model.exclusive(() -> model.namedParameters().values().forEach(p -> p.freeze(!p.isHead())));
+    }
+
+    private LoraConfig loraConfig(FineTuneTask task, PreTrainedModel<?> model) {
+        String base = model.config().modelType().replace("-", "_") + ".";
+        List<String> whole = model.namedParameters().values().stream()
+                .filter(p -> p.isHead() && (p.isNew() || !p.name().startsWith(base)))
+                .map(Parameter::name)
+                .map(name -> name.substring(0, name.lastIndexOf('.')))
+                .distinct()
+                .toList();
+        if (task.head().equals("ForMaskedLM")) {
+            whole = List.of();
+        }
+        return LoraConfig.of(options.loraRank, options.loraAlpha, options.loraTargets, whole)
+                .withDropout(options.loraDropout)
+                .withOrigin(task.peftTask(), options.model);
+    }
+
+    private void finish(
+            FineTuneTask task,
+            PreTrainedModel<?> model,
+            Tokenizer tokenizer,
+            @Nullable LoraAdapter adapter,
+            Report report,
+            Usage usage) {
+        Path out = options.output;
+        if (adapter != null && options.loraMerge) {
+            adapter.merge();
+        }
+        if (adapter != null && !options.loraMerge) {
+            adapter.save(out);
+            model.saveConfig(out);
+        } else {
+            model.savePretrained(out);
+        }
+        tokenizer.savePretrained(out);
+        ModelCard.write(out.resolve("README.md"), options, task, model, adapter, report, usage);
+        LOG.info("{}: {}", out, report.result().metrics());
+    }
+
+    /** Features of the texts before the head, computed once: first position of the last hidden state, [N, H]. */
+    static final class Features implements TrainingData, AutoCloseable {
+        final SequenceClassificationTask.Examples examples;
+        private final Tensor values;
+
+        private Features(SequenceClassificationTask.Examples examples, Tensor values) {
+            this.examples = examples;
+            this.values = values;
+        }
+
+        static Features of(PreTrainedModel<?> model, SequenceClassificationTask.Examples examples, int batchSize) {
+            LOG.info("computing the features of {} texts once", examples.size());
+            model.optimize(Precision.FP32);
+            Tensor values = Memory.scoped(() -> torch.empty(examples.size(), model.config().size("hidden_size", 1)));
+            for (int[] indexes : examples.inOrderOfLength(batchSize)) {
+                try (PointerScope scope = new PointerScope()) {
+                    Map<String, Tensor> batch = new LinkedHashMap<>(examples.batch(indexes, new SplittableRandom(0)));
+                    batch.remove("labels");
+                    try (ModelOutput out = model.forward(Inputs.of(batch).withHiddenStates(true))) {
+                        Tensor last = null;
+                        for (Map.Entry<String, Tensor> e : out.tensors().entrySet()) {
+                            last = e.getKey().startsWith("hidden_states.") ? e.getValue() : last;
+                        }
+                        if (last == null) {
+                            throw new IllegalStateException("no hidden states");
+                        }
+                        values.index_copy_(0, index(indexes), last.select(1, 0).cpu()); // [B, H]
+                    }
+                }
+            }
+            return new Features(examples, values);
+        }
+
+        private static Tensor index(int[] indexes) {
+            return Tensors.int64(java.util.Arrays.stream(indexes).asLongStream().toArray());
+        }
+
+        @Override
+        public int size() {
+            return examples.size();
+        }
+
+        @Override
+        public Map<String, Tensor> batch(int[] indexes, SplittableRandom random) {
+            Map<String, Tensor> batch = new LinkedHashMap<>();
+            batch.put("features", values.index_select(0, index(indexes))); // [B, H]
+            batch.put("labels", examples.labels(indexes)); // [B]
+            return batch;
+        }
+
+        @Override
+        public void close() {
+            values.close();
+        }
+    }
+}

@@ -1,0 +1,171 @@
+package dev.headstart.train.finetune;
+
+import dev.headstart.data.Columns;
+import dev.headstart.train.TrainingArguments;
+import java.nio.file.Path;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/** What to fine-tune, on what, how, and where the result goes. Set what is needed; {@link FineTune#run} checks it. */
+public final class FineTuneOptions {
+    /** What is trained. */
+    public enum Mode {
+        /** Every weight. */
+        FULL,
+        /** The task head alone, on features that are computed once. */
+        HEAD,
+        /** A low-rank adapter and the task head. */
+        LORA
+    }
+
+    String task = "text-classification";
+    String model = "";
+    Path train = Path.of("");
+    @Nullable Path validation;
+    double validationSplit = 0.1;
+    Path output = Path.of("");
+    boolean overwrite;
+    boolean resume;
+    Mode mode = Mode.FULL;
+    TrainingArguments arguments = TrainingArguments.defaults();
+    int evalBatchSize = 32;
+    int maxLength;
+    int maxTrainSamples;
+    int maxEvalSamples;
+    @Nullable String problemType;
+    double labelSmoothing;
+    @Nullable String classWeights;
+    int loraRank = 8;
+    double loraAlpha = 16;
+    double loraDropout;
+    List<String> loraTargets = List.of();
+    boolean loraMerge;
+    double mlmProbability = 0.15;
+    int docStride = 128;
+    boolean offline;
+    @Nullable String command;
+    final Map<Columns.Role, String> columns = new EnumMap<>(Columns.Role.class);
+
+    /** @param task text-classification, token-classification, question-answering, fill-mask; @param model id or folder @param train data @param output folder to make */
+    public FineTuneOptions(String task, String model, Path train, Path output) {
+        this.task = task;
+        this.model = model;
+        this.train = train;
+        this.output = output;
+    }
+
+    /** Data to evaluate on; without it a part of the training data is set aside. */
+    public FineTuneOptions validation(@Nullable Path file) {
+        validation = file;
+        return this;
+    }
+
+    /** Part of the training data that is set aside when there is no validation data. */
+    public FineTuneOptions validationSplit(double part) {
+        validationSplit = part;
+        return this;
+    }
+
+    /** What is trained. */
+    public FineTuneOptions mode(Mode value) {
+        mode = value;
+        return this;
+    }
+
+    /** Learning rate, epochs and the like. */
+    public FineTuneOptions arguments(TrainingArguments value) {
+        arguments = value;
+        return this;
+    }
+
+    /** Whether an output folder that holds something may be replaced. */
+    public FineTuneOptions overwrite(boolean value) {
+        overwrite = value;
+        return this;
+    }
+
+    /** Whether to go on from the newest checkpoint in the output folder. */
+    public FineTuneOptions resume(boolean value) {
+        resume = value;
+        return this;
+    }
+
+    /** Examples of one forward pass in evaluation. */
+    public FineTuneOptions evalBatchSize(int value) {
+        evalBatchSize = value;
+        return this;
+    }
+
+    /** Longer texts are cut to so many tokens; 0 for the model's limit (question-answering: 384). */
+    public FineTuneOptions maxLength(int value) {
+        maxLength = value;
+        return this;
+    }
+
+    /** Uses the first examples only; 0 for all. */
+    public FineTuneOptions maxSamples(int train, int evaluation) {
+        maxTrainSamples = train;
+        maxEvalSamples = evaluation;
+        return this;
+    }
+
+    /** single_label_classification, multi_label_classification or regression; null finds out from the labels. */
+    public FineTuneOptions problemType(@Nullable String value) {
+        problemType = value;
+        return this;
+    }
+
+    /** Label smoothing in [0, 1). */
+    public FineTuneOptions labelSmoothing(double value) {
+        labelSmoothing = value;
+        return this;
+    }
+
+    /** {@code balanced}, or one weight a class separated by commas, or null. */
+    public FineTuneOptions classWeights(@Nullable String value) {
+        classWeights = value;
+        return this;
+    }
+
+    /** The adapter of lora mode. @param targets layer names; empty for the family's default; {@code all-linear} for all @param merge whether the result is a whole model */
+    public FineTuneOptions lora(int rank, double alpha, double dropout, List<String> targets, boolean merge) {
+        loraRank = rank;
+        loraAlpha = alpha;
+        loraDropout = dropout;
+        loraTargets = List.copyOf(targets);
+        loraMerge = merge;
+        return this;
+    }
+
+    /** Part of the tokens that masked language modelling predicts. */
+    public FineTuneOptions mlmProbability(double value) {
+        mlmProbability = value;
+        return this;
+    }
+
+    /** Tokens that two pieces of a long context share (question answering). */
+    public FineTuneOptions docStride(int value) {
+        docStride = value;
+        return this;
+    }
+
+    /** Names a column. */
+    public FineTuneOptions column(Columns.Role role, String name) {
+        columns.put(role, name);
+        return this;
+    }
+
+    /** Whether nothing may be fetched. */
+    public FineTuneOptions offline(boolean value) {
+        offline = value;
+        return this;
+    }
+
+    /** The command line, for the model card. */
+    public FineTuneOptions command(@Nullable String value) {
+        command = value;
+        return this;
+    }
+}

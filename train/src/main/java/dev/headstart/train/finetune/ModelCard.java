@@ -1,0 +1,129 @@
+package dev.headstart.train.finetune;
+
+import dev.headstart.HeadstartException;
+import dev.headstart.io.StagedFile;
+import dev.headstart.models.PreTrainedModel;
+import dev.headstart.peft.LoraAdapter;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.DigestInputStream;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.HexFormat;
+import java.util.Locale;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/** README.md of a fine-tuned model: what happened, no more. */
+final class ModelCard {
+    private ModelCard() {}
+
+    static void write(
+            Path file,
+            FineTuneOptions o,
+            FineTuneTask task,
+            PreTrainedModel<?> model,
+            @Nullable LoraAdapter adapter,
+            FineTune.Report report,
+            Usage usage) {
+        StringBuilder b = new StringBuilder();
+        b.append("---\nbase_model: ").append(o.model).append('\n');
+        b.append("pipeline_tag: ").append(pipeline(task)).append('\n');
+        b.append("library_name: ").append(adapter != null && !o.loraMerge ? "peft" : "transformers").append('\n');
+        b.append("tags:\n- headstart\n").append(adapter != null ? "- lora\n" : "").append("---\n\n");
+        Path name = file.toAbsolutePath().getParent();
+        b.append("# ").append(name == null ? "model" : name.getFileName()).append("\n\n");
+        b.append(o.model)
+                .append(" fine-tuned for ")
+                .append(pipeline(task))
+                .append(" (")
+                .append(o.mode.name().toLowerCase(Locale.ROOT))
+                .append(": ")
+                .append(String.format(Locale.ROOT, "%,d of %,d", report.trainedParameters(), report.parameters()))
+                .append(" parameters trained).\n\n");
+        b.append("## Evaluation\n\n| metric | value |\n|---|---|\n");
+        report.result().metrics().forEach((metric, v) ->
+                b.append(String.format(Locale.ROOT, "| %s | %.4f |\n", metric, v)));
+        b.append(String.format(
+                Locale.ROOT,
+                "\nOn %,d examples, with the weights of step %d of %d.\n\n",
+                report.evalExamples(),
+                report.result().bestStep(),
+                report.result().steps()));
+        b.append("## Data\n\n| split | file | examples | sha256 |\n|---|---|---|---|\n");
+        row(b, "train", o.train, report.trainExamples());
+        if (o.validation != null) {
+            row(b, "validation", o.validation, report.evalExamples());
+        } else {
+            b.append("| validation | set aside from train | ").append(report.evalExamples()).append(" | |\n");
+        }
+        Map<Integer, String> labels = task.id2label();
+        if (labels != null) {
+            b.append("\nLabels: ").append(String.join(", ", labels.values())).append(".\n");
+        }
+        b.append("\n## Training\n\n");
+        if (o.command != null) {
+            b.append("    ").append(o.command).append("\n\n");
+        }
+        b.append("| argument | value |\n|---|---|\n");
+        o.arguments.toMap().forEach((k, v) -> b.append("| ").append(k).append(" | ").append(v).append(" |\n"));
+        if (adapter != null) {
+            b.append("| lora r | ").append(adapter.config().r()).append(" |\n");
+            b.append("| lora_alpha | ").append(adapter.config().loraAlpha()).append(" |\n");
+            b.append("| target_modules | ").append(String.join(", ", adapter.config().targetModules())).append(" |\n");
+        }
+        training(b, report, usage);
+        byte[] text = b.toString().getBytes(StandardCharsets.UTF_8);
+        StagedFile.write(file, out -> out.write(ByteBuffer.wrap(text)));
+    }
+
+    private static void training(StringBuilder b, FineTune.Report report, Usage usage) {
+        b.append(String.format(
+                Locale.ROOT,
+                "\nTrained in %s (%,.0f tokens/s), %.2f epochs, ended by: %s. Whole run: %s, energy %s.\n\n",
+                TrainingLog.time(report.result().seconds()),
+                report.result().tokens() / Math.max(1e-9, report.result().seconds()),
+                report.result().epochs(),
+                report.result().reason(),
+                TrainingLog.time(usage.seconds()),
+                usage.energy()));
+        String version = FineTune.class.getPackage().getImplementationVersion();
+        b.append("Headstart ")
+                .append(version == null ? "(development)" : version)
+                .append(", Java ")
+                .append(System.getProperty("java.version"))
+                .append("; ")
+                .append(Usage.hardware())
+                .append(".\n");
+    }
+
+    private static String pipeline(FineTuneTask task) {
+        return switch (task.head()) {
+            case "ForSequenceClassification" -> "text-classification";
+            case "ForTokenClassification" -> "token-classification";
+            case "ForQuestionAnswering" -> "question-answering";
+            default -> "fill-mask";
+        };
+    }
+
+    private static void row(StringBuilder b, String split, Path file, int examples) {
+        b.append("| ").append(split).append(" | ").append(file.getFileName()).append(" | ").append(examples).append(" | `");
+        b.append(sha256(file)).append("` |\n");
+    }
+
+    private static String sha256(Path file) {
+        if (!Files.isRegularFile(file)) {
+            return "";
+        }
+        try (InputStream in = new DigestInputStream(Files.newInputStream(file), MessageDigest.getInstance("SHA-256"))) {
+            in.transferTo(java.io.OutputStream.nullOutputStream());
+            return HexFormat.of().formatHex(((DigestInputStream) in).getMessageDigest().digest());
+        } catch (IOException | NoSuchAlgorithmException e) {
+            throw new HeadstartException(file + ": cannot be read again for its checksum: " + e.getMessage(), e);
+        }
+    }
+}
