@@ -22,7 +22,7 @@ import org.junit.jupiter.api.Test;
 
 /** Dependencies point one way, between modules and between the packages of core; no package lies in two jars; the BOM names every module. */
 class ArchitectureTest {
-    private static final Path ROOT = root();
+    static final Path ROOT = root();
     private static final JavaClasses CLASSES = new ClassFileImporter()
             .withImportOption(ImportOption.Predefined.DO_NOT_INCLUDE_TESTS)
             .importPackages("dev.headstart");
