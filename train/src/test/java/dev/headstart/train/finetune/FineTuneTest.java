@@ -1,0 +1,175 @@
+package dev.headstart.train.finetune;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.headstart.HeadstartException;
+import dev.headstart.LoadOptions;
+import dev.headstart.models.AutoModelForSequenceClassification;
+import dev.headstart.models.PreTrainedModel;
+import dev.headstart.models.Tensors;
+import dev.headstart.testing.Shared;
+import dev.headstart.train.Objective;
+import dev.headstart.train.Trainer;
+import dev.headstart.train.TrainerCallback;
+import dev.headstart.train.TrainingArguments;
+import dev.headstart.train.TrainingData;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.SplittableRandom;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** A tiny BERT learns labels that one word decides. */
+class FineTuneTest {
+    private static final String[] FILLER = {"the", "and", "letter", "was", "over", "end"};
+    private static final LoadOptions OFFLINE = LoadOptions.defaults().withOffline(true);
+
+    @TempDir
+    Path dir;
+
+    private Path model = Path.of("");
+
+    @BeforeEach
+    void findModel() {
+        model = Shared.require("golden/bert/train-classification/model");
+    }
+
+    private Path data(String name, int rows, long seed, String positive) throws IOException {
+        SplittableRandom random = new SplittableRandom(seed);
+        List<String> lines = new ArrayList<>(List.of("text,label"));
+        for (int i = 0; i < rows; i++) {
+            StringBuilder text = new StringBuilder();
+            int at = random.nextInt(5);
+            for (int j = 0; j < 5; j++) {
+                text.append(j == at ? i % 2 == 0 ? "capital" : "sea" : FILLER[random.nextInt(FILLER.length)]).append(' ');
+            }
+            lines.add(text.toString().trim() + "," + (i % 2 == 0 ? positive : "water"));
+        }
+        return Files.write(dir.resolve(name), lines);
+    }
+
+    private FineTune tuning(Path train, Path validation, FineTuneOptions.Mode mode) {
+        return new FineTune(new FineTuneOptions("text-classification", model.toString(), train, dir.resolve("out"))
+                .validation(validation)
+                .mode(mode)
+                .offline(true)
+                .arguments(TrainingArguments.defaults().learningRate(5e-3).epochs(6).batchSize(16)));
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void learns(FineTuneOptions.Mode mode) throws IOException {
+        Path train = data("train.csv", 192, 1, "city");
+        FineTune.Report report = tuning(train, data("val.csv", 64, 2, "city"), mode).run();
+        List<Double> losses = Files.readAllLines(dir.resolve("out/training_log.jsonl")).stream()
+                .filter(l -> l.contains("\"loss\":"))
+                .map(l -> Double.parseDouble(l.replaceAll(".*\"loss\":([-0-9.E]+).*", "$1")))
+                .toList();
+        assertThat(losses).hasSize(72);
+        double first = losses.subList(0, 8).stream().mapToDouble(d -> d).average().orElseThrow();
+        double last = losses.subList(64, 72).stream().mapToDouble(d -> d).average().orElseThrow();
+        assertThat(last).isLessThan(mode == FineTuneOptions.Mode.HEAD ? first : 0.7 * first);
+        if (mode == FineTuneOptions.Mode.FULL) {
+            assertThat(report.result().metrics().get("accuracy")).isGreaterThan(0.9);
+        }
+        assertThat(dir.resolve("out/config.json")).content().contains("\"city\"", "\"water\"");
+        if (mode == FineTuneOptions.Mode.LORA) {
+            assertThat(dir.resolve("out/adapter_model.safetensors")).exists();
+        } else {
+            try (PreTrainedModel<?> again =
+                    AutoModelForSequenceClassification.fromPretrained(dir.resolve("out").toString(), OFFLINE)) {
+                assertThat(again.numParameters()).isEqualTo(report.parameters());
+            }
+        }
+    }
+
+    @Test
+    void resumedRunHasTheLossesOfAnUnbrokenOne() {
+        List<Double> whole = new ArrayList<>();
+        run("whole", false, -1, Objective.ofModel(), whole);
+        List<Double> broken = new ArrayList<>();
+        run("broken", false, 4, Objective.ofModel(), broken);
+        assertThat(broken).hasSize(4);
+        run("broken", true, -1, Objective.ofModel(), broken);
+        assertThat(broken).isEqualTo(whole).hasSize(10);
+    }
+
+    @Test
+    void notANumberStopsNamingTheStep() {
+        int[] calls = {0};
+        Objective bad = (m, batch) -> {
+            Tensor loss = Objective.ofModel().loss(m, batch);
+            return ++calls[0] == 3 ? loss.mul(new Scalar(Double.NaN)) : loss;
+        };
+        assertThatThrownBy(() -> run("nan", false, -1, bad, new ArrayList<>()))
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("step 3: the loss is NaN");
+    }
+
+    private void run(String folder, boolean resume, int stopAfter, Objective objective, List<Double> losses) {
+        TrainingData words = new TrainingData() {
+            @Override
+            public int size() {
+                return 20;
+            }
+
+            @Override
+            public Map<String, Tensor> batch(int[] indexes, SplittableRandom random) {
+                long[] ids = new long[indexes.length * 3];
+                long[] labels = new long[indexes.length];
+                for (int i = 0; i < indexes.length; i++) {
+                    ids[3 * i] = 2;
+                    ids[3 * i + 1] = 10 + indexes[i];
+                    ids[3 * i + 2] = 3;
+                    labels[i] = indexes[i] % 3;
+                }
+                return Map.of(
+                        "input_ids", Tensors.int64(ids).view(indexes.length, 3), "labels", Tensors.int64(labels));
+            }
+        };
+        try (PreTrainedModel<?> m = AutoModelForSequenceClassification.fromPretrained(model.toString(), OFFLINE)) {
+            Trainer trainer = new Trainer(m, TrainingArguments.defaults().learningRate(1e-3).maxSteps(10).batchSize(4), words)
+                    .objective(objective)
+                    .checkpoints(dir.resolve(folder))
+                    .resume(resume);
+            trainer.callback(new TrainerCallback() {
+                        @Override
+                        public void onStep(Step s) {
+                            losses.add(s.loss());
+                            if (s.step() == stopAfter) {
+                                trainer.requestStop();
+                            }
+                        }
+                    })
+                    .train();
+        }
+    }
+
+    @Test
+    void badDataIsRefused() throws IOException {
+        Path good = data("train.csv", 16, 1, "city");
+        Path unknown = data("unknown.csv", 8, 2, "village");
+        assertThatThrownBy(() -> tuning(good, unknown, FineTuneOptions.Mode.FULL).run())
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("label 'village' does not occur in the training data");
+        Path one = data("one.csv", 8, 2, "water");
+        assertThatThrownBy(() -> tuning(one, one, FineTuneOptions.Mode.FULL).run())
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("only one class (water)");
+        Path none = Files.writeString(dir.resolve("none.csv"), "text\nthe sea\nthe end\n");
+        assertThatThrownBy(() -> tuning(none, none, FineTuneOptions.Mode.FULL).run())
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("label");
+        assertThat(dir.resolve("out")).doesNotExist();
+    }
+}
