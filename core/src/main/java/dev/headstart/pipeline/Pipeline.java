@@ -89,6 +89,21 @@ public interface Pipeline extends AutoCloseable {
         return new TextGenerationPipeline(id, PipelineOptions.DEFAULT);
     }
 
+    /** Texts made of texts, as the model was trained to. */
+    static Text2TextGenerationPipeline text2textGeneration(String id) {
+        return new Text2TextGenerationPipeline(id, PipelineOptions.DEFAULT);
+    }
+
+    /** Short texts for long ones. */
+    static SummarizationPipeline summarization(String id) {
+        return new SummarizationPipeline(id, PipelineOptions.DEFAULT);
+    }
+
+    /** Texts in another language. */
+    static TranslationPipeline translation(String id) {
+        return new TranslationPipeline(id, PipelineOptions.DEFAULT);
+    }
+
     /** A JSON object where {@code input} is one that has the field {@code first}, else null. */
     static @Nullable JsonNode object(String input, String first) {
         if (!input.stripLeading().startsWith("{")) {

@@ -64,6 +64,9 @@ public final class Tasks {
         add("object-detection", null, "hustvl/yolos-tiny", ObjectDetectionPipeline::new);
         add("image-segmentation", null, "nvidia/segformer-b0-finetuned-ade-512-512", ImageSegmentationPipeline::new);
         add("text-generation", null, "openai-community/gpt2", TextGenerationPipeline::new);
+        add("text2text-generation", null, "google/flan-t5-small", Text2TextGenerationPipeline::new);
+        add("summarization", null, "facebook/bart-large-cnn", SummarizationPipeline::new);
+        add("translation", null, "Helsinki-NLP/opus-mt-en-de", TranslationPipeline::new);
     }
 
     private Tasks() {}
@@ -77,9 +80,13 @@ public final class Tasks {
         return List.copyOf(ALL.values());
     }
 
-    /** By name. @throws HeadstartException listing the tasks there are */
+    /** By name; {@code translation_xx_to_yy} is a translation between two languages. @throws HeadstartException listing the tasks there are */
     public static Task find(String name) {
         Task task = ALL.get(name);
+        if (task == null && TranslationPipeline.DIRECTION.matcher(name).matches()) {
+            return new Task(
+                    name, null, "google-t5/t5-small", (id, options) -> new TranslationPipeline(id, options, name));
+        }
         if (task == null) {
             throw new HeadstartException("unknown task \"" + name + "\"; known: " + String.join(", ", ALL.keySet()));
         }

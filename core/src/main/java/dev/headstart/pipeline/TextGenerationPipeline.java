@@ -73,7 +73,8 @@ public final class TextGenerationPipeline extends TextPipeline {
         this.packed = options.load().precision() != null;
     }
 
-    private static GenerativeModel generative(String id, PreTrainedModel<?> model) {
+    /** The model as one that generates. @throws HeadstartException when it does not; the model is then closed */
+    static GenerativeModel generative(String id, PreTrainedModel<?> model) {
         if (model instanceof GenerativeModel g) {
             return g;
         }
@@ -304,16 +305,20 @@ public final class TextGenerationPipeline extends TextPipeline {
         return ids;
     }
 
-    private Call call(JsonNode kwargs) {
-        Map<String, Object> parameters = new LinkedHashMap<>();
+    /** A call's generation parameters, at top level or in {@code generate_kwargs}. @param others arguments that are none */
+    static Map<String, @Nullable Object> parameters(JsonNode kwargs, Set<String> others) {
+        Map<String, @Nullable Object> parameters = new LinkedHashMap<>();
         kwargs.properties().forEach(e -> {
-            if (!OWN.contains(e.getKey())) {
-                parameters.put(e.getKey(), JsonHolder.JSON.convertValue(e.getValue(), Object.class));
+            if (!others.contains(e.getKey())) {
+                parameters.put(e.getKey(), plain(e.getValue()));
             }
         });
-        kwargs.path("generate_kwargs")
-                .properties()
-                .forEach(e -> parameters.put(e.getKey(), JsonHolder.JSON.convertValue(e.getValue(), Object.class)));
+        kwargs.path("generate_kwargs").properties().forEach(e -> parameters.put(e.getKey(), plain(e.getValue())));
+        return parameters;
+    }
+
+    private Call call(JsonNode kwargs) {
+        Map<String, @Nullable Object> parameters = parameters(kwargs, OWN);
         if (kwargs.has("stop_sequence")) {
             parameters.put("stop_strings", JsonHolder.JSON.convertValue(kwargs.get("stop_sequence"), Object.class));
         }

@@ -322,15 +322,24 @@ public final class Tokenizer implements AutoCloseable {
      * @param skipSpecialTokens whether [CLS], padding and their like are left out
      */
     public String decode(long[] ids, boolean skipSpecialTokens) {
+        boolean bpe = loaded.json() != null
+                && loaded.json().modelType().equals("BPE")
+                && !config.flag("clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output", false);
+        return decode(ids, skipSpecialTokens, config.flag("clean_up_tokenization_spaces", false) && !bpe);
+    }
+
+    /**
+     * Ids to text, whatever tokenizer_config.json says of spaces.
+     *
+     * @param cleanUp whether spaces before punctuation and English contractions are taken out
+     */
+    public String decode(long[] ids, boolean skipSpecialTokens, boolean cleanUp) {
         String text = source.decode(ids, skipSpecialTokens);
         if (config.family == TokenizerFamily.CLIP)
             text = text.replace("</w>", " ").strip();
         if (config.family == TokenizerFamily.WHISPER)
             text = WHISPER_TIMESTAMP.matcher(text).replaceAll("");
-        boolean bpe = loaded.json() != null
-                && loaded.json().modelType().equals("BPE")
-                && !config.flag("clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output", false);
-        return config.flag("clean_up_tokenization_spaces", false) && !bpe ? cleanUp(text) : text;
+        return cleanUp ? cleanUp(text) : text;
     }
 
     /** Several rows of ids to texts. */

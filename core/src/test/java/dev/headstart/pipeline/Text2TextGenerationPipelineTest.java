@@ -1,0 +1,103 @@
+package dev.headstart.pipeline;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.headstart.HeadstartException;
+import dev.headstart.LoadOptions;
+import dev.headstart.testing.Shared;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class Text2TextGenerationPipelineTest {
+    private static final ObjectMapper JSON = new ObjectMapper();
+    private static final PipelineOptions ON_CPU =
+            PipelineOptions.DEFAULT.withLoad(LoadOptions.defaults().withDevice("cpu"));
+    private static final String TEXT = "the house is small";
+
+    private static Path model(String golden) {
+        return Shared.require("golden/" + golden + "/model");
+    }
+
+    private static JsonNode run(String task, Path model, List<String> inputs, JsonNode kwargs) {
+        try (Pipeline pipeline = Tasks.find(task).open(model.toString(), ON_CPU)) {
+            return JSON.valueToTree(pipeline.run(inputs, kwargs));
+        }
+    }
+
+    @Test
+    void answersAsTheHuggingFacePipeline() throws IOException {
+        for (String name : List.of("bart/generation", "marian/translation", "t5/flan")) {
+            JsonNode golden = JSON.readTree(
+                            Shared.require("golden/" + name + "/case.json").toFile())
+                    .get("pipeline");
+            List<String> inputs = JSON.convertValue(
+                    golden.get("inputs"), JSON.getTypeFactory().constructCollectionType(List.class, String.class));
+            assertThat(run(golden.get("task").asText(), model(name), inputs, golden.get("kwargs")))
+                    .isEqualTo(golden.get("expected"));
+        }
+    }
+
+    @Test
+    void taskSpecificParametersAndPrefixComeFromTheModel(@TempDir Path folder) throws IOException {
+        try (Stream<Path> files = Files.list(model("t5/flan"))) {
+            for (Path file : files.toList()) {
+                Files.copy(file, folder.resolve(file.getFileName().toString()));
+            }
+        }
+        Path file = folder.resolve("config.json");
+        ObjectNode config = (ObjectNode) JSON.readTree(file.toFile());
+        config.set(
+                "task_specific_params",
+                JSON.readTree("{\"translation_en_to_de\": {\"prefix\": \"to German: \", \"max_new_tokens\": 5}}"));
+        JSON.writeValue(file.toFile(), config);
+        JsonNode greedy = JSON.readTree("{\"num_beams\": 1}");
+        JsonNode plain = JSON.readTree("{\"num_beams\": 1, \"max_new_tokens\": 5}");
+        String expected = run("text2text-generation", model("t5/flan"), List.of("to German: " + TEXT), plain)
+                .path(0)
+                .path("generated_text")
+                .asText("absent");
+        for (String task : List.of("translation", "translation_en_to_de")) {
+            assertThat(run(task, folder, List.of(TEXT), greedy).path(0).path("translation_text"))
+                    .hasToString('"' + expected + '"');
+        }
+    }
+
+    @Test
+    void returnsSeveralTextsOrTheirIds() throws IOException {
+        JsonNode many = JSON.readTree("{\"num_beams\": 3, \"num_return_sequences\": 2, \"max_new_tokens\": 4}");
+        JsonNode texts = run("summarization", model("bart/generation"), List.of(TEXT), many);
+        assertThat(texts.get(0)).hasSize(2).allSatisfy(t -> assertThat(t.has("summary_text"))
+                .isTrue());
+        JsonNode ids = run(
+                "summarization",
+                model("bart/generation"),
+                List.of(TEXT),
+                JSON.readTree("{\"num_beams\": 1, \"max_length\": 6, \"return_tensors\": true}"));
+        assertThat(ids.get(0).get("summary_token_ids")).hasSizeBetween(2, 6);
+    }
+
+    @Test
+    void aTextBeyondThePositionsIsCutOrRefused() {
+        String endless = "the house is small ".repeat(400);
+        String model = model("bart/generation").toString();
+        try (SummarizationPipeline cuts = new SummarizationPipeline(model, ON_CPU)) {
+            assertThat(cuts.apply(endless, Map.of("max_new_tokens", 3, "num_beams", 1)))
+                    .isNotNull();
+        }
+        try (SummarizationPipeline strict = new SummarizationPipeline(model, ON_CPU.withTruncation(false))) {
+            assertThatThrownBy(() -> strict.apply(endless))
+                    .isInstanceOf(HeadstartException.class)
+                    .hasMessageContaining("the model takes at most");
+        }
+    }
+}
