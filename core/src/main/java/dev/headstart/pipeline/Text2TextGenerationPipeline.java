@@ -99,7 +99,9 @@ public class Text2TextGenerationPipeline extends TextPipeline {
                 }
             }
             if (!found.equals(task)) {
-                LOG.warn("translation: this model has several directions; {} was chosen, name another as the task", found);
+                LOG.warn(
+                        "translation: this model has several directions; {} was chosen, name another as the task",
+                        found);
             }
         }
         return all.path(found);
@@ -128,7 +130,8 @@ public class Text2TextGenerationPipeline extends TextPipeline {
     }
 
     /** What the encoder reads, and the language that the text must begin with. */
-    record Source(Tokenizer tokenizer, String prefix, @Nullable Integer forcedBos) {}
+    record Source(
+            Tokenizer tokenizer, String prefix, @Nullable Integer forcedBos) {}
 
     /** How a call's texts are read. */
     Source source(JsonNode kwargs) {

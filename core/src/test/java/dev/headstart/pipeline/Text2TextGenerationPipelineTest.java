@@ -76,8 +76,9 @@ class Text2TextGenerationPipelineTest {
     void returnsSeveralTextsOrTheirIds() throws IOException {
         JsonNode many = JSON.readTree("{\"num_beams\": 3, \"num_return_sequences\": 2, \"max_new_tokens\": 4}");
         JsonNode texts = run("summarization", model("bart/generation"), List.of(TEXT), many);
-        assertThat(texts.get(0)).hasSize(2).allSatisfy(t -> assertThat(t.has("summary_text"))
-                .isTrue());
+        assertThat(texts.get(0))
+                .hasSize(2)
+                .allSatisfy(t -> assertThat(t.has("summary_text")).isTrue());
         JsonNode ids = run(
                 "summarization",
                 model("bart/generation"),
