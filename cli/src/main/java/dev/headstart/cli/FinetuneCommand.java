@@ -1,11 +1,11 @@
 package dev.headstart.cli;
 
 import dev.headstart.HeadstartException;
+import dev.headstart.data.Columns;
 import dev.headstart.train.Schedule;
 import dev.headstart.train.TrainingArguments;
 import dev.headstart.train.finetune.FineTune;
 import dev.headstart.train.finetune.FineTuneOptions;
-import dev.headstart.data.Columns;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -16,27 +16,48 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
 /** Adapts a pre-trained model to a task's data. */
-@Command(name = "finetune", description = "Fine-tunes a pre-trained model on your data; the result is an ordinary model folder.")
+@Command(
+        name = "finetune",
+        description = "Fine-tunes a pre-trained model on your data; the result is an ordinary model folder.")
 final class FinetuneCommand implements Runnable {
-    @Option(names = "--task", required = true, description = "text-classification, token-classification, question-answering, fill-mask.")
+    @Option(
+            names = "--task",
+            required = true,
+            description = "text-classification, token-classification, question-answering, fill-mask.")
     private String task = "";
 
     @Option(names = "--model", required = true, paramLabel = "ID", description = "Folder or id.")
     private String model = "";
 
-    @Option(names = "--train", required = true, paramLabel = "FILE", description = "csv, tsv, jsonl, json, conll or Parquet.")
+    @Option(
+            names = "--train",
+            required = true,
+            paramLabel = "FILE",
+            description = "csv, tsv, jsonl, json, conll or Parquet.")
     private Path train = Path.of("");
 
-    @Option(names = "--validation", paramLabel = "FILE", description = "Data to evaluate on; default: a part of --train is set aside.")
+    @Option(
+            names = "--validation",
+            paramLabel = "FILE",
+            description = "Data to evaluate on; default: a part of --train is set aside.")
     private @Nullable Path validation;
 
-    @Option(names = "--validation-split", paramLabel = "PART", description = "Part set aside without --validation (${DEFAULT-VALUE}).")
+    @Option(
+            names = "--validation-split",
+            paramLabel = "PART",
+            description = "Part set aside without --validation (${DEFAULT-VALUE}).")
     private double validationSplit = 0.1;
 
-    @Option(names = {"--output", "--output-dir"}, required = true, paramLabel = "DIR", description = "Folder to make.")
+    @Option(
+            names = {"--output", "--output-dir"},
+            required = true,
+            paramLabel = "DIR",
+            description = "Folder to make.")
     private Path output = Path.of("");
 
-    @Option(names = {"--overwrite", "--overwrite-output-dir"}, description = "Write into a folder that is not empty.")
+    @Option(
+            names = {"--overwrite", "--overwrite-output-dir"},
+            description = "Write into a folder that is not empty.")
     private boolean overwrite;
 
     @Option(names = "--resume", description = "Go on from the last complete checkpoint in --output.")
@@ -45,10 +66,15 @@ final class FinetuneCommand implements Runnable {
     @Option(names = "--mode", description = "full, head (features computed once) or lora (${DEFAULT-VALUE}).")
     private FineTuneOptions.Mode mode = FineTuneOptions.Mode.FULL;
 
-    @Option(names = {"--learning-rate", "--lr"}, description = "Highest learning rate; default 5e-5 (full), 1e-3 (head), 2e-4 (lora).")
+    @Option(
+            names = {"--learning-rate", "--lr"},
+            description = "Highest learning rate; default 5e-5 (full), 1e-3 (head), 2e-4 (lora).")
     private @Nullable Double learningRate;
 
-    @Option(names = {"--lr-scheduler-type", "--schedule"}, description = "linear, cosine, cosine_with_restarts, polynomial, constant, constant_with_warmup, inverse_sqrt (${DEFAULT-VALUE}).")
+    @Option(
+            names = {"--lr-scheduler-type", "--schedule"},
+            description =
+                    "linear, cosine, cosine_with_restarts, polynomial, constant, constant_with_warmup, inverse_sqrt (${DEFAULT-VALUE}).")
     private String schedule = "linear";
 
     @Option(names = "--warmup-steps", description = "Steps in which the rate rises from 0.")
@@ -57,13 +83,17 @@ final class FinetuneCommand implements Runnable {
     @Option(names = "--warmup-ratio", description = "Part of all steps in which the rate rises from 0.")
     private double warmupRatio;
 
-    @Option(names = {"--epochs", "--num-train-epochs"}, description = "Passes over the data (${DEFAULT-VALUE}).")
+    @Option(
+            names = {"--epochs", "--num-train-epochs"},
+            description = "Passes over the data (${DEFAULT-VALUE}).")
     private double epochs = 3;
 
     @Option(names = "--max-steps", description = "Number of steps; wins over --epochs.")
     private long maxSteps = -1;
 
-    @Option(names = {"--batch-size", "--per-device-train-batch-size"}, description = "Examples in a batch (${DEFAULT-VALUE}).")
+    @Option(
+            names = {"--batch-size", "--per-device-train-batch-size"},
+            description = "Examples in a batch (${DEFAULT-VALUE}).")
     private int batchSize = 16;
 
     @Option(names = "--eval-batch-size", description = "Examples in a batch of evaluation (${DEFAULT-VALUE}).")
@@ -78,19 +108,28 @@ final class FinetuneCommand implements Runnable {
     @Option(names = "--weight-decay", description = "Of all but biases and normalizations (${DEFAULT-VALUE}).")
     private double weightDecay;
 
-    @Option(names = {"--optim", "--optimizer"}, description = "adamw or sgd (${DEFAULT-VALUE}).")
+    @Option(
+            names = {"--optim", "--optimizer"},
+            description = "adamw or sgd (${DEFAULT-VALUE}).")
     private String optimizer = "adamw";
 
-    @Option(names = {"--label-smoothing", "--label-smoothing-factor"}, description = "In [0, 1).")
+    @Option(
+            names = {"--label-smoothing", "--label-smoothing-factor"},
+            description = "In [0, 1).")
     private double labelSmoothing;
 
     @Option(names = "--class-weights", description = "balanced, or one number a class separated by commas.")
     private @Nullable String classWeights;
 
-    @Option(names = "--problem-type", description = "single_label_classification, multi_label_classification or regression; default: by the labels.")
+    @Option(
+            names = "--problem-type",
+            description =
+                    "single_label_classification, multi_label_classification or regression; default: by the labels.")
     private @Nullable String problemType;
 
-    @Option(names = {"--early-stopping", "--early-stopping-patience"}, description = "Evaluations without improvement after which to stop; 0: never.")
+    @Option(
+            names = {"--early-stopping", "--early-stopping-patience"},
+            description = "Evaluations without improvement after which to stop; 0: never.")
     private int patience;
 
     @Option(names = "--eval-steps", description = "Steps between evaluations; 0: after each epoch.")
@@ -108,7 +147,9 @@ final class FinetuneCommand implements Runnable {
     @Option(names = "--precision", description = "fp32 or bf16 (autocast; weights stay fp32) (${DEFAULT-VALUE}).")
     private String precision = "fp32";
 
-    @Option(names = {"--max-length", "--max-seq-length"}, description = "Cut texts to so many tokens; default: the model's limit.")
+    @Option(
+            names = {"--max-length", "--max-seq-length"},
+            description = "Cut texts to so many tokens; default: the model's limit.")
     private int maxLength;
 
     @Option(names = "--max-train-samples", description = "Use the first rows only.")
@@ -126,7 +167,10 @@ final class FinetuneCommand implements Runnable {
     @Option(names = "--lora-dropout", description = "Before the delta (${DEFAULT-VALUE}).")
     private double loraDropout;
 
-    @Option(names = "--lora-target-modules", split = ",", description = "Layer names, or all-linear; default: the family's.")
+    @Option(
+            names = "--lora-target-modules",
+            split = ",",
+            description = "Layer names, or all-linear; default: the family's.")
     private List<String> loraTargets = List.of();
 
     @Option(names = "--lora-merge", description = "Write a whole model instead of an adapter.")
@@ -138,7 +182,10 @@ final class FinetuneCommand implements Runnable {
     @Option(names = "--doc-stride", description = "Tokens that pieces of a long context share (${DEFAULT-VALUE}).")
     private int docStride = 128;
 
-    @Option(names = "--column", paramLabel = "ROLE=NAME", description = "Which column is what: text=body, label=stars, ...")
+    @Option(
+            names = "--column",
+            paramLabel = "ROLE=NAME",
+            description = "Which column is what: text=body, label=stars, ...")
     private Map<Columns.Role, String> columns = Map.of();
 
     @Option(names = "--offline", description = "Fetch nothing.")
@@ -208,8 +255,8 @@ final class FinetuneCommand implements Runnable {
         try {
             FineTune.Report report = job.run();
             if (report.result().reason().equals("interrupted")) {
-                throw new HeadstartException("interrupted after step " + report.result().steps()
-                        + "; the checkpoint is in " + output + ", go on with --resume");
+                throw new HeadstartException("interrupted after step "
+                        + report.result().steps() + "; the checkpoint is in " + output + ", go on with --resume");
             }
             System.out.println(output);
         } finally {

@@ -28,7 +28,9 @@ class ReadmeTest {
     @Test
     void everyFamilyHasItsLine() {
         for (Family family : Models.families()) {
-            assertThat(readme).contains("| `" + family.modelType() + "` | `" + String.join("`, `", family.architectures()) + "` |");
+            assertThat(readme)
+                    .contains(
+                            "| `" + family.modelType() + "` | `" + String.join("`, `", family.architectures()) + "` |");
         }
     }
 

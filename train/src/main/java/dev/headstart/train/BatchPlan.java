@@ -58,7 +58,8 @@ final class BatchPlan {
                         order,
                         from,
                         Math.min(size, from + MEGA * batch),
-                        Comparator.comparingInt((Integer i) -> length.applyAsInt(i)).reversed());
+                        Comparator.comparingInt((Integer i) -> length.applyAsInt(i))
+                                .reversed());
             }
         }
         List<int[]> all = new ArrayList<>();

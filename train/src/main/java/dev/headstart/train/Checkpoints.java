@@ -93,7 +93,8 @@ final class Checkpoints {
             }
             for (var e : files.properties()) {
                 Path file = checkpoint.resolve(e.getKey());
-                if (!Files.isRegularFile(file) || Files.size(file) != e.getValue().asLong()) {
+                if (!Files.isRegularFile(file)
+                        || Files.size(file) != e.getValue().asLong()) {
                     return false;
                 }
             }

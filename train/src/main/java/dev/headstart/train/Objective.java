@@ -26,7 +26,8 @@ public interface Objective {
             Tensor loss = forward(model, batch).get("loss");
             if (loss == null) {
                 throw new HeadstartException(model.getClass().getSimpleName() + " gives no loss for a batch of "
-                        + String.join(", ", batch.keySet()) + "; labels are missing, or an objective of its own is needed");
+                        + String.join(", ", batch.keySet())
+                        + "; labels are missing, or an objective of its own is needed");
             }
             return loss;
         };

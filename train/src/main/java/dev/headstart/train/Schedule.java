@@ -62,7 +62,8 @@ public enum Schedule {
             case COSINE -> peak * Math.max(0, 0.5 * (1 + Math.cos(Math.PI * progress)));
             case COSINE_WITH_RESTARTS ->
                 progress >= 1 ? 0 : peak * Math.max(0, 0.5 * (1 + Math.cos(Math.PI * (progress % 1))));
-            case POLYNOMIAL -> progress > 1 ? POLYNOMIAL_END : (peak - POLYNOMIAL_END) * (1 - progress) + POLYNOMIAL_END;
+            case POLYNOMIAL ->
+                progress > 1 ? POLYNOMIAL_END : (peak - POLYNOMIAL_END) * (1 - progress) + POLYNOMIAL_END;
             case INVERSE_SQRT -> {
                 double timescale = warmup > 0 ? warmup : 10_000;
                 yield peak / Math.sqrt((step + timescale - warmup) / timescale);

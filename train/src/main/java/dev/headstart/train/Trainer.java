@@ -165,8 +165,7 @@ public final class Trainer {
         if (trained.isEmpty()) {
             throw new HeadstartException("nothing to train: every parameter of the model is frozen");
         }
-        List<ParameterGroup> groups =
-                ParameterGroup.split(trained, args.weightDecay, ParameterGroup::isBiasOrNorm);
+        List<ParameterGroup> groups = ParameterGroup.split(trained, args.weightDecay, ParameterGroup::isBiasOrNorm);
         try (Optimizer optimizer = args.optimizer.equals("sgd")
                 ? new Sgd(groups, args.momentum)
                 : new AdamW(groups, args.adamBeta1, args.adamBeta2, args.adamEpsilon)) {
@@ -209,9 +208,8 @@ public final class Trainer {
                 evaluated = true;
             }
             boolean early = args.earlyStoppingPatience > 0 && withoutImprovement >= args.earlyStoppingPatience;
-            boolean save = args.saveSteps > 0
-                    ? step % args.saveSteps == 0
-                    : evaluated || step % plan.stepsPerEpoch() == 0;
+            boolean save =
+                    args.saveSteps > 0 ? step % args.saveSteps == 0 : evaluated || step % plan.stepsPerEpoch() == 0;
             if (save || last || early || stop || (evaluated && bestStep == step)) {
                 save(optimizer);
             }
@@ -232,7 +230,14 @@ public final class Trainer {
         }
         double seconds = (System.nanoTime() - begin) / 1e9;
         return new Result(
-                step, epoch(), counted == 0 ? Double.NaN : sum / counted, lastMetrics, bestStep, seconds, tokens, reason);
+                step,
+                epoch(),
+                counted == 0 ? Double.NaN : sum / counted,
+                lastMetrics,
+                bestStep,
+                seconds,
+                tokens,
+                reason);
     }
 
     private double epoch() {
@@ -267,14 +272,17 @@ public final class Trainer {
             }
         }
         return new HeadstartException(
-                "step " + (step + 1) + ": out of memory with batches of " + args.batchSize + " examples of up to " + longest
+                "step " + (step + 1) + ": out of memory with batches of " + args.batchSize + " examples of up to "
+                        + longest
                         + " tokens; halve the batch size and double gradient accumulation (same result), or lower the"
                         + " maximum length, or train an adapter (lora)" + lastGood(),
                 e);
     }
 
     private String lastGood() {
-        return savedStep > 0 && checkpoints != null ? "; the last good checkpoint is " + checkpoints.path(savedStep) : "";
+        return savedStep > 0 && checkpoints != null
+                ? "; the last good checkpoint is " + checkpoints.path(savedStep)
+                : "";
     }
 
     private Done step(Optimizer optimizer, List<int[]> batches, double lr) {
@@ -321,9 +329,10 @@ public final class Trainer {
         if (!args.bf16) {
             return objective.loss(model, batch);
         }
-        DeviceType device = model.namedParameters().values().iterator().next().tensor().is_cuda()
-                ? DeviceType.CUDA
-                : DeviceType.CPU;
+        DeviceType device =
+                model.namedParameters().values().iterator().next().tensor().is_cuda()
+                        ? DeviceType.CUDA
+                        : DeviceType.CPU;
         try (Autocast cast = new Autocast(device)) {
             return objective.loss(model, batch);
         }
@@ -407,7 +416,10 @@ public final class Trainer {
 
     private Map<String, Double> metricsOf(Path checkpoint) {
         Map<String, Double> m = new LinkedHashMap<>();
-        state(checkpoint).path("metrics").properties().forEach(e -> m.put(e.getKey(), e.getValue().asDouble()));
+        state(checkpoint)
+                .path("metrics")
+                .properties()
+                .forEach(e -> m.put(e.getKey(), e.getValue().asDouble()));
         return m;
     }
 
@@ -417,14 +429,16 @@ public final class Trainer {
         state.path("arguments").properties().forEach(e -> {
             JsonNode here = now.path(e.getKey());
             if (!here.asText().equals(e.getValue().asText())) {
-                throw new HeadstartException(checkpoint + " was made with " + e.getKey() + " = " + e.getValue().asText()
+                throw new HeadstartException(checkpoint + " was made with " + e.getKey() + " = "
+                        + e.getValue().asText()
                         + ", this run has " + here.asText()
                         + "; resume with the same arguments, or start anew in another output folder");
             }
         });
         if (state.path("examples").asLong() != data.size()) {
-            throw new HeadstartException(checkpoint + " was trained on " + state.path("examples") + " examples, this run has "
-                    + data.size() + "; resume with the same data, or start anew in another output folder");
+            throw new HeadstartException(
+                    checkpoint + " was trained on " + state.path("examples") + " examples, this run has " + data.size()
+                            + "; resume with the same data, or start anew in another output folder");
         }
         loadWeights(checkpoint);
         Map<String, Tensor> saved = Safetensors.readMap(checkpoint.resolve(OPTIMIZER));

@@ -34,7 +34,10 @@ public final class TrainingArguments implements Cloneable {
     int saveTotalLimit = 2;
     int earlyStoppingPatience;
     double earlyStoppingThreshold;
-    @Nullable String metricForBestModel;
+
+    @Nullable
+    String metricForBestModel;
+
     boolean greaterIsBetter = true;
     boolean loadBestModelAtEnd = true;
 

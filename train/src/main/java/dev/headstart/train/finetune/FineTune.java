@@ -137,7 +137,8 @@ public final class FineTune {
     private int maxLength(Tokenizer tokenizer, ConfigJson config, FineTuneTask task) {
         int limit = tokenizer.modelMaxLength() > 0 ? tokenizer.modelMaxLength() : 512;
         if (config.has("max_position_embeddings")) {
-            boolean offset = List.of("roberta", "xlm-roberta", "mpnet", "camembert").contains(config.modelType());
+            boolean offset =
+                    List.of("roberta", "xlm-roberta", "mpnet", "camembert").contains(config.modelType());
             limit = Math.min(limit, config.integer("max_position_embeddings", limit) - (offset ? 2 : 0));
         }
         int wanted = options.maxLength > 0 ? options.maxLength : task.defaultMaxLength();
@@ -176,13 +177,17 @@ public final class FineTune {
         try (Features a = cachedTrain;
                 Features b = cachedValidation) {
             Trainer run = new Trainer(
-                            model, options.arguments.metricForBestModel(task.mainMetric(), task.greaterIsBetter()), data)
+                            model,
+                            options.arguments.metricForBestModel(task.mainMetric(), task.greaterIsBetter()),
+                            data)
                     .objective(task.objective())
                     .adapter(adapter)
                     .checkpoints(options.output)
                     .resume(options.resume)
                     .evaluation(m -> b != null && task instanceof SequenceClassificationTask s
-                            ? s.evaluate(b.examples, indexes -> Objective.forward(m, b.batch(indexes, new SplittableRandom(0))))
+                            ? s.evaluate(
+                                    b.examples,
+                                    indexes -> Objective.forward(m, b.batch(indexes, new SplittableRandom(0))))
                             : task.evaluate(m, validation))
                     .callback(new TrainingLog(options.output.resolve("training_log.jsonl"), options.resume))
                     .callback(new TrainerCallback() {
@@ -197,8 +202,8 @@ public final class FineTune {
             }
             Trainer.Result result = run.train();
             long trained = count(model, adapter);
-            Report report = new Report(
-                    options.output, result, train.size(), validation.size(), trained, model.numParameters());
+            Report report =
+                    new Report(options.output, result, train.size(), validation.size(), trained, model.numParameters());
             if (!result.reason().equals("interrupted")) {
                 finish(task, model, tokenizer, adapter, report, usage);
             }
@@ -271,7 +276,8 @@ public final class FineTune {
         static Features of(PreTrainedModel<?> model, SequenceClassificationTask.Examples examples, int batchSize) {
             LOG.info("computing the features of {} texts once", examples.size());
             model.optimize(Precision.FP32);
-            Tensor values = Memory.scoped(() -> torch.empty(examples.size(), model.config().size("hidden_size", 1)));
+            Tensor values = Memory.scoped(
+                    () -> torch.empty(examples.size(), model.config().size("hidden_size", 1)));
             for (int[] indexes : examples.inOrderOfLength(batchSize)) {
                 try (PointerScope scope = new PointerScope()) {
                     Map<String, Tensor> batch = new LinkedHashMap<>(examples.batch(indexes, new SplittableRandom(0)));

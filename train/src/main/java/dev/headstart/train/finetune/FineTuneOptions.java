@@ -23,7 +23,10 @@ public final class FineTuneOptions {
     String task = "text-classification";
     String model = "";
     Path train = Path.of("");
-    @Nullable Path validation;
+
+    @Nullable
+    Path validation;
+
     double validationSplit = 0.1;
     Path output = Path.of("");
     boolean overwrite;
@@ -34,9 +37,15 @@ public final class FineTuneOptions {
     int maxLength;
     int maxTrainSamples;
     int maxEvalSamples;
-    @Nullable String problemType;
+
+    @Nullable
+    String problemType;
+
     double labelSmoothing;
-    @Nullable String classWeights;
+
+    @Nullable
+    String classWeights;
+
     int loraRank = 8;
     double loraAlpha = 16;
     double loraDropout;
@@ -45,7 +54,10 @@ public final class FineTuneOptions {
     double mlmProbability = 0.15;
     int docStride = 128;
     boolean offline;
-    @Nullable String command;
+
+    @Nullable
+    String command;
+
     final Map<Columns.Role, String> columns = new EnumMap<>(Columns.Role.class);
 
     /** @param task text-classification, token-classification, question-answering, fill-mask; @param model id or folder @param train data @param output folder to make */

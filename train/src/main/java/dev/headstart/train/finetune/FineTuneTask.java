@@ -38,8 +38,9 @@ abstract class FineTuneTask {
             case "question-answering" -> new QuestionAnsweringTask(options);
             case "fill-mask", "masked-lm" -> new MaskedLmTask(options);
             default ->
-                throw new HeadstartException("--task " + options.task
-                        + " is not known; known: text-classification, token-classification, question-answering, fill-mask");
+                throw new HeadstartException(
+                        "--task " + options.task
+                                + " is not known; known: text-classification, token-classification, question-answering, fill-mask");
         };
     }
 
@@ -110,8 +111,8 @@ abstract class FineTuneTask {
         if (file != null) {
             Columns theirs = read(file, options.columns, validation);
             if (!theirs.toString().equals(columns.toString())) {
-                throw new HeadstartException(file + ": the columns are " + theirs + ", those of " + options.train + " are "
-                        + columns + "; give both files the same columns");
+                throw new HeadstartException(file + ": the columns are " + theirs + ", those of " + options.train
+                        + " are " + columns + "; give both files the same columns");
             }
             if (validation.isEmpty()) {
                 throw new HeadstartException(file + ": no examples; expected at least one row of data");
@@ -141,7 +142,8 @@ abstract class FineTuneTask {
     private void warnOfOverlap(List<Row> train, List<Row> validation, Columns columns) {
         Set<String> seen = new HashSet<>();
         train.forEach(r -> seen.add(key(r, columns)));
-        long both = validation.stream().filter(r -> seen.contains(key(r, columns))).count();
+        long both =
+                validation.stream().filter(r -> seen.contains(key(r, columns))).count();
         if (both > 0) {
             LOG.warn(
                     "{} of {} validation examples are in the training data too: the metrics will look better than they are",

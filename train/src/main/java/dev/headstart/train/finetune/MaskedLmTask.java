@@ -82,8 +82,11 @@ final class MaskedLmTask extends FineTuneTask {
             super(tokenizer);
             this.tokenizer = tokenizer;
             this.probability = probability;
-            this.mask = tokenizer.maskId().orElseThrow(() -> new HeadstartException(
-                    "this tokenizer has no mask token: masked language modelling needs one (BERT and its like have it)"));
+            this.mask = tokenizer
+                    .maskId()
+                    .orElseThrow(
+                            () -> new HeadstartException(
+                                    "this tokenizer has no mask token: masked language modelling needs one (BERT and its like have it)"));
         }
 
         @Override
@@ -123,8 +126,8 @@ final class MaskedLmTask extends FineTuneTask {
                 .withOverflow(0);
         int chunk = 200;
         for (int from = 0; from < rows.size(); from += chunk) {
-            List<String> texts = map(
-                    rows.subList(from, Math.min(rows.size(), from + chunk)), r -> r.text(c.get(Role.TEXT)));
+            List<String> texts =
+                    map(rows.subList(from, Math.min(rows.size(), from + chunk)), r -> r.text(c.get(Role.TEXT)));
             BatchEncoding encoded = tokenizer.encode(texts, how);
             for (Encoding e : encoded.encodings()) {
                 examples.add(e);

@@ -33,8 +33,12 @@ final class ModelCard {
         StringBuilder b = new StringBuilder();
         b.append("---\nbase_model: ").append(o.model).append('\n');
         b.append("pipeline_tag: ").append(pipeline(task)).append('\n');
-        b.append("library_name: ").append(adapter != null && !o.loraMerge ? "peft" : "transformers").append('\n');
-        b.append("tags:\n- headstart\n").append(adapter != null ? "- lora\n" : "").append("---\n\n");
+        b.append("library_name: ")
+                .append(adapter != null && !o.loraMerge ? "peft" : "transformers")
+                .append('\n');
+        b.append("tags:\n- headstart\n")
+                .append(adapter != null ? "- lora\n" : "")
+                .append("---\n\n");
         Path name = file.toAbsolutePath().getParent();
         b.append("# ").append(name == null ? "model" : name.getFileName()).append("\n\n");
         b.append(o.model)
@@ -46,8 +50,9 @@ final class ModelCard {
                 .append(String.format(Locale.ROOT, "%,d of %,d", report.trainedParameters(), report.parameters()))
                 .append(" parameters trained).\n\n");
         b.append("## Evaluation\n\n| metric | value |\n|---|---|\n");
-        report.result().metrics().forEach((metric, v) ->
-                b.append(String.format(Locale.ROOT, "| %s | %.4f |\n", metric, v)));
+        report.result()
+                .metrics()
+                .forEach((metric, v) -> b.append(String.format(Locale.ROOT, "| %s | %.4f |\n", metric, v)));
         b.append(String.format(
                 Locale.ROOT,
                 "\nOn %,d examples, with the weights of step %d of %d.\n\n",
@@ -59,7 +64,9 @@ final class ModelCard {
         if (o.validation != null) {
             row(b, "validation", o.validation, report.evalExamples());
         } else {
-            b.append("| validation | set aside from train | ").append(report.evalExamples()).append(" | |\n");
+            b.append("| validation | set aside from train | ")
+                    .append(report.evalExamples())
+                    .append(" | |\n");
         }
         Map<Integer, String> labels = task.id2label();
         if (labels != null) {
@@ -70,11 +77,16 @@ final class ModelCard {
             b.append("    ").append(o.command).append("\n\n");
         }
         b.append("| argument | value |\n|---|---|\n");
-        o.arguments.toMap().forEach((k, v) -> b.append("| ").append(k).append(" | ").append(v).append(" |\n"));
+        o.arguments
+                .toMap()
+                .forEach((k, v) ->
+                        b.append("| ").append(k).append(" | ").append(v).append(" |\n"));
         if (adapter != null) {
             b.append("| lora r | ").append(adapter.config().r()).append(" |\n");
             b.append("| lora_alpha | ").append(adapter.config().loraAlpha()).append(" |\n");
-            b.append("| target_modules | ").append(String.join(", ", adapter.config().targetModules())).append(" |\n");
+            b.append("| target_modules | ")
+                    .append(String.join(", ", adapter.config().targetModules()))
+                    .append(" |\n");
         }
         training(b, report, usage);
         byte[] text = b.toString().getBytes(StandardCharsets.UTF_8);
@@ -111,7 +123,13 @@ final class ModelCard {
     }
 
     private static void row(StringBuilder b, String split, Path file, int examples) {
-        b.append("| ").append(split).append(" | ").append(file.getFileName()).append(" | ").append(examples).append(" | `");
+        b.append("| ")
+                .append(split)
+                .append(" | ")
+                .append(file.getFileName())
+                .append(" | ")
+                .append(examples)
+                .append(" | `");
         b.append(sha256(file)).append("` |\n");
     }
 
@@ -121,7 +139,8 @@ final class ModelCard {
         }
         try (InputStream in = new DigestInputStream(Files.newInputStream(file), MessageDigest.getInstance("SHA-256"))) {
             in.transferTo(java.io.OutputStream.nullOutputStream());
-            return HexFormat.of().formatHex(((DigestInputStream) in).getMessageDigest().digest());
+            return HexFormat.of()
+                    .formatHex(((DigestInputStream) in).getMessageDigest().digest());
         } catch (IOException | NoSuchAlgorithmException e) {
             throw new HeadstartException(file + ": cannot be read again for its checksum: " + e.getMessage(), e);
         }

@@ -87,8 +87,8 @@ final class QuestionAnsweringTask extends FineTuneTask {
 
     private Answer answer(Row row, @Nullable Object text, @Nullable Object start) {
         if (!(text instanceof String s) || !(start instanceof Number n)) {
-            throw new HeadstartException(
-                    row.where() + ": answers: expected a text and its start in the context, found " + text + ", " + start);
+            throw new HeadstartException(row.where() + ": answers: expected a text and its start in the context, found "
+                    + text + ", " + start);
         }
         String context = row.text(known().get(Role.CONTEXT));
         int at = n.intValue();
@@ -137,8 +137,16 @@ final class QuestionAnsweringTask extends FineTuneTask {
 
         @Override
         void labels(Map<String, Tensor> batch, long[][] rows, int[] indexes, SplittableRandom random) {
-            batch.put("start_positions", Tensors.int64(Arrays.stream(indexes).mapToLong(i -> positions.get(i)[0]).toArray()));
-            batch.put("end_positions", Tensors.int64(Arrays.stream(indexes).mapToLong(i -> positions.get(i)[1]).toArray()));
+            batch.put(
+                    "start_positions",
+                    Tensors.int64(Arrays.stream(indexes)
+                            .mapToLong(i -> positions.get(i)[0])
+                            .toArray()));
+            batch.put(
+                    "end_positions",
+                    Tensors.int64(Arrays.stream(indexes)
+                            .mapToLong(i -> positions.get(i)[1])
+                            .toArray()));
         }
     }
 
@@ -223,7 +231,8 @@ final class QuestionAnsweringTask extends FineTuneTask {
                                 score[row] = sum;
                                 String context = examples.rows.get(row).text(known().get(Role.CONTEXT));
                                 best[row] = context.substring(
-                                        piece.offsets().get(i).start(), piece.offsets().get(j).end());
+                                        piece.offsets().get(i).start(),
+                                        piece.offsets().get(j).end());
                             }
                         }
                     }
@@ -233,7 +242,8 @@ final class QuestionAnsweringTask extends FineTuneTask {
         double exact = 0;
         double f1 = 0;
         for (int i = 0; i < best.length; i++) {
-            List<String> gold = answers(examples.rows.get(i)).stream().map(Answer::text).toList();
+            List<String> gold =
+                    answers(examples.rows.get(i)).stream().map(Answer::text).toList();
             String found = best[i] == null ? "" : best[i];
             exact += Squad.exactMatch(found, gold);
             f1 += Squad.f1(found, gold);

@@ -83,10 +83,9 @@ final class SequenceClassificationTask extends FineTuneTask {
         String column = labelColumn();
         for (List<Row> rows : List.of(train, validation)) {
             for (Row row : rows) {
-                if (!row.has(column)
-                        || String.valueOf(row.values().get(column)).isBlank()) {
-                    throw new HeadstartException(row.where() + ": the label (column '" + column
-                            + "') is empty; every example needs one");
+                if (!row.has(column) || String.valueOf(row.values().get(column)).isBlank()) {
+                    throw new HeadstartException(
+                            row.where() + ": the label (column '" + column + "') is empty; every example needs one");
                 }
             }
         }
@@ -136,9 +135,10 @@ final class SequenceClassificationTask extends FineTuneTask {
             return "multi_label_classification";
         }
         boolean numbers = rows.stream()
-                .allMatch(r -> String.valueOf(r.values().get(column)).strip().matches("[-+]?(\\d+\\.?\\d*|\\.\\d+)([eE][-+]?\\d+)?"));
-        boolean whole = numbers
-                && rows.stream().allMatch(r -> r.number(column) == Math.rint(r.number(column)));
+                .allMatch(r -> String.valueOf(r.values().get(column))
+                        .strip()
+                        .matches("[-+]?(\\d+\\.?\\d*|\\.\\d+)([eE][-+]?\\d+)?"));
+        boolean whole = numbers && rows.stream().allMatch(r -> r.number(column) == Math.rint(r.number(column)));
         return numbers && !whole ? "regression" : "single_label_classification";
     }
 
@@ -146,7 +146,10 @@ final class SequenceClassificationTask extends FineTuneTask {
         if (type.equals("multi_label_classification")) {
             return row.values().get(column) instanceof List
                     ? row.texts(column)
-                    : Arrays.stream(row.text(column).split("[|;,]")).map(String::strip).filter(s -> !s.isEmpty()).toList();
+                    : Arrays.stream(row.text(column).split("[|;,]"))
+                            .map(String::strip)
+                            .filter(s -> !s.isEmpty())
+                            .toList();
         }
         return List.of(row.text(column).strip());
     }
@@ -239,7 +242,9 @@ final class SequenceClassificationTask extends FineTuneTask {
 
         Tensor labels(int[] indexes) {
             if (classes) {
-                long[] values = Arrays.stream(indexes).mapToLong(i -> (long) labels.get(i)[0]).toArray();
+                long[] values = Arrays.stream(indexes)
+                        .mapToLong(i -> (long) labels.get(i)[0])
+                        .toArray();
                 return Tensors.int64(values); // [B]
             }
             int n = labels.get(0).length;
@@ -257,7 +262,8 @@ final class SequenceClassificationTask extends FineTuneTask {
         String pair = c.find(Role.TEXT_PAIR);
         String column = labelColumn();
         Examples examples = new Examples(tokenizer, type.equals("single_label_classification"));
-        EncodeOptions how = EncodeOptions.DEFAULT.withTruncation(Truncation.LONGEST_FIRST).withMaxLength(maxLength);
+        EncodeOptions how =
+                EncodeOptions.DEFAULT.withTruncation(Truncation.LONGEST_FIRST).withMaxLength(maxLength);
         int chunk = 1000;
         for (int from = 0; from < rows.size(); from += chunk) {
             List<Row> some = rows.subList(from, Math.min(rows.size(), from + chunk));
@@ -308,7 +314,12 @@ final class SequenceClassificationTask extends FineTuneTask {
                     ? new TensorOptional()
                     : new TensorOptional(Tensors.float32(w, w.length).to(logits.device(), ScalarType.Float));
             return cross_entropy_loss(
-                    logits.to(ScalarType.Float), labels.to(logits.device(), ScalarType.Long), weight, MEAN, -100, smoothing);
+                    logits.to(ScalarType.Float),
+                    labels.to(logits.device(), ScalarType.Long),
+                    weight,
+                    MEAN,
+                    -100,
+                    smoothing);
         };
     }
 
@@ -323,7 +334,8 @@ final class SequenceClassificationTask extends FineTuneTask {
     @Override
     Map<String, Double> evaluate(PreTrainedModel<?> model, TextData data) {
         Examples examples = (Examples) data;
-        return evaluate(examples, indexes -> Objective.forward(model, examples.batch(indexes, new SplittableRandom(0))));
+        return evaluate(
+                examples, indexes -> Objective.forward(model, examples.batch(indexes, new SplittableRandom(0))));
     }
 
     /** Outputs (loss, logits) of a batch of examples. */

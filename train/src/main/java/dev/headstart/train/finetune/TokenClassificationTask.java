@@ -132,7 +132,8 @@ final class TokenClassificationTask extends FineTuneTask {
     @Override
     TextData examples(List<Row> rows, Tokenizer tokenizer, int maxLength) {
         Examples examples = new Examples(tokenizer);
-        EncodeOptions how = EncodeOptions.DEFAULT.withTruncation(Truncation.LONGEST_FIRST).withMaxLength(maxLength);
+        EncodeOptions how =
+                EncodeOptions.DEFAULT.withTruncation(Truncation.LONGEST_FIRST).withMaxLength(maxLength);
         for (Row row : rows) {
             Encoding encoding = tokenizer.encodeWords(words(row), how);
             List<String> tags = tags(row);

@@ -54,7 +54,10 @@ final class TrainingLog implements TrainerCallback {
     @Override
     public void onStep(Step s) {
         ObjectNode line = JSON.createObjectNode();
-        line.put("step", s.step()).put("epoch", round(s.epoch())).put("loss", s.loss()).put("learning_rate", s.learningRate());
+        line.put("step", s.step())
+                .put("epoch", round(s.epoch()))
+                .put("loss", s.loss())
+                .put("learning_rate", s.learningRate());
         if (s.gradNorm() != null) {
             line.put("grad_norm", s.gradNorm());
         }
@@ -94,14 +97,16 @@ final class TrainingLog implements TrainerCallback {
 
     static String shown(Map<String, Double> metrics) {
         StringBuilder b = new StringBuilder();
-        metrics.forEach((name, v) ->
-                b.append(b.isEmpty() ? "" : ", ").append(String.format(Locale.ROOT, "%s %.4f", name, v)));
+        metrics.forEach(
+                (name, v) -> b.append(b.isEmpty() ? "" : ", ").append(String.format(Locale.ROOT, "%s %.4f", name, v)));
         return b.toString();
     }
 
     static String time(double seconds) {
         long s = Math.round(seconds);
-        return s < 90 ? s + " s" : s < 5400 ? Math.round(s / 60.0) + " min" : String.format(Locale.ROOT, "%.1f h", s / 3600.0);
+        return s < 90
+                ? s + " s"
+                : s < 5400 ? Math.round(s / 60.0) + " min" : String.format(Locale.ROOT, "%.1f h", s / 3600.0);
     }
 
     private static double round(double v) {

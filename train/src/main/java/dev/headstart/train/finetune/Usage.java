@@ -48,7 +48,9 @@ final class Usage {
 
     private static double measured() {
         try {
-            return Files.isReadable(RAPL) ? Double.parseDouble(Files.readString(RAPL).strip()) / 1e6 : 0;
+            return Files.isReadable(RAPL)
+                    ? Double.parseDouble(Files.readString(RAPL).strip()) / 1e6
+                    : 0;
         } catch (IOException | NumberFormatException e) {
             return 0;
         }

@@ -51,7 +51,8 @@ class FineTuneTest {
             StringBuilder text = new StringBuilder();
             int at = random.nextInt(5);
             for (int j = 0; j < 5; j++) {
-                text.append(j == at ? i % 2 == 0 ? "capital" : "sea" : FILLER[random.nextInt(FILLER.length)]).append(' ');
+                text.append(j == at ? i % 2 == 0 ? "capital" : "sea" : FILLER[random.nextInt(FILLER.length)])
+                        .append(' ');
             }
             lines.add(text.toString().trim() + "," + (i % 2 == 0 ? positive : "water"));
         }
@@ -63,21 +64,27 @@ class FineTuneTest {
                 .validation(validation)
                 .mode(mode)
                 .offline(true)
-                .arguments(TrainingArguments.defaults().learningRate(5e-3).epochs(6).batchSize(16)));
+                .arguments(TrainingArguments.defaults()
+                        .learningRate(5e-3)
+                        .epochs(6)
+                        .batchSize(16)));
     }
 
     @ParameterizedTest
     @EnumSource
     void learns(FineTuneOptions.Mode mode) throws IOException {
         Path train = data("train.csv", 192, 1, "city");
-        FineTune.Report report = tuning(train, data("val.csv", 64, 2, "city"), mode).run();
+        FineTune.Report report =
+                tuning(train, data("val.csv", 64, 2, "city"), mode).run();
         List<Double> losses = Files.readAllLines(dir.resolve("out/training_log.jsonl")).stream()
                 .filter(l -> l.contains("\"loss\":"))
                 .map(l -> Double.parseDouble(l.replaceAll(".*\"loss\":([-0-9.E]+).*", "$1")))
                 .toList();
         assertThat(losses).hasSize(72);
-        double first = losses.subList(0, 8).stream().mapToDouble(d -> d).average().orElseThrow();
-        double last = losses.subList(64, 72).stream().mapToDouble(d -> d).average().orElseThrow();
+        double first =
+                losses.subList(0, 8).stream().mapToDouble(d -> d).average().orElseThrow();
+        double last =
+                losses.subList(64, 72).stream().mapToDouble(d -> d).average().orElseThrow();
         assertThat(last).isLessThan(mode == FineTuneOptions.Mode.HEAD ? first : 0.7 * first);
         if (mode == FineTuneOptions.Mode.FULL) {
             assertThat(report.result().metrics().get("accuracy")).isGreaterThan(0.9);
@@ -86,8 +93,8 @@ class FineTuneTest {
         if (mode == FineTuneOptions.Mode.LORA) {
             assertThat(dir.resolve("out/adapter_model.safetensors")).exists();
         } else {
-            try (PreTrainedModel<?> again =
-                    AutoModelForSequenceClassification.fromPretrained(dir.resolve("out").toString(), OFFLINE)) {
+            try (PreTrainedModel<?> again = AutoModelForSequenceClassification.fromPretrained(
+                    dir.resolve("out").toString(), OFFLINE)) {
                 assertThat(again.numParameters()).isEqualTo(report.parameters());
             }
         }
@@ -133,12 +140,17 @@ class FineTuneTest {
                     ids[3 * i + 2] = 3;
                     labels[i] = indexes[i] % 3;
                 }
-                return Map.of(
-                        "input_ids", Tensors.int64(ids).view(indexes.length, 3), "labels", Tensors.int64(labels));
+                return Map.of("input_ids", Tensors.int64(ids).view(indexes.length, 3), "labels", Tensors.int64(labels));
             }
         };
         try (PreTrainedModel<?> m = AutoModelForSequenceClassification.fromPretrained(model.toString(), OFFLINE)) {
-            Trainer trainer = new Trainer(m, TrainingArguments.defaults().learningRate(1e-3).maxSteps(10).batchSize(4), words)
+            Trainer trainer = new Trainer(
+                            m,
+                            TrainingArguments.defaults()
+                                    .learningRate(1e-3)
+                                    .maxSteps(10)
+                                    .batchSize(4),
+                            words)
                     .objective(objective)
                     .checkpoints(dir.resolve(folder))
                     .resume(resume);
@@ -159,7 +171,8 @@ class FineTuneTest {
     void badDataIsRefused() throws IOException {
         Path good = data("train.csv", 16, 1, "city");
         Path unknown = data("unknown.csv", 8, 2, "village");
-        assertThatThrownBy(() -> tuning(good, unknown, FineTuneOptions.Mode.FULL).run())
+        assertThatThrownBy(
+                        () -> tuning(good, unknown, FineTuneOptions.Mode.FULL).run())
                 .isInstanceOf(HeadstartException.class)
                 .hasMessageContaining("label 'village' does not occur in the training data");
         Path one = data("one.csv", 8, 2, "water");
