@@ -35,13 +35,13 @@ public final class Tasks {
         add(
                 "text-classification",
                 null,
-                "distilbert/distilbert-base-uncased-finetuned-sst-2-english",
+                "textattack/bert-base-uncased-SST-2",
                 TextClassificationPipeline::new);
         add("token-classification", null, "dslim/bert-base-NER", TokenClassificationPipeline::new);
         add(
                 "question-answering",
                 null,
-                "distilbert/distilbert-base-cased-distilled-squad",
+                "deepset/bert-base-cased-squad2",
                 QuestionAnsweringPipeline::new);
         add("feature-extraction", "bert-base-uncased", "bert-base-uncased", FeatureExtractionPipeline::new);
         add(
