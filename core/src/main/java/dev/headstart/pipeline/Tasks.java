@@ -32,17 +32,9 @@ public final class Tasks {
 
     static {
         add("fill-mask", "bert-base-uncased", "bert-base-uncased", FillMaskPipeline::new);
-        add(
-                "text-classification",
-                null,
-                "textattack/bert-base-uncased-SST-2",
-                TextClassificationPipeline::new);
+        add("text-classification", null, "textattack/bert-base-uncased-SST-2", TextClassificationPipeline::new);
         add("token-classification", null, "dslim/bert-base-NER", TokenClassificationPipeline::new);
-        add(
-                "question-answering",
-                null,
-                "deepset/bert-base-cased-squad2",
-                QuestionAnsweringPipeline::new);
+        add("question-answering", null, "deepset/bert-base-cased-squad2", QuestionAnsweringPipeline::new);
         add("feature-extraction", "bert-base-uncased", "bert-base-uncased", FeatureExtractionPipeline::new);
         add(
                 "sentence-embedding",
