@@ -40,13 +40,13 @@ final class Heads {
         return Losses.crossEntropy(logits, inside, ignored, 0);
     }
 
-    /** [B, choices, S] tensors as [B * choices, S]. */
+    /** [B, choices, S] tensors as [B * choices, S], {@code inputs_embeds} [B, choices, S, H] as [B * choices, S, H]. */
     static Inputs flattenChoices(Inputs in) {
         Map<String, Tensor> flat = new LinkedHashMap<>();
         in.tensors().forEach((name, t) -> {
             if (!name.equals("labels")) {
                 in.optional(name);
-                flat.put(name, t.reshape(-1, t.size(-1)));
+                flat.put(name, t.dim() < 3 ? t : t.flatten(0, 1));
             }
         });
         return in.replace(flat);

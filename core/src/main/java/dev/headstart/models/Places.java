@@ -2,6 +2,7 @@ package dev.headstart.models;
 
 import static org.bytedeco.pytorch.global.torch.arange;
 import static org.bytedeco.pytorch.global.torch.cat;
+import static org.bytedeco.pytorch.global.torch.where;
 
 import dev.headstart.nn.Ops;
 import org.bytedeco.pytorch.Scalar;
@@ -35,5 +36,34 @@ final class Places {
         Tensor angle = at.to(ScalarType.Double).unsqueeze(-1).mul(rate); // [B, S, size / 2]
         return cat(new TensorVector(angle.sin(), angle.narrow(-1, 0, size / 2).cos()), -1)
                 .to(Ops.type(like));
+    }
+
+    /**
+     * Buckets of relative positions: small distances have one each, larger ones share in logarithmic steps (T5, Raffel et al. 2020, section 2.1).
+     *
+     * @param distance position of the key less that of the query, int64 [...]
+     * @param buckets number of buckets
+     * @param maxDistance from which on all share the last one
+     * @param bothWays whether keys after the query have half of the buckets; otherwise they are in the first
+     * @return int64 [...]
+     */
+    static Tensor relativeBuckets(Tensor distance, int buckets, int maxDistance, boolean bothWays) {
+        int count = bothWays ? buckets / 2 : buckets;
+        Tensor zero = distance.mul(new Scalar(0L));
+        Tensor side = bothWays
+                ? distance.gt(new Scalar(0L)).to(ScalarType.Long).mul(new Scalar((long) count))
+                : zero;
+        Tensor far = bothWays ? distance.abs() : distance.minimum(zero).neg();
+        int exact = count / 2;
+        Tensor large = far.to(ScalarType.Float)
+                .div(new Scalar((double) exact))
+                .log()
+                .div(new Scalar(Math.log((double) maxDistance / exact)))
+                .mul(new Scalar((double) (count - exact)))
+                .clamp_min(new Scalar(0.0)) // the distance 0 lies at minus infinity
+                .to(ScalarType.Long)
+                .add(new Scalar((long) exact))
+                .clamp_max(new Scalar((long) (count - 1)));
+        return side.add(where(far.lt(new Scalar((long) exact)), far, large));
     }
 }

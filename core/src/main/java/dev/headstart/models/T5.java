@@ -1,6 +1,5 @@
 package dev.headstart.models;
 
-import static org.bytedeco.pytorch.global.torch.where;
 
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
@@ -18,9 +17,7 @@ import dev.headstart.nn.Trace;
 import dev.headstart.nn.Weights;
 import java.util.ArrayList;
 import java.util.List;
-import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -268,28 +265,8 @@ public final class T5 {
         /** The learned bias of every head for the distance of key and query, [B or 1, h, S, L]. @param positions [B or 1, S] */
         Tensor relativeBias(Tensor positions, long keys) {
             Tensor distance = Places.upTo(keys, positions).view(1, 1, -1).sub(positions.unsqueeze(-1)); // [B, S, L]
-            return relative.forward(bucket(distance)).permute(0, 3, 1, 2);
-        }
-
-        /** Small distances have a bucket each, larger ones share in logarithmic steps (section 2.1 of the paper). */
-        private Tensor bucket(Tensor distance) {
-            int buckets = decoder ? c.buckets : c.buckets / 2;
-            Tensor zero = distance.mul(new Scalar(0L));
-            Tensor side = decoder
-                    ? zero
-                    : distance.gt(new Scalar(0L)).to(ScalarType.Long).mul(new Scalar((long) buckets));
-            Tensor far = decoder ? distance.minimum(zero).neg() : distance.abs();
-            int exact = buckets / 2;
-            Tensor large = far.to(ScalarType.Float)
-                    .div(new Scalar((double) exact))
-                    .log()
-                    .div(new Scalar(Math.log((double) c.maxDistance / exact)))
-                    .mul(new Scalar((double) (buckets - exact)))
-                    .clamp_min(new Scalar(0.0)) // the distance 0 lies at minus infinity
-                    .to(ScalarType.Long)
-                    .add(new Scalar((long) exact))
-                    .clamp_max(new Scalar((long) (buckets - 1)));
-            return side.add(where(far.lt(new Scalar((long) exact)), far, large));
+            return relative.forward(Places.relativeBuckets(distance, c.buckets, c.maxDistance, !decoder))
+                    .permute(0, 3, 1, 2);
         }
     }
 

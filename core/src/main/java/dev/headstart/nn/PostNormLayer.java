@@ -1,0 +1,80 @@
+package dev.headstart.nn;
+
+import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A transformer layer that normalises after each residual: self-attention, then two Linears with an activation between them (Vaswani et al. 2017,
+ * section 3.1; BERT and its relatives). B batch, S length, H hidden size, h heads.
+ */
+public final class PostNormLayer {
+    private final SelfAttention attention;
+    private final FeedForward feedForward;
+
+    /**
+     * The attention half.
+     *
+     * @param query Linear [H, H]
+     * @param key Linear [H, H]
+     * @param value Linear [H, H]
+     * @param output Linear [H, H] over the heads' joined results
+     * @param norm after the residual
+     * @param heads number of heads, a divisor of H
+     * @param weightDropout on the attention weights
+     * @param dropout on the output before the residual
+     */
+    public record SelfAttention(
+            Linear query,
+            Linear key,
+            Linear value,
+            Linear output,
+            LayerNorm norm,
+            int heads,
+            Dropout weightDropout,
+            Dropout dropout) {
+        Tensor forward(Tensor x, @Nullable Tensor mask, Trace trace) {
+            Tensor q = Attention.splitHeads(query.forward(x), heads); // [B, h, S, H/h]
+            Tensor k = Attention.splitHeads(key.forward(x), heads);
+            Tensor v = Attention.splitHeads(value.forward(x), heads);
+            double scale = 1 / Math.sqrt((double) query.out() / heads);
+            Tensor context =
+                    Attention.mergeHeads(Attention.attend(q, k, v, mask, scale, weightDropout, trace)); // [B, S, H]
+            return norm.forward(dropout.forward(output.forward(context)).add(x));
+        }
+    }
+
+    /**
+     * The feed-forward half.
+     *
+     * @param up Linear [H, I]
+     * @param activation between the Linears
+     * @param down Linear [I, H]
+     * @param dropout on the output before the residual
+     * @param norm after the residual
+     */
+    public record FeedForward(Linear up, Activation activation, Linear down, Dropout dropout, LayerNorm norm) {
+        Tensor forward(Tensor x) {
+            Tensor u = up.forward(x, activation); // [B, S, I], activation fused where the kernel can
+            return norm.forward(dropout.forward(down.forward(u)).add(x)); // [B, S, H]
+        }
+    }
+
+    /** Puts the halves together. */
+    public PostNormLayer(SelfAttention attention, FeedForward feedForward) {
+        this.attention = attention;
+        this.feedForward = feedForward;
+    }
+
+    /**
+     * Runs the layer; what it makes on the way is freed.
+     *
+     * @param x [B, S, H]
+     * @param mask added to the scores, broadcastable to [B, h, S, S]; null when every position may be seen
+     * @param trace receives the attention weights, [B, h, S, S], when it asks for them
+     * @return [B, S, H]
+     */
+    public Tensor forward(Tensor x, @Nullable Tensor mask, Trace trace) {
+        return Memory.local(
+                () -> feedForward.forward(Memory.local(() -> attention.forward(x, mask, trace)))); // [B, S, H]
+    }
+}
