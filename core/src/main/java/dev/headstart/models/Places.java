@@ -50,9 +50,7 @@ final class Places {
     static Tensor relativeBuckets(Tensor distance, int buckets, int maxDistance, boolean bothWays) {
         int count = bothWays ? buckets / 2 : buckets;
         Tensor zero = distance.mul(new Scalar(0L));
-        Tensor side = bothWays
-                ? distance.gt(new Scalar(0L)).to(ScalarType.Long).mul(new Scalar((long) count))
-                : zero;
+        Tensor side = bothWays ? distance.gt(new Scalar(0L)).to(ScalarType.Long).mul(new Scalar((long) count)) : zero;
         Tensor far = bothWays ? distance.abs() : distance.minimum(zero).neg();
         int exact = count / 2;
         Tensor large = far.to(ScalarType.Float)

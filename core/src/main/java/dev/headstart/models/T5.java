@@ -1,6 +1,5 @@
 package dev.headstart.models;
 
-
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
 import dev.headstart.generation.KvCache;

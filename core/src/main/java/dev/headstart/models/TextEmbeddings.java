@@ -54,8 +54,7 @@ final class TextEmbeddings {
         word = w.sub("word_embeddings").embedding(shape.vocabSize, shape.size, shape.padTokenId);
         position = w.sub("position_embeddings")
                 .embedding(shape.maxPositions, shape.size, shape.countPadding ? -1 : shape.padTokenId);
-        tokenType =
-                shape.types == 0 ? null : w.sub("token_type_embeddings").embedding(shape.types, shape.size);
+        tokenType = shape.types == 0 ? null : w.sub("token_type_embeddings").embedding(shape.types, shape.size);
         norm = w.sub("LayerNorm").layerNorm(shape.size, shape.normEps);
         dropout = w.dropout(shape.dropout);
     }
@@ -64,7 +63,9 @@ final class TextEmbeddings {
     Tensor forward(Inputs in) {
         Tensor embeds = in.optional("inputs_embeds"); // [B, S, E]
         Tensor ids = embeds == null ? in.required("input_ids") : null; // [B, S]
-        Tensor x = ids == null ? in.required("inputs_embeds") : word.forward(Checks.ids(ids, "input_ids", shape.vocabSize));
+        Tensor x = ids == null
+                ? in.required("inputs_embeds")
+                : word.forward(Checks.ids(ids, "input_ids", shape.vocabSize));
         Tensor types = in.optional("token_type_ids"); // [B, S]
         if (tokenType != null) {
             Tensor segment = types == null
