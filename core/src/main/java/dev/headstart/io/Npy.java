@@ -108,20 +108,11 @@ public final class Npy {
      */
     public static void write(Path file, Tensor array) {
         ElementType type = ElementType.of(array);
-        String descr = TYPES.entrySet().stream()
-                .filter(entry -> entry.getValue() == type)
-                .map(Map.Entry::getKey)
-                .findFirst()
-                .orElseThrow(() -> new WeightFormatException(
-                        file, "numpy has no type for " + type + "; convert the tensor to F32 before it is written"));
-        String sizes = Arrays.stream(array.shape()).mapToObj(Long::toString).collect(Collectors.joining(", "));
-        String shape = array.shape().length == 1 ? sizes + "," : sizes;
-        String header = "{'descr': '" + descr + "', 'fortran_order': False, 'shape': (" + shape + "), }";
-        int unpadded = MAGIC.length + 4 + header.length() + 1;
-        String padded = header + " ".repeat(Math.floorMod(-unpadded, 64)) + "\n";
-        ByteBuffer start = ByteBuffer.allocate(MAGIC.length + 4 + padded.length());
-        start.put(MAGIC).put((byte) 1).put((byte) 0).put((byte) padded.length()).put((byte) (padded.length() >> 8));
-        start.put(padded.getBytes(StandardCharsets.US_ASCII)).flip();
+        if (!TYPES.containsValue(type)) {
+            throw new WeightFormatException(
+                    file, "numpy has no type for " + type + "; convert the tensor to F32 before it is written");
+        }
+        ByteBuffer start = ByteBuffer.wrap(header(type, array.shape()));
         StagedFile.write(file, channel -> {
             while (start.hasRemaining()) {
                 channel.write(start);
@@ -130,6 +121,29 @@ public final class Npy {
                 TensorMemory.write(array.detach().cpu().contiguous(), channel);
             }
         });
+    }
+
+    /**
+     * What a {@code .npy} file of an array in C order begins with, for writers that do not hold the whole array: version 1.0, a multiple of 64
+     * bytes, 128 for arrays of one or two dimensions.
+     *
+     * @param type a type that numpy has
+     * @param shape sizes of the array
+     */
+    public static byte[] header(ElementType type, long... shape) {
+        String descr = TYPES.entrySet().stream()
+                .filter(entry -> entry.getValue() == type)
+                .map(Map.Entry::getKey)
+                .findFirst()
+                .orElseThrow(() -> new IllegalArgumentException("numpy has no type for " + type));
+        String sizes = Arrays.stream(shape).mapToObj(Long::toString).collect(Collectors.joining(", "));
+        String text = "{'descr': '" + descr + "', 'fortran_order': False, 'shape': ("
+                + (shape.length == 1 ? sizes + "," : sizes) + "), }";
+        int start = MAGIC.length + 4;
+        String padded = text + " ".repeat(Math.floorMod(-(start + text.length() + 1), 64)) + "\n";
+        ByteBuffer header = ByteBuffer.allocate(start + padded.length());
+        header.put(MAGIC).put((byte) 1).put((byte) 0).put((byte) padded.length()).put((byte) (padded.length() >> 8));
+        return header.put(padded.getBytes(StandardCharsets.US_ASCII)).array();
     }
 
     private static Tensor read(Path file, InputStream in, long size) throws IOException {

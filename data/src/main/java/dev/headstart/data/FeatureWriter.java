@@ -5,6 +5,8 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
+import dev.headstart.io.ElementType;
+import dev.headstart.io.Npy;
 import java.io.BufferedReader;
 import java.io.DataInputStream;
 import java.io.IOException;
@@ -385,7 +387,7 @@ public final class FeatureWriter implements AutoCloseable {
                     throw new IOException("rows.jsonl is gone from " + folder);
                 }
                 switch (format) {
-                    case NPY -> body.patch(npyHeader());
+                    case NPY -> body.patch(Npy.header(ElementType.F32, shape()));
                     case SAFETENSORS -> safetensors();
                     case PARQUET -> parquet();
                     case CSV, JSONL -> body.flush();
@@ -420,22 +422,6 @@ public final class FeatureWriter implements AutoCloseable {
 
     private long[] shape() {
         return new long[] {perToken ? tokens : written, dimension};
-    }
-
-    private byte[] npyHeader() {
-        // NEP 1: magic, version 1.0, length of the rest, a Python literal padded with blanks, a line end.
-        String dict = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + shape()[0] + ", " + shape()[1] + "), }";
-        ByteBuffer b = ByteBuffer.allocate(NPY_HEADER).order(ByteOrder.LITTLE_ENDIAN);
-        b.put((byte) 0x93)
-                .put("NUMPY".getBytes(StandardCharsets.US_ASCII))
-                .put((byte) 1)
-                .put((byte) 0)
-                .putShort((short) (NPY_HEADER - 10));
-        b.put(dict.getBytes(StandardCharsets.US_ASCII));
-        while (b.remaining() > 1) {
-            b.put((byte) ' ');
-        }
-        return b.put((byte) '\n').array();
     }
 
     private void safetensors() throws IOException {
