@@ -142,7 +142,11 @@ public final class Npy {
         int start = MAGIC.length + 4;
         String padded = text + " ".repeat(Math.floorMod(-(start + text.length() + 1), 64)) + "\n";
         ByteBuffer header = ByteBuffer.allocate(start + padded.length());
-        header.put(MAGIC).put((byte) 1).put((byte) 0).put((byte) padded.length()).put((byte) (padded.length() >> 8));
+        header.put(MAGIC)
+                .put((byte) 1)
+                .put((byte) 0)
+                .put((byte) padded.length())
+                .put((byte) (padded.length() >> 8));
         return header.put(padded.getBytes(StandardCharsets.US_ASCII)).array();
     }
 
