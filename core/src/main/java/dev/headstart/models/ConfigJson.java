@@ -23,6 +23,12 @@ import org.jspecify.annotations.Nullable;
  */
 public final class ConfigJson {
     private static final ObjectMapper JSON = new ObjectMapper();
+
+    /** Families that call common fields otherwise (transformers' attribute_map): model_type, then common name to the family's. */
+    private static final Map<String, Map<String, String>> ATTRIBUTE_MAP = Map.of(
+            "distilbert",
+            Map.of("hidden_size", "dim", "num_attention_heads", "n_heads", "num_hidden_layers", "n_layers"));
+
     private final ObjectNode node;
     private final String origin;
 
@@ -70,7 +76,10 @@ public final class ConfigJson {
     private <T> T get(String field, T absent, String expected, Predicate<JsonNode> fits, Function<JsonNode, T> value) {
         JsonNode v = node.get(field);
         if (v == null || v.isNull()) {
-            return absent;
+            String own = ATTRIBUTE_MAP
+                    .getOrDefault(node.path("model_type").asText(), Map.of())
+                    .get(field);
+            return own == null ? absent : get(own, absent, expected, fits, value);
         }
         if (!fits.test(v)) {
             throw new HeadstartException(origin + ": " + field + " must be " + expected + ", found " + v);

@@ -6,6 +6,7 @@ import dev.headstart.nn.Weights;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.BiFunction;
 import org.jspecify.annotations.Nullable;
 
@@ -87,6 +88,11 @@ public final class Family {
                         || (suffix.equals("ForCausalLM") && c.endsWith("LMHeadModel"))
                         || (suffix.equals("ForConditionalGeneration") && c.endsWith("MTModel")))
                 .findFirst()
+                .or(() -> suffix.equals("ForPreTraining") // most were pre-trained on masked words alone
+                        ? classes.keySet().stream()
+                                .filter(c -> c.endsWith("ForMaskedLM"))
+                                .findFirst()
+                        : Optional.empty())
                 .orElseThrow(() -> new HeadstartException(
                         "model_type " + modelType + " has no class ...$suffix; it has ".replace("$suffix", suffix)
                                 + String.join(", ", classes.keySet())));

@@ -31,6 +31,12 @@ import org.jspecify.annotations.Nullable;
 public final class Models {
     private static final List<Family> FAMILIES = List.of(
             Bert.FAMILY,
+            Roberta.FAMILY,
+            XLMRoberta.FAMILY,
+            DistilBert.FAMILY,
+            Electra.FAMILY,
+            Albert.FAMILY,
+            MPNet.FAMILY,
             Gpt2.FAMILY,
             Llama.FAMILY,
             Mistral.FAMILY,

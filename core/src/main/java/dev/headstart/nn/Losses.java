@@ -4,9 +4,11 @@ import static org.bytedeco.pytorch.global.torch.binary_cross_entropy_with_logits
 import static org.bytedeco.pytorch.global.torch.cross_entropy_loss;
 import static org.bytedeco.pytorch.global.torch.mse_loss;
 
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /** Losses as the reference's heads compute them; all are means, scalars. */
 public final class Losses {
@@ -56,5 +58,21 @@ public final class Losses {
             case "multi_label_classification" -> binary_cross_entropy_with_logits(logits, labels.to(Ops.type(logits)));
             default -> crossEntropy(logits, labels);
         };
+    }
+
+    /**
+     * Binary cross entropy of one score a position.
+     *
+     * @param logits [B, S]
+     * @param labels [B, S], 0 or 1
+     * @param mask [B, S]; positions where it is not 1 are left out; null when all count
+     */
+    public static Tensor binary(Tensor logits, Tensor labels, @Nullable Tensor mask) {
+        Tensor target = labels.to(Ops.type(logits));
+        if (mask == null) {
+            return binary_cross_entropy_with_logits(logits, target);
+        }
+        Tensor counts = mask.eq(new Scalar(1L)); // [B, S]
+        return binary_cross_entropy_with_logits(logits.masked_select(counts), target.masked_select(counts));
     }
 }
