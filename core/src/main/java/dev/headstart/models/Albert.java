@@ -94,8 +94,7 @@ public final class Albert {
                         true,
                         c.layerNormEps(),
                         c.hiddenDropoutProb()));
-        Linear projection =
-                w.sub("encoder.embedding_hidden_mapping_in").linear(c.embeddingSize(), c.hiddenSize());
+        Linear projection = w.sub("encoder.embedding_hidden_mapping_in").linear(c.embeddingSize(), c.hiddenSize());
         List<List<PostNormLayer>> groups = new ArrayList<>();
         for (int g = 0; g < c.numHiddenGroups(); g++) {
             List<PostNormLayer> group = new ArrayList<>();

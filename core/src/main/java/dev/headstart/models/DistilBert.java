@@ -179,7 +179,12 @@ public final class DistilBert {
     /** Scores for the classes of each token. */
     public static final class DistilBertForTokenClassification extends EncoderModels.EncoderTokenClassifier {
         DistilBertForTokenClassification(Weights w, ConfigJson config) {
-            super(w, config, DistilBert::body, "distilbert", DistilBertConfig.of(config).dropout());
+            super(
+                    w,
+                    config,
+                    DistilBert::body,
+                    "distilbert",
+                    DistilBertConfig.of(config).dropout());
         }
 
         /** From a folder or an id. */
@@ -196,7 +201,12 @@ public final class DistilBert {
     /** Start and end of the answer. */
     public static final class DistilBertForQuestionAnswering extends EncoderModels.EncoderQuestionAnswering {
         DistilBertForQuestionAnswering(Weights w, ConfigJson config) {
-            super(w, config, DistilBert::body, "distilbert", DistilBertConfig.of(config).qaDropout());
+            super(
+                    w,
+                    config,
+                    DistilBert::body,
+                    "distilbert",
+                    DistilBertConfig.of(config).qaDropout());
         }
 
         /** From a folder or an id. */

@@ -140,8 +140,9 @@ public final class Electra {
             int size = ElectraConfig.of(config).hiddenSize();
             type = config.text("summary_type", "first");
             if (!List.of("first", "last", "mean", "cls_index").contains(type)) {
-                throw new HeadstartException(config.origin() + ": summary_type must be first, last, mean or cls_index, found \""
-                        + type + "\"; transformers has no other");
+                throw new HeadstartException(
+                        config.origin() + ": summary_type must be first, last, mean or cls_index, found \"" + type
+                                + "\"; transformers has no other");
             }
             boolean project = config.flag("summary_use_proj", true);
             projection = project ? w.sub("sequence_summary.summary").linear(size, size) : null;
@@ -154,12 +155,11 @@ public final class Electra {
 
         @Override
         public Tensor forward(Tensor x) {
-            Tensor one =
-                    switch (type) { // [B, H]
-                        case "first" -> x.select(1, 0);
-                        case "mean" -> x.mean(1);
-                        default -> x.select(1, x.size(1) - 1);
-                    };
+            Tensor one = switch (type) { // [B, H]
+                case "first" -> x.select(1, 0);
+                case "mean" -> x.mean(1);
+                default -> x.select(1, x.size(1) - 1);
+            };
             Tensor y = first.forward(one);
             y = projection == null ? activation.apply(y) : projection.forward(y, activation);
             return classifier.forward(last.forward(y)); // [B, C]

@@ -102,7 +102,8 @@ public final class MPNet {
         Tensor at = Places.upTo(x.size(1), x); // [S]
         Tensor distance = at.unsqueeze(0).sub(at.unsqueeze(1)); // [S, S]
         Tensor buckets = Places.relativeBuckets(distance, BUCKETS, MAX_DISTANCE, true);
-        return relative.forward(Checks.ids(buckets, "relative position", relative.weight().tensor().size(0)))
+        return relative.forward(Checks.ids(
+                        buckets, "relative position", relative.weight().tensor().size(0)))
                 .permute(2, 0, 1)
                 .unsqueeze(0)
                 .contiguous();
@@ -135,7 +136,8 @@ public final class MPNet {
         return new WordHead(
                 w.sub("dense").linear(body.width(), body.width()),
                 Activation.GELU,
-                w.sub("layer_norm").layerNorm(body.width(), MPNetConfig.of(config).layerNormEps()),
+                w.sub("layer_norm")
+                        .layerNorm(body.width(), MPNetConfig.of(config).layerNormEps()),
                 WordHead.decoder(w, config, body.words()));
     }
 

@@ -101,7 +101,8 @@ public final class Roberta {
         return new WordHead(
                 w.sub("dense").linear(body.width(), body.width()),
                 Activation.GELU,
-                w.sub("layer_norm").layerNorm(body.width(), RobertaConfig.of(config).layerNormEps()),
+                w.sub("layer_norm")
+                        .layerNorm(body.width(), RobertaConfig.of(config).layerNormEps()),
                 WordHead.decoder(w, config, body.words()));
     }
 

@@ -73,7 +73,12 @@ public final class XLMRoberta {
     /** Scores for the classes of each token. */
     public static final class XLMRobertaForTokenClassification extends EncoderModels.EncoderTokenClassifier {
         XLMRobertaForTokenClassification(Weights w, ConfigJson config) {
-            super(w, config, Roberta::body, "roberta", Roberta.RobertaConfig.of(config).classifierDropout());
+            super(
+                    w,
+                    config,
+                    Roberta::body,
+                    "roberta",
+                    Roberta.RobertaConfig.of(config).classifierDropout());
         }
 
         /** From a folder or an id. */

@@ -31,8 +31,26 @@ import org.junit.jupiter.params.provider.MethodSource;
 class TextGoldenTest {
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final List<String> FAMILIES = List.of(
-            "bert", "roberta", "xlm-roberta", "distilbert", "electra", "albert", "mpnet", "gpt2", "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "t5", "mt5", "bart", "marian",
-            "pegasus", "m2m_100");
+            "bert",
+            "roberta",
+            "xlm-roberta",
+            "distilbert",
+            "electra",
+            "albert",
+            "mpnet",
+            "gpt2",
+            "llama",
+            "mistral",
+            "qwen2",
+            "qwen3",
+            "gemma2",
+            "gemma3",
+            "t5",
+            "mt5",
+            "bart",
+            "marian",
+            "pegasus",
+            "m2m_100");
 
     static Stream<Path> cases() throws IOException {
         Path own = Shared.repositoryRoot().resolve("core/src/test/resources");
