@@ -27,6 +27,8 @@ import org.eclipse.aether.resolution.ArtifactResolutionException;
 import org.eclipse.aether.resolution.ArtifactResult;
 import org.eclipse.aether.transfer.AbstractTransferListener;
 import org.eclipse.aether.transfer.ArtifactNotFoundException;
+import org.eclipse.aether.transfer.ChecksumFailureException;
+import org.eclipse.aether.transfer.TransferCancelledException;
 import org.eclipse.aether.transfer.TransferEvent;
 import org.eclipse.aether.util.repository.AuthenticationBuilder;
 import org.jspecify.annotations.Nullable;
@@ -222,6 +224,18 @@ final class MavenFetcher {
             Progress.Transfer transfer = transfers.get(event.getResource().getResourceName());
             if (transfer != null) {
                 options.progress().advance(transfer, event.getTransferredBytes());
+            }
+        }
+
+        /** Maven itself only warns. */
+        @Override
+        public void transferCorrupted(TransferEvent event) throws TransferCancelledException {
+            if (wanted(event)
+                    && event.getException() instanceof ChecksumFailureException failure
+                    && failure.getExpected() != null
+                    && !failure.getExpected().isEmpty()) {
+                throw new TransferCancelledException("it arrived damaged: its checksum is " + failure.getActual()
+                        + ", the repository says " + failure.getExpected() + "; try again");
             }
         }
 
