@@ -79,7 +79,8 @@ final class FakeHub implements AutoCloseable {
     }
 
     String endpoint() {
-        return (server instanceof HttpsServer ? "https" : "http") + "://127.0.0.1:" + server.getAddress().getPort();
+        return (server instanceof HttpsServer ? "https" : "http") + "://127.0.0.1:"
+                + server.getAddress().getPort();
     }
 
     FakeHub file(String name, String content) {

@@ -70,7 +70,8 @@ class MavenModelsTest {
             }
         });
         server.start();
-        settings = Files.writeString(temp.resolve("settings.xml"), """
+        settings = Files.writeString(
+                temp.resolve("settings.xml"), """
                 <settings>
                   <servers><server><id>company</id><username>reader</username><password>s3cret</password></server></servers>
                   <mirrors><mirror><id>company</id><mirrorOf>*</mirrorOf><url>http://127.0.0.1:%d/maven2/</url></mirror></mirrors>
@@ -180,7 +181,8 @@ class MavenModelsTest {
     void classifierAndExtensionAreCoordinatesToo() throws IOException {
         offer();
         files.put(
-                "/maven2/org/example/weights/2/weights-2-small.zip", java.util.Objects.requireNonNull(files.get(PLACE)));
+                "/maven2/org/example/weights/2/weights-2-small.zip",
+                java.util.Objects.requireNonNull(files.get(PLACE)));
         assertThat(resolve("maven:org.example:weights:zip:small:2").resolve("model.safetensors"))
                 .exists();
     }
@@ -229,7 +231,9 @@ class MavenModelsTest {
         assertThatThrownBy(() -> resolve("maven:org.example:tiny-bert:1.3"))
                 .hasMessageContaining("holds no model that Headstart reads")
                 .hasMessageContaining("readme.txt");
-        assertThat(Hub.of(options().build()).cached()).as("nothing half is kept").isEmpty();
+        assertThat(Hub.of(options().build()).cached())
+                .as("nothing half is kept")
+                .isEmpty();
     }
 
     @Test

@@ -94,8 +94,9 @@ class ProxyTest {
             tunnels.add(request + (authorization == null ? "" : " " + authorization));
             OutputStream out = client.getOutputStream();
             if (login != null && !("Basic " + login).equals(authorization)) {
-                out.write("HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"p\"\r\nContent-Length: 0\r\n\r\n"
-                        .getBytes(StandardCharsets.ISO_8859_1));
+                out.write(
+                        "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"p\"\r\nContent-Length: 0\r\n\r\n"
+                                .getBytes(StandardCharsets.ISO_8859_1));
                 return;
             }
             int port = Integer.parseInt(request.replaceFirst("CONNECT [^:]+:(\\d+) .*", "$1"));
@@ -185,7 +186,14 @@ class ProxyTest {
     private static Path certificate() throws Exception {
         Path pem = keys.resolve("ca.pem");
         if (!Files.exists(pem)) {
-            keytool("-genkeypair", "-keyalg", "EC", "-dname", "CN=hub.test", "-ext", "san=dns:hub.test,dns:localhost,ip:127.0.0.1");
+            keytool(
+                    "-genkeypair",
+                    "-keyalg",
+                    "EC",
+                    "-dname",
+                    "CN=hub.test",
+                    "-ext",
+                    "san=dns:hub.test,dns:localhost,ip:127.0.0.1");
             keytool("-exportcert", "-rfc", "-file", pem.toString());
         }
         return pem;
@@ -196,8 +204,7 @@ class ProxyTest {
                 Path.of(System.getProperty("java.home"), "bin", "keytool").toString()));
         command.addAll(List.of(args));
         command.addAll(List.of("-alias", "k", "-keystore", keys.resolve("k.p12").toString(), "-storepass", "123456"));
-        Process process =
-                new ProcessBuilder(command).redirectErrorStream(true).start();
+        Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
         String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         assertThat(process.waitFor(60, TimeUnit.SECONDS)).isTrue();
         assertThat(process.exitValue()).as(said).isZero();
@@ -273,9 +280,12 @@ class ProxyTest {
                         endpoint,
                         temp,
                         Map.of(
-                                "HTTPS_PROXY", "http://jane:p%40ss@127.0.0.1:" + proxy.getLocalPort(),
-                                "NO_PROXY", "localhost",
-                                "SSL_CERT_FILE", certificate().toString()))
+                                "HTTPS_PROXY",
+                                "http://jane:p%40ss@127.0.0.1:" + proxy.getLocalPort(),
+                                "NO_PROXY",
+                                "localhost",
+                                "SSL_CERT_FILE",
+                                certificate().toString()))
                 .redirectErrorStream(true)
                 .start();
         String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);

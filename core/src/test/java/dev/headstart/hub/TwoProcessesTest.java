@@ -99,8 +99,9 @@ class TwoProcessesTest {
                         .map(FakeHub.Request::range)
                         .filter(range -> range != null))
                 .singleElement()
-                .satisfies(range -> assertThat(Long.parseLong(String.valueOf(range).replaceAll("\\D", "")))
-                        .isBetween(200_000L, (long) BYTES));
+                .satisfies(
+                        range -> assertThat(Long.parseLong(String.valueOf(range).replaceAll("\\D", "")))
+                                .isBetween(200_000L, (long) BYTES));
         assertThat(leftovers()).isEmpty();
     }
 

@@ -106,7 +106,8 @@ class ZooTest {
         }
         files.put("README.md", "# retrained".getBytes(StandardCharsets.UTF_8));
         Path second = jar("zoo-2.jar", "bert-tiny", files, hashes(files));
-        try (URLClassLoader loader = new URLClassLoader(new URL[] {second.toUri().toURL()})) {
+        try (URLClassLoader loader =
+                new URLClassLoader(new URL[] {second.toUri().toURL()})) {
             Path after = hub(loader).resolve("bert-tiny").path();
             assertThat(after).isNotEqualTo(before);
             assertThat(after.resolve("README.md")).hasContent("# retrained");
