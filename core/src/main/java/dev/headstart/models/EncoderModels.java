@@ -104,7 +104,10 @@ public final class EncoderModels {
             if (config.flag("tie_word_embeddings", true)) {
                 return out.tiedLinear(words.weight(), bias);
             }
-            return out.linear(words.weight().tensor().size(1), v);
+            long e = words.weight().tensor().size(1);
+            return out.has("bias")
+                    ? out.linear(e, v)
+                    : out.tiedLinear(out.parameter("weight", new Init.Normal(0.02), v, e), bias); // before transformers 5
         }
 
         /** The output table whose bias is its own, tied to the words unless config.json says otherwise. */
