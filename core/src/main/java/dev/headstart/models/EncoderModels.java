@@ -107,7 +107,8 @@ public final class EncoderModels {
             long e = words.weight().tensor().size(1);
             return out.has("bias")
                     ? out.linear(e, v)
-                    : out.tiedLinear(out.parameter("weight", new Init.Normal(0.02), v, e), bias); // before transformers 5
+                    : out.tiedLinear(
+                            out.parameter("weight", new Init.Normal(0.02), v, e), bias); // before transformers 5
         }
 
         /** The output table whose bias is its own, tied to the words unless config.json says otherwise. */

@@ -44,8 +44,9 @@ class EncodersTest {
     }
 
     private static Inputs ids(int n) {
-        return Inputs.of(Map.of(
-                "input_ids", Tensors.int64(new long[][] {LongStream.range(0, n).map(i -> 4 + i % 20).toArray()})));
+        return Inputs.of(Map.of("input_ids", Tensors.int64(new long[][] {
+            LongStream.range(0, n).map(i -> 4 + i % 20).toArray()
+        })));
     }
 
     @ParameterizedTest
@@ -106,7 +107,8 @@ class EncodersTest {
                 ModelOutput out = model.forward(ids(5))) {
             assertThat(model.getClass().getSimpleName()).isEqualTo(classifier);
             assertThat(again.getClass().getSimpleName()).isEqualTo(preTraining);
-            assertThat(Objects.requireNonNull(out.tensors().get("logits")).shape()).containsExactly(1, 3);
+            assertThat(Objects.requireNonNull(out.tensors().get("logits")).shape())
+                    .containsExactly(1, 3);
             assertThat(model).isInstanceOf(FeatureHead.class);
             assertThat(model.config().size("hidden_size", 1)).isEqualTo(8);
         }
@@ -117,10 +119,12 @@ class EncodersTest {
         try (PointerScope scope = new PointerScope();
                 PreTrainedModel<?> roberta = load(folder("roberta-base-given-positions"));
                 PreTrainedModel<?> albert = load(folder("albert-base-groups"))) {
-            assertThatThrownBy(() -> roberta.forward(ids(5).with("position_ids", Tensors.int64(new long[][] {{0, 1, 2, 3, 16}}))))
+            assertThatThrownBy(() -> roberta.forward(ids(5).with(
+                                    "position_ids", Tensors.int64(new long[][] {{0, 1, 2, 3, 16}}))))
                     .isInstanceOf(HeadstartException.class)
                     .hasMessageContaining("position_ids: 16 is outside 0..15");
-            assertThatThrownBy(() -> albert.forward(ids(5).with("token_type_ids", Tensors.int64(new long[][] {{0, 0, 2, 0, 0}}))))
+            assertThatThrownBy(() -> albert.forward(ids(5).with(
+                                    "token_type_ids", Tensors.int64(new long[][] {{0, 0, 2, 0, 0}}))))
                     .isInstanceOf(HeadstartException.class)
                     .hasMessageContaining("token_type_ids: 2 is outside 0..1");
             assertThatThrownBy(() -> albert.forward(Inputs.of(Map.of())))
@@ -133,10 +137,13 @@ class EncodersTest {
     void wrongConfigurationsAreNamed(@TempDir Path dir) throws IOException {
         Files.copy(folder("electra-multiple-choice").resolve("model.safetensors"), dir.resolve("model.safetensors"));
         String config = Files.readString(folder("electra-multiple-choice").resolve("config.json"));
-        Files.writeString(dir.resolve("config.json"), config.replace("\"summary_type\": \"first\"", "\"summary_type\": \"attn\""));
+        Files.writeString(
+                dir.resolve("config.json"),
+                config.replace("\"summary_type\": \"first\"", "\"summary_type\": \"attn\""));
         assertThatThrownBy(() -> load(dir))
                 .isInstanceOf(HeadstartException.class)
-                .hasMessageContaining("config.json: summary_type must be first, last, mean or cls_index, found \"attn\"");
+                .hasMessageContaining(
+                        "config.json: summary_type must be first, last, mean or cls_index, found \"attn\"");
         Files.writeString(
                 dir.resolve("config.json"), config.replace("\"num_attention_heads\": 2", "\"num_attention_heads\": 3"));
         assertThatThrownBy(() -> load(dir))

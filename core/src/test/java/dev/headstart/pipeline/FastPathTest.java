@@ -46,7 +46,14 @@ class FastPathTest {
         Path shared = Shared.root().resolve("golden");
         if (Files.isDirectory(shared)) {
             for (String family : List.of(
-                    "bert", "roberta", "xlm-roberta", "distilbert", "electra", "albert", "mpnet", "sentence-transformers")) {
+                    "bert",
+                    "roberta",
+                    "xlm-roberta",
+                    "distilbert",
+                    "electra",
+                    "albert",
+                    "mpnet",
+                    "sentence-transformers")) {
                 try (Stream<Path> cases = Files.list(shared.resolve(family))) {
                     cases.forEach(all::add);
                 }
@@ -60,8 +67,8 @@ class FastPathTest {
             return false;
         }
         try (PointerScope scope = new PointerScope()) {
-            Tensor mask = Safetensors.readMap(folder.resolve("inputs.safetensors"))
-                    .get("attention_mask");
+            Tensor mask =
+                    Safetensors.readMap(folder.resolve("inputs.safetensors")).get("attention_mask");
             return mask != null && mask.dim() == 2;
         }
     }
@@ -97,7 +104,15 @@ class FastPathTest {
             for (int tokens : new int[] {1, (int) padded * 2, 2048}) { // single, two together, all together
                 PipelineOptions options = PipelineOptions.DEFAULT.withLoad(CPU).withBatchTokens(tokens);
                 try (Probe probe = new Probe(model, golden.path("architecture").asText(), options)) {
-                    compare(folder + " plain, batches of " + tokens, probe, rows, rows.size(), want, padded, atol, rtol);
+                    compare(
+                            folder + " plain, batches of " + tokens,
+                            probe,
+                            rows,
+                            rows.size(),
+                            want,
+                            padded,
+                            atol,
+                            rtol);
                     assertThat(probe.model.linears().get(0).kernelName()).isEqualTo("plain");
                     compare(folder + " packed, batches of " + tokens, probe, rows, 60, want, padded, atol, rtol);
                     assertThat(probe.model.linears().get(0).kernelName()).isEqualTo("packed-fp32");
@@ -130,9 +145,17 @@ class FastPathTest {
     }
 
     private static void compare(
-            String what, Probe probe, List<Encoding> rows, int times, Map<String, Tensor> want, long padded, double atol, double rtol) {
-        List<Encoding> all =
-                IntStream.range(0, times).mapToObj(i -> rows.get(i * 7 % rows.size())).toList();
+            String what,
+            Probe probe,
+            List<Encoding> rows,
+            int times,
+            Map<String, Tensor> want,
+            long padded,
+            double atol,
+            double rtol) {
+        List<Encoding> all = IntStream.range(0, times)
+                .mapToObj(i -> rows.get(i * 7 % rows.size()))
+                .toList();
         List<Integer> seen = new ArrayList<>(Collections.nCopies(times, 0));
         probe.infer(all, true, (some, out) -> {
             Map<String, Tensor> got = out.tensors();
