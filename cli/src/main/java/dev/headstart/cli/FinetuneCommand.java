@@ -9,17 +9,23 @@ import dev.headstart.train.finetune.FineTuneOptions;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
 
 /** Adapts a pre-trained model to a task's data. */
 @Command(
         name = "finetune",
         description = "Fine-tunes a pre-trained model on your data; the result is an ordinary model folder.")
 final class FinetuneCommand implements Runnable {
+    @Spec
+    private @Nullable CommandSpec spec;
+
     @Option(
             names = "--task",
             required = true,
@@ -47,6 +53,19 @@ final class FinetuneCommand implements Runnable {
             paramLabel = "PART",
             description = "Part set aside without --validation (${DEFAULT-VALUE}).")
     private double validationSplit = 0.1;
+
+    @Option(
+            names = "--test",
+            paramLabel = "FILE",
+            description = "Data to evaluate on once, after training; chooses nothing.")
+    private @Nullable Path test;
+
+    @Option(
+            names = "--label-names",
+            split = ",",
+            paramLabel = "A,B,...",
+            description = "Names for the classes, in the order of the labels in the data.")
+    private List<String> labelNames = List.of();
 
     @Option(
             names = {"--output", "--output-dir"},
@@ -224,6 +243,8 @@ final class FinetuneCommand implements Runnable {
         FineTuneOptions options = new FineTuneOptions(task, model, train, output)
                 .validation(validation)
                 .validationSplit(validationSplit)
+                .test(test)
+                .labelNames(labelNames)
                 .mode(mode)
                 .arguments(arguments)
                 .overwrite(overwrite)
@@ -238,8 +259,7 @@ final class FinetuneCommand implements Runnable {
                 .mlmProbability(mlmProbability)
                 .docStride(docStride)
                 .offline(offline)
-                .command("headstart finetune --task " + task + " --model " + model + " --mode "
-                        + mode.name().toLowerCase(java.util.Locale.ROOT) + " --train " + train.getFileName());
+                .command(commandLine());
         columns.forEach(options::column);
         FineTune job = new FineTune(options);
         CountDownLatch done = new CountDownLatch(1);
@@ -262,5 +282,16 @@ final class FinetuneCommand implements Runnable {
         } finally {
             done.countDown();
         }
+    }
+
+    /** The command as typed, paths by their last name. */
+    private String commandLine() {
+        StringBuilder b = new StringBuilder("headstart");
+        for (String argument :
+                Objects.requireNonNull(spec).commandLine().getParseResult().originalArgs()) {
+            String shown = argument.startsWith("/") ? String.valueOf(Path.of(argument).getFileName()) : argument;
+            b.append(' ').append(shown.matches("[\\w./:=,@+-]*") ? shown : "'" + shown + "'");
+        }
+        return b.toString();
     }
 }

@@ -10,6 +10,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Function;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -87,6 +88,7 @@ public final class Columns {
 
     private static final Logger LOG = LoggerFactory.getLogger(Columns.class);
     private static final int LOOK = 200;
+    private static final Pattern WHOLE = Pattern.compile("[-+]?\\d+(\\.0*)?");
     private static final Set<String> KNOWN = java.util.Arrays.stream(Role.values())
             .flatMap(r -> r.names.stream())
             .filter(n -> n.length() > 2 || n.equals("id"))
@@ -154,13 +156,12 @@ public final class Columns {
                 && !required.contains(Role.CONTEXT);
         for (Role role : required) {
             if (!found.containsKey(role)) {
-                String name = byContent(role, single, columns, taken, rows);
+                String name = byContent(reader.source().toString(), role, single, columns, taken, rows);
                 if (name == null) {
                     throw new HeadstartException(
                             reader.source() + ": no column for " + role.shown() + ": expected one of "
-                                    + role.names + ", its columns are " + columns + "; name it (--column-"
-                                    + role.shown().replace('_', '-')
-                                    + " NAME, or --column NAME for the text)");
+                                    + role.names + ", its columns are " + columns + "; name it (--column "
+                                    + role.shown() + "=NAME)");
                 }
                 found.put(role, name);
                 taken.add(name);
@@ -191,18 +192,26 @@ public final class Columns {
     }
 
     private static @Nullable String byContent(
-            Role role, boolean single, List<String> columns, Set<String> taken, List<Row> rows) {
+            String source, Role role, boolean single, List<String> columns, Set<String> taken, List<Row> rows) {
         String best = null;
         double bestScore = 0;
+        List<String> labels = new ArrayList<>();
         for (String c : columns) {
             if (taken.contains(c)) {
                 continue;
             }
             double score = fitness(role, single, c, rows);
+            if (role == Role.LABEL && score > 0) {
+                labels.add(c);
+            }
             if (score > bestScore) {
                 best = c;
                 bestScore = score;
             }
+        }
+        if (labels.size() > 1 && bestScore <= 1000) { // numbers alone: a count or a code looks like a class
+            throw new HeadstartException(source + ": the columns " + labels
+                    + " hold numbers, and each could be the label; name the one that is (--column label=NAME)");
         }
         return best;
     }
@@ -212,6 +221,7 @@ public final class Columns {
         int n = 0;
         int numbers = 0;
         int lists = 0;
+        boolean whole = true;
         long chars = 0;
         Set<String> distinct = new LinkedHashSet<>();
         for (Row r : rows) {
@@ -224,6 +234,7 @@ public final class Columns {
                 lists++;
             } else if (v instanceof Number || isNumber(v.toString())) {
                 numbers++;
+                whole &= WHOLE.matcher(v.toString().strip()).matches();
             }
             chars += v.toString().length();
             distinct.add(v.toString());
@@ -244,7 +255,7 @@ public final class Columns {
             }
             case LABEL ->
                 lists == 0 && distinct.size() <= Math.max(2, Math.min(200, n / 2)) && length < 40
-                        ? 1000.0 / distinct.size()
+                        ? (numeric ? whole ? 1 : 0.001 : 1000) * (1000.0 / distinct.size())
                         : 0;
             case SCORE -> numeric ? distinct.size() : 0;
             case TOKENS -> lists == n ? length : 0;

@@ -6,7 +6,6 @@ import dev.headstart.models.AutoModelForMaskedLM;
 import dev.headstart.models.AutoModelForQuestionAnswering;
 import dev.headstart.models.AutoModelForSequenceClassification;
 import dev.headstart.models.AutoModelForTokenClassification;
-import dev.headstart.models.ConfigJson;
 import dev.headstart.models.FeatureHead;
 import dev.headstart.models.Inputs;
 import dev.headstart.models.ModelOutput;
@@ -54,6 +53,8 @@ public final class FineTune {
      * @param result how training ended
      * @param trainExamples how many
      * @param evalExamples how many
+     * @param test metrics on the test data, of the weights that were kept; empty without test data
+     * @param testExamples how many
      * @param trainedParameters number of elements that were trained
      * @param parameters number of elements of the whole model
      */
@@ -62,6 +63,8 @@ public final class FineTune {
             Trainer.Result result,
             int trainExamples,
             int evalExamples,
+            Map<String, Double> test,
+            int testExamples,
             long trainedParameters,
             long parameters) {}
 
@@ -99,10 +102,11 @@ public final class FineTune {
             if (task.problemType() != null) {
                 model.config().node().put("problem_type", task.problemType());
             }
-            int maxLength = maxLength(tokenizer, model.config(), task);
+            int maxLength = maxLength(tokenizer, model, task);
             TextData train = task.examples(splits.train(), tokenizer, maxLength);
             TextData validation = task.examples(splits.validation(), tokenizer, maxLength);
-            return train(task, model, tokenizer, train, validation, usage);
+            TextData test = splits.test().isEmpty() ? null : task.examples(splits.test(), tokenizer, maxLength);
+            return train(task, model, tokenizer, train, validation, test, usage);
         }
     }
 
@@ -134,13 +138,8 @@ public final class FineTune {
         }
     }
 
-    private int maxLength(Tokenizer tokenizer, ConfigJson config, FineTuneTask task) {
-        int limit = tokenizer.modelMaxLength() > 0 ? tokenizer.modelMaxLength() : 512;
-        if (config.has("max_position_embeddings")) {
-            boolean offset =
-                    List.of("roberta", "xlm-roberta", "mpnet", "camembert").contains(config.modelType());
-            limit = Math.min(limit, config.integer("max_position_embeddings", limit) - (offset ? 2 : 0));
-        }
+    private int maxLength(Tokenizer tokenizer, PreTrainedModel<?> model, FineTuneTask task) {
+        int limit = Math.min(tokenizer.modelMaxLength() > 0 ? tokenizer.modelMaxLength() : 512, model.maxLength());
         int wanted = options.maxLength > 0 ? options.maxLength : task.defaultMaxLength();
         if (options.maxLength > limit) {
             throw new HeadstartException(
@@ -155,6 +154,7 @@ public final class FineTune {
             Tokenizer tokenizer,
             TextData train,
             TextData validation,
+            @Nullable TextData test,
             Usage usage) {
         LoraAdapter adapter = null;
         TrainingData data = train;
@@ -202,8 +202,20 @@ public final class FineTune {
             }
             Trainer.Result result = run.train();
             long trained = count(model, adapter);
-            Report report =
-                    new Report(options.output, result, train.size(), validation.size(), trained, model.numParameters());
+            Map<String, Double> testMetrics = Map.of();
+            if (test != null && !result.reason().equals("interrupted")) {
+                testMetrics = task.evaluate(model, test);
+                LOG.info("test: {}", TrainingLog.shown(testMetrics));
+            }
+            Report report = new Report(
+                    options.output,
+                    result,
+                    train.size(),
+                    validation.size(),
+                    testMetrics,
+                    test == null ? 0 : test.size(),
+                    trained,
+                    model.numParameters());
             if (!result.reason().equals("interrupted")) {
                 finish(task, model, tokenizer, adapter, report, usage);
             }

@@ -28,6 +28,11 @@ public final class FineTuneOptions {
     Path validation;
 
     double validationSplit = 0.1;
+
+    @Nullable
+    Path test;
+
+    List<String> labelNames = List.of();
     Path output = Path.of("");
     boolean overwrite;
     boolean resume;
@@ -77,6 +82,18 @@ public final class FineTuneOptions {
     /** Part of the training data that is set aside when there is no validation data. */
     public FineTuneOptions validationSplit(double part) {
         validationSplit = part;
+        return this;
+    }
+
+    /** Data that is looked at once, after training: its metrics go into the model card and choose nothing. */
+    public FineTuneOptions test(@Nullable Path file) {
+        test = file;
+        return this;
+    }
+
+    /** Names for the classes, in the order of the labels in the data (numbers by value, else by name); empty keeps those of the data. */
+    public FineTuneOptions labelNames(List<String> names) {
+        labelNames = List.copyOf(names);
         return this;
     }
 

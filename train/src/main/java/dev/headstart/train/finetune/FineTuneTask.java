@@ -10,7 +10,9 @@ import dev.headstart.text.Tokenizer;
 import dev.headstart.train.Objective;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -58,7 +60,7 @@ abstract class FineTuneTask {
     }
 
     /** Looks at all rows before the model is loaded: finds and checks labels. */
-    abstract void read(List<Row> train, List<Row> validation, Columns columns);
+    abstract void read(List<Row> train, List<Row> validation, List<Row> test, Columns columns);
 
     /** Label names by index; null where the head has none. */
     @Nullable
@@ -96,9 +98,15 @@ abstract class FineTuneTask {
     /** What makes two rows the same example, for overlap between splits. */
     abstract String key(Row row, Columns columns);
 
+    /** What must not be torn apart when a part of the data is set aside; null where every row stands for itself. */
+    @Nullable
+    String group(Row row, Columns columns) {
+        return null;
+    }
+
     // === Reading ===
 
-    record Splits(List<Row> train, List<Row> validation, Columns columns) {}
+    record Splits(List<Row> train, List<Row> validation, List<Row> test, Columns columns) {}
 
     final Splits readSplits() {
         List<Row> train = new ArrayList<>();
@@ -107,25 +115,34 @@ abstract class FineTuneTask {
             throw new HeadstartException(options.train + ": no examples; expected at least one row of data");
         }
         List<Row> validation = new ArrayList<>();
-        Path file = options.validation;
-        if (file != null) {
-            Columns theirs = read(file, options.columns, validation);
-            if (!theirs.toString().equals(columns.toString())) {
-                throw new HeadstartException(file + ": the columns are " + theirs + ", those of " + options.train
-                        + " are " + columns + "; give both files the same columns");
-            }
-            if (validation.isEmpty()) {
-                throw new HeadstartException(file + ": no examples; expected at least one row of data");
-            }
-            warnOfOverlap(train, validation, columns);
+        if (options.validation != null) {
+            readLike(columns, options.validation, validation);
+            warnOfOverlap("validation", train, validation, columns);
         } else {
-            split(train, validation);
+            split(train, validation, columns);
+        }
+        List<Row> test = new ArrayList<>();
+        if (options.test != null) {
+            readLike(columns, options.test, test);
+            warnOfOverlap("test", train, test, columns);
         }
         cut(train, options.maxTrainSamples);
         cut(validation, options.maxEvalSamples);
         LOG.info("{} training and {} validation examples", train.size(), validation.size());
-        read(train, validation, columns);
-        return new Splits(train, validation, columns);
+        read(train, validation, test, columns);
+        return new Splits(train, validation, test, columns);
+    }
+
+    /** Reads a file that has to have the columns of the training data. */
+    private void readLike(Columns columns, Path file, List<Row> into) {
+        Columns theirs = read(file, options.columns, into);
+        if (!theirs.toString().equals(columns.toString())) {
+            throw new HeadstartException(file + ": the columns are " + theirs + ", those of " + options.train + " are "
+                    + columns + "; give both files the same columns");
+        }
+        if (into.isEmpty()) {
+            throw new HeadstartException(file + ": no examples; expected at least one row of data");
+        }
     }
 
     private Columns read(Path file, Map<Columns.Role, String> given, List<Row> into) {
@@ -139,33 +156,43 @@ abstract class FineTuneTask {
         }
     }
 
-    private void warnOfOverlap(List<Row> train, List<Row> validation, Columns columns) {
+    private void warnOfOverlap(String name, List<Row> train, List<Row> rows, Columns columns) {
         Set<String> seen = new HashSet<>();
         train.forEach(r -> seen.add(key(r, columns)));
-        long both =
-                validation.stream().filter(r -> seen.contains(key(r, columns))).count();
+        long both = rows.stream().filter(r -> seen.contains(key(r, columns))).count();
         if (both > 0) {
             LOG.warn(
-                    "{} of {} validation examples are in the training data too: the metrics will look better than they are",
+                    "{} of {} {} examples are in the training data too: the metrics will look better than they are",
                     both,
-                    validation.size());
+                    rows.size(),
+                    name);
         }
     }
 
-    private void split(List<Row> train, List<Row> validation) {
-        int n = (int) Math.round(train.size() * options.validationSplit);
-        if (n < 1 || n >= train.size()) {
+    /** Sets a part aside, whole groups where rows belong together (questions on one text). */
+    private void split(List<Row> train, List<Row> validation, Columns columns) {
+        Map<String, List<Row>> groups = new LinkedHashMap<>();
+        for (int i = 0; i < train.size(); i++) {
+            String group = group(train.get(i), columns);
+            groups.computeIfAbsent(group == null ? String.valueOf(i) : group, k -> new ArrayList<>())
+                    .add(train.get(i));
+        }
+        List<List<Row>> all = new ArrayList<>(groups.values());
+        int n = (int) Math.round(all.size() * options.validationSplit);
+        if (n < 1 || n >= all.size()) {
             throw new HeadstartException(options.train + ": cannot set aside " + options.validationSplit + " of "
-                    + train.size() + " examples for validation; give --validation FILE, or another --validation-split");
+                    + all.size() + " examples for validation; give --validation FILE, or another --validation-split");
         }
         SplittableRandom random = new SplittableRandom(7);
-        for (int i = train.size() - 1; i > 0; i--) {
-            java.util.Collections.swap(train, i, random.nextInt(i + 1));
+        for (int i = all.size() - 1; i > 0; i--) {
+            Collections.swap(all, i, random.nextInt(i + 1));
         }
-        List<Row> tail = train.subList(train.size() - n, train.size());
-        validation.addAll(tail);
-        tail.clear();
-        LOG.info("no --validation: {} of the training examples are set aside, drawn at random with a fixed seed", n);
+        train.clear();
+        all.subList(0, all.size() - n).forEach(train::addAll);
+        all.subList(all.size() - n, all.size()).forEach(validation::addAll);
+        LOG.info(
+                "no --validation: {} of the training examples are set aside, drawn at random with a fixed seed",
+                validation.size());
     }
 
     private static void cut(List<Row> rows, int most) {
@@ -186,6 +213,22 @@ abstract class FineTuneTask {
             id2label.put(i, sorted.get(i));
         }
         return id2label;
+    }
+
+    /** The classes under the names that the caller gives them. */
+    final Map<Integer, String> shownNames(Map<Integer, String> id2label) {
+        List<String> names = options.labelNames;
+        if (names.isEmpty()) {
+            return id2label;
+        }
+        if (names.size() != id2label.size() || Set.copyOf(names).size() != names.size()) {
+            throw new HeadstartException("--label-names: expected " + id2label.size()
+                    + " different names, for the labels " + String.join(", ", id2label.values()) + "; found "
+                    + String.join(", ", names));
+        }
+        Map<Integer, String> shown = new TreeMap<>();
+        id2label.keySet().forEach(i -> shown.put(i, names.get(i)));
+        return shown;
     }
 
     static <K, V> Map<V, K> inverse(Map<K, V> map) {

@@ -53,7 +53,7 @@ final class MaskedLmTask extends FineTuneTask {
     }
 
     @Override
-    void read(List<Row> train, List<Row> validation, Columns found) {
+    void read(List<Row> train, List<Row> validation, List<Row> test, Columns found) {
         columns = found;
     }
 

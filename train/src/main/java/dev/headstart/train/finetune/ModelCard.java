@@ -59,6 +59,13 @@ final class ModelCard {
                 report.evalExamples(),
                 report.result().bestStep(),
                 report.result().steps()));
+        if (!report.test().isEmpty()) {
+            b.append("## Test\n\n| metric | value |\n|---|---|\n");
+            report.test()
+                    .forEach((metric, v) -> b.append(String.format(Locale.ROOT, "| %s | %.4f |\n", metric, v)));
+            b.append(String.format(
+                    Locale.ROOT, "\nOn %,d examples that chose nothing.\n\n", report.testExamples()));
+        }
         b.append("## Data\n\n| split | file | examples | sha256 |\n|---|---|---|---|\n");
         row(b, "train", o.train, report.trainExamples());
         if (o.validation != null) {
@@ -67,6 +74,9 @@ final class ModelCard {
             b.append("| validation | set aside from train | ")
                     .append(report.evalExamples())
                     .append(" | |\n");
+        }
+        if (o.test != null) {
+            row(b, "test", o.test, report.testExamples());
         }
         Map<Integer, String> labels = task.id2label();
         if (labels != null) {

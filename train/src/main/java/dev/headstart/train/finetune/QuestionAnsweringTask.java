@@ -102,10 +102,11 @@ final class QuestionAnsweringTask extends FineTuneTask {
     }
 
     @Override
-    void read(List<Row> train, List<Row> validation, Columns found) {
+    void read(List<Row> train, List<Row> validation, List<Row> test, Columns found) {
         columns = found;
         train.forEach(this::answers);
         validation.forEach(this::answers);
+        test.forEach(this::answers);
     }
 
     @Override
@@ -121,6 +122,11 @@ final class QuestionAnsweringTask extends FineTuneTask {
     @Override
     String key(Row row, Columns c) {
         return row.text(c.get(Role.QUESTION)) + "\u0000" + row.text(c.get(Role.CONTEXT));
+    }
+
+    @Override
+    String group(Row row, Columns c) {
+        return row.text(c.get(Role.CONTEXT));
     }
 
     /** Pieces of contexts with their questions. */

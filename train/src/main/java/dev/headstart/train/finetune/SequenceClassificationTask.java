@@ -23,6 +23,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.TreeSet;
+import java.util.stream.Stream;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
@@ -78,10 +79,10 @@ final class SequenceClassificationTask extends FineTuneTask {
     }
 
     @Override
-    void read(List<Row> train, List<Row> validation, Columns found) {
+    void read(List<Row> train, List<Row> validation, List<Row> test, Columns found) {
         columns = found;
         String column = labelColumn();
-        for (List<Row> rows : List.of(train, validation)) {
+        for (List<Row> rows : List.of(train, validation, test)) {
             for (Row row : rows) {
                 if (!row.has(column) || String.valueOf(row.values().get(column)).isBlank()) {
                     throw new HeadstartException(
@@ -99,6 +100,7 @@ final class SequenceClassificationTask extends FineTuneTask {
         if (type.equals("regression")) {
             train.forEach(r -> r.number(column));
             validation.forEach(r -> r.number(column));
+            test.forEach(r -> r.number(column));
             return;
         }
         Set<String> names = new TreeSet<>();
@@ -109,7 +111,7 @@ final class SequenceClassificationTask extends FineTuneTask {
         }
         id2label = numbered(names);
         label2id = inverse(id2label);
-        for (Row row : validation) {
+        Stream.concat(validation.stream(), test.stream()).forEach(row -> {
             for (String name : names(row, column)) {
                 if (!names.contains(name)) {
                     throw new HeadstartException(row.where() + ": label '" + name
@@ -117,7 +119,7 @@ final class SequenceClassificationTask extends FineTuneTask {
                             + "; correct it, or add training examples of it");
                 }
             }
-        }
+        });
         weights = weights(train, column);
         LOG.info("{} classes: {}", id2label.size(), shorten(names));
     }
@@ -198,7 +200,7 @@ final class SequenceClassificationTask extends FineTuneTask {
 
     @Override
     Map<Integer, String> id2label() {
-        return id2label;
+        return type.equals("regression") ? id2label : shownNames(id2label);
     }
 
     @Override

@@ -18,6 +18,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.TreeSet;
+import java.util.stream.Stream;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
@@ -65,10 +66,10 @@ final class TokenClassificationTask extends FineTuneTask {
     }
 
     @Override
-    void read(List<Row> train, List<Row> validation, Columns found) {
+    void read(List<Row> train, List<Row> validation, List<Row> test, Columns found) {
         columns = found;
         TreeSet<String> names = new TreeSet<>();
-        for (List<Row> rows : List.of(train, validation)) {
+        for (List<Row> rows : List.of(train, validation, test)) {
             for (Row row : rows) {
                 if (words(row).size() != tags(row).size()) {
                     throw new HeadstartException(row.where() + ": " + words(row).size() + " words but "
@@ -81,7 +82,7 @@ final class TokenClassificationTask extends FineTuneTask {
             throw new HeadstartException(
                     options.train + ": only one tag (" + String.join(", ", names) + "); at least two are needed");
         }
-        for (Row row : validation) {
+        Stream.concat(validation.stream(), test.stream()).forEach(row -> {
             for (String tag : tags(row)) {
                 if (!names.contains(tag)) {
                     throw new HeadstartException(row.where() + ": tag '" + tag
@@ -89,7 +90,7 @@ final class TokenClassificationTask extends FineTuneTask {
                             + "; correct it, or add training examples of it");
                 }
             }
-        }
+        });
         id2label = numbered(names);
         label2id = inverse(id2label);
         entities = names.stream().allMatch(n -> n.equals("O") || n.matches("[BIESULM]-.+"));
@@ -98,7 +99,7 @@ final class TokenClassificationTask extends FineTuneTask {
 
     @Override
     Map<Integer, String> id2label() {
-        return id2label;
+        return shownNames(id2label);
     }
 
     @Override
