@@ -289,7 +289,8 @@ final class FinetuneCommand implements Runnable {
         StringBuilder b = new StringBuilder("headstart");
         for (String argument :
                 Objects.requireNonNull(spec).commandLine().getParseResult().originalArgs()) {
-            String shown = argument.startsWith("/") ? String.valueOf(Path.of(argument).getFileName()) : argument;
+            String shown =
+                    argument.startsWith("/") ? String.valueOf(Path.of(argument).getFileName()) : argument;
             b.append(' ').append(shown.matches("[\\w./:=,@+-]*") ? shown : "'" + shown + "'");
         }
         return b.toString();

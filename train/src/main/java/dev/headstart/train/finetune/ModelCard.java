@@ -61,10 +61,8 @@ final class ModelCard {
                 report.result().steps()));
         if (!report.test().isEmpty()) {
             b.append("## Test\n\n| metric | value |\n|---|---|\n");
-            report.test()
-                    .forEach((metric, v) -> b.append(String.format(Locale.ROOT, "| %s | %.4f |\n", metric, v)));
-            b.append(String.format(
-                    Locale.ROOT, "\nOn %,d examples that chose nothing.\n\n", report.testExamples()));
+            report.test().forEach((metric, v) -> b.append(String.format(Locale.ROOT, "| %s | %.4f |\n", metric, v)));
+            b.append(String.format(Locale.ROOT, "\nOn %,d examples that chose nothing.\n\n", report.testExamples()));
         }
         b.append("## Data\n\n| split | file | examples | sha256 |\n|---|---|---|---|\n");
         row(b, "train", o.train, report.trainExamples());
