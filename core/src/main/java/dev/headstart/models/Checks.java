@@ -37,4 +37,13 @@ final class Checks {
         }
         return heads;
     }
+
+    /** Fails when a span head, which takes num_labels for its size, would not give a start and an end. */
+    static int spanLabels(ConfigJson c) {
+        if (c.numLabels() != 2) {
+            throw new HeadstartException(c.origin() + ": question answering needs 2 labels (start and end), found "
+                    + c.numLabels() + "; remove id2label or num_labels");
+        }
+        return 2;
+    }
 }

@@ -37,6 +37,7 @@ public final class Models {
             Electra.FAMILY,
             Albert.FAMILY,
             MPNet.FAMILY,
+            ModernBert.FAMILY,
             Gpt2.FAMILY,
             Llama.FAMILY,
             Mistral.FAMILY,

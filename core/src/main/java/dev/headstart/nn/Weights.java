@@ -70,7 +70,12 @@ public final class Weights {
 
     /** A Linear: {@code weight} [out, in] and, if asked for, {@code bias} [out]. */
     public Linear linear(long in, long out, boolean bias) {
-        Parameter w = parameter("weight", loader.linearInit(), out, in);
+        return linear(in, out, bias, loader.linearInit());
+    }
+
+    /** As {@link #linear(long, long, boolean)}. @param init how the weight starts when it is not read */
+    public Linear linear(long in, long out, boolean bias, Init init) {
+        Parameter w = parameter("weight", init, out, in);
         return register(new Linear(path, w, bias ? parameter("bias", Init.ZEROS, out) : null, false));
     }
 

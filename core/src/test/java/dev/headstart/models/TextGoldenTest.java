@@ -38,6 +38,7 @@ class TextGoldenTest {
             "electra",
             "albert",
             "mpnet",
+            "modernbert",
             "gpt2",
             "llama",
             "mistral",
