@@ -274,7 +274,9 @@ public final class ModernBert {
             Tensor asked = in.optional("position_ids");
             Tensor positions = asked != null
                     ? asked
-                    : torch.arange(new Scalar(s)).to(x.device(), ScalarType.Long).unsqueeze(0); // [1, S]
+                    : torch.arange(new Scalar(s))
+                            .to(x.device(), ScalarType.Long)
+                            .unsqueeze(0); // [1, S]
             Rotary.Angles far = global.angles(positions, x);
             Rotary.Angles near = local.angles(positions, x);
             Tensor padding = in.optional("attention_mask");
@@ -387,8 +389,7 @@ public final class ModernBert {
             Parameter table = c.tieWordEmbeddings()
                     ? model.words.weight()
                     : out.parameter("weight", c.out(), c.vocabSize(), c.hiddenSize());
-            decoder = out.tiedLinear(
-                    table, c.decoderBias() ? out.parameter("bias", Init.ZEROS, c.vocabSize()) : null);
+            decoder = out.tiedLinear(table, c.decoderBias() ? out.parameter("bias", Init.ZEROS, c.vocabSize()) : null);
         }
 
         @Override
@@ -398,7 +399,9 @@ public final class ModernBert {
             Tensor labels = in.optional("labels"); // [B, S]
             if (c.sparsePrediction() && labels != null) {
                 labels = labels.reshape(-1);
-                Tensor counted = labels.ne(new Scalar(c.sparsePredIgnoreIndex())).nonzero().squeeze(1); // [labelled]
+                Tensor counted = labels.ne(new Scalar(c.sparsePredIgnoreIndex()))
+                        .nonzero()
+                        .squeeze(1); // [labelled]
                 x = x.reshape(-1, x.size(2)).index_select(0, counted); // [labelled, H]
                 labels = labels.index_select(0, counted);
             }
@@ -544,7 +547,8 @@ public final class ModernBert {
             if (mask == null) {
                 return x.select(1, 0);
             }
-            Tensor at = argmax(mask.to(ScalarType.Int), new LongOptional(1), true).unsqueeze(-1); // [B, 1, 1]
+            Tensor at =
+                    argmax(mask.to(ScalarType.Int), new LongOptional(1), true).unsqueeze(-1); // [B, 1, 1]
             return x.gather(1, at.expand(x.size(0), 1, x.size(2))).squeeze(1);
         }
 
