@@ -1,0 +1,247 @@
+package dev.headstart.benchmarks;
+
+import dev.headstart.HeadstartException;
+import dev.headstart.LoadOptions;
+import dev.headstart.hub.Hub;
+import dev.headstart.models.AutoModelForSequenceClassification;
+import dev.headstart.models.PreTrainedModel;
+import dev.headstart.train.Objective;
+import dev.headstart.train.Trainer;
+import dev.headstart.train.TrainerCallback;
+import dev.headstart.train.TrainingArguments;
+import dev.headstart.train.TrainingData;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.SplittableRandom;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+
+/**
+ * Steps of full fine-tuning of a sequence classifier (forward, backward, clipping, AdamW): Headstart's trainer and Python transformers with
+ * torch.optim.AdamW take turns in one run, on the same batches, with the same threads and precision. The losses of the first batch, dropout off, are
+ * compared before anything is timed.
+ *
+ * <p>Arguments: python, peer script, model id, fp32 or bf16 (autocast), threads, rounds, batch, length.
+ */
+public final class TrainingBenchmark {
+    private static final int STEPS = 4;
+
+    private TrainingBenchmark() {}
+
+    /** Runs the benchmark and prints one table. */
+    public static void main(String[] args) throws IOException {
+        if (args.length != 8) {
+            throw new HeadstartException("arguments: PYTHON PEER.py MODEL fp32|bf16 THREADS ROUNDS BATCH LENGTH");
+        }
+        String precision = args[3];
+        int threads = Integer.parseInt(args[4]);
+        int rounds = Integer.parseInt(args[5]);
+        int batch = Integer.parseInt(args[6]);
+        int length = Integer.parseInt(args[7]);
+        torch.set_num_threads(threads);
+        Path folder = Hub.standard().resolve(args[2]).path();
+        Rows rows = new Rows(batch * STEPS, length);
+        Path head = Files.createTempDirectory("training-benchmark");
+        try (PreTrainedModel<?> model = AutoModelForSequenceClassification.fromPretrained(
+                folder.toString(),
+                LoadOptions.defaults().withNumLabels(2).withInit(LoadOptions.Init.NEW_HEAD))) {
+            model.savePretrained(head); // both sides start from the same head
+            try (Peer peer = new Peer(args[0], args[1], head, rows.write(head), precision, threads, batch)) {
+                double ours = loss(model, rows, batch);
+                double theirs = peer.ask("loss");
+                System.out.printf(
+                        Locale.ROOT,
+                        "%s, %d x %d tokens, %s, %d threads; loss %.6f and %.6f%n",
+                        args[2],
+                        batch,
+                        length,
+                        precision,
+                        threads,
+                        ours,
+                        theirs);
+                List<Double> own = new ArrayList<>();
+                List<Double> other = new ArrayList<>();
+                try (Run run = new Run(model, rows, batch, precision, STEPS * (rounds + 1), peer, other)) {
+                    own.addAll(run.seconds());
+                }
+                double tokens = (double) STEPS * batch * length;
+                report("headstart", own, tokens, VmHwm.of(ProcessHandle.current().pid()));
+                report("transformers", other, tokens, VmHwm.of(peer.process.pid()));
+                System.out.printf(Locale.ROOT, "ratio of medians: %.2f%n", median(other) / median(own));
+            }
+        } finally {
+            try (var files = Files.list(head)) {
+                files.forEach(f -> f.toFile().delete());
+            }
+            Files.delete(head);
+        }
+    }
+
+    private static double loss(PreTrainedModel<?> model, Rows rows, int batch) {
+        model.eval();
+        try (PointerScope scope = new PointerScope()) {
+            int[] first = new int[batch];
+            Arrays.setAll(first, i -> i);
+            return Objective.ofModel()
+                    .loss(model, rows.batch(first, new SplittableRandom(0)))
+                    .item_double();
+        }
+    }
+
+    /** One training run in which the peer takes its turn after every {@link #STEPS} steps; the first turn of both is not counted. */
+    private record Run(List<Double> seconds) implements AutoCloseable {
+        Run(
+                PreTrainedModel<?> model,
+                Rows rows,
+                int batch,
+                String precision,
+                int steps,
+                Peer peer,
+                List<Double> other) {
+            this(new ArrayList<>());
+            TrainingArguments arguments = TrainingArguments.defaults()
+                    .maxSteps(steps)
+                    .batchSize(batch)
+                    .groupByLength(false)
+                    .bf16(precision.equals("bf16"));
+            new Trainer(model, arguments, rows)
+                    .callback(new TrainerCallback() {
+                        private double sum;
+
+                        @Override
+                        public void onStep(Step step) {
+                            sum += step.seconds();
+                            if (step.step() % STEPS == 0) {
+                                double theirs = peer.ask("run");
+                                if (step.step() > STEPS) {
+                                    seconds.add(sum);
+                                    other.add(theirs);
+                                }
+                                sum = 0;
+                            }
+                        }
+                    })
+                    .train();
+        }
+
+        @Override
+        public void close() {}
+    }
+
+    private static void report(String name, List<Double> seconds, double tokens, long peakKb) {
+        System.out.printf(
+                Locale.ROOT,
+                "%-13s median %.2f s for %d steps, %.0f tokens/s, peak memory %d MB%n",
+                name,
+                median(seconds),
+                STEPS,
+                tokens / median(seconds),
+                peakKb / 1024);
+    }
+
+    private static double median(List<Double> v) {
+        List<Double> sorted = v.stream().sorted().toList();
+        return (sorted.get((sorted.size() - 1) / 2) + sorted.get(sorted.size() / 2)) / 2;
+    }
+
+    /** Random token ids of one length, the same for both sides. */
+    private static final class Rows implements TrainingData {
+        private final long[][] ids;
+
+        Rows(int count, int length) {
+            SplittableRandom random = new SplittableRandom(1);
+            ids = new long[count][length];
+            for (long[] row : ids) {
+                Arrays.setAll(row, i -> 1000 + random.nextInt(20000));
+            }
+        }
+
+        Path write(Path folder) throws IOException {
+            return Files.write(
+                    folder.resolve("rows.txt"),
+                    Arrays.stream(ids)
+                            .map(r -> String.join(
+                                    " ",
+                                    Arrays.stream(r).mapToObj(Long::toString).toList()))
+                            .toList());
+        }
+
+        @Override
+        public int size() {
+            return ids.length;
+        }
+
+        @Override
+        public int length(int index) {
+            return ids[index].length;
+        }
+
+        @Override
+        public Map<String, Tensor> batch(int[] indexes, SplittableRandom random) {
+            int s = ids[0].length;
+            long[] flat = new long[indexes.length * s];
+            long[] labels = new long[indexes.length];
+            for (int i = 0; i < indexes.length; i++) {
+                System.arraycopy(ids[indexes[i]], 0, flat, i * s, s);
+                labels[i] = indexes[i] % 2;
+            }
+            return Map.of(
+                    "input_ids",
+                    Tensor.create(flat).view(indexes.length, s), // [B, S]
+                    "labels",
+                    Tensor.create(labels)); // [B]
+        }
+    }
+
+    /** The Python side: one process that answers lines. */
+    private static final class Peer implements AutoCloseable {
+        private final Process process;
+        private final PrintStream ask;
+        private final BufferedReader answer;
+
+        Peer(String python, String script, Path model, Path rows, String precision, int threads, int batch)
+                throws IOException {
+            ProcessBuilder b = new ProcessBuilder(
+                    python,
+                    script,
+                    model.toString(),
+                    rows.toString(),
+                    precision,
+                    String.valueOf(threads),
+                    String.valueOf(batch));
+            b.redirectError(ProcessBuilder.Redirect.INHERIT);
+            process = b.start();
+            ask = new PrintStream(process.getOutputStream(), true, StandardCharsets.UTF_8);
+            answer = process.inputReader(StandardCharsets.UTF_8);
+        }
+
+        double ask(String what) {
+            ask.println(what);
+            try {
+                String line = answer.readLine();
+                if (line == null) {
+                    throw new HeadstartException("the peer ended; its error stands above");
+                }
+                return Double.parseDouble(line);
+            } catch (IOException e) {
+                throw new HeadstartException("the peer does not answer: " + e.getMessage(), e);
+            }
+        }
+
+        @Override
+        public void close() {
+            ask.close();
+            process.destroy();
+        }
+    }
+}
