@@ -195,6 +195,24 @@ final class FinetuneCommand implements Runnable {
     @Option(names = "--lora-merge", description = "Write a whole model instead of an adapter.")
     private boolean loraMerge;
 
+    @Option(names = "--source-prefix", description = "Text to text: what stands before every source.")
+    private String sourcePrefix = "";
+
+    @Option(
+            names = "--max-target-length",
+            description = "Text to text: targets are cut to so many tokens (${DEFAULT-VALUE}).")
+    private int maxTargetLength = 128;
+
+    @Option(
+            names = "--mixing-temperature",
+            description = "Text to text with a column task: a task of n rows is drawn in proportion to n^(1/T) (${DEFAULT-VALUE}).")
+    private double mixingTemperature = 1;
+
+    @Option(
+            names = "--no-generation-metrics",
+            description = "Text to text: evaluate the loss alone, generate nothing.")
+    private boolean noGenerationMetrics;
+
     @Option(names = "--mlm-probability", description = "Part of the tokens that is predicted (${DEFAULT-VALUE}).")
     private double mlmProbability = 0.15;
 
@@ -257,6 +275,10 @@ final class FinetuneCommand implements Runnable {
                 .classWeights(classWeights)
                 .lora(loraRank, loraAlpha, loraDropout, loraTargets, loraMerge)
                 .mlmProbability(mlmProbability)
+                .sourcePrefix(sourcePrefix)
+                .maxTargetLength(maxTargetLength)
+                .mixingTemperature(mixingTemperature)
+                .generationMetrics(!noGenerationMetrics)
                 .docStride(docStride)
                 .offline(offline)
                 .command(commandLine());

@@ -65,6 +65,14 @@ public final class Columns {
         SOURCE("source", "input", "dialogue", "article", "document", "src", "en", "text"),
         /** Text to text: the output. */
         TARGET("target", "output", "summary", "highlights", "section_text", "translation", "tgt", "de", "label"),
+        /** A conversation, a list of {"role", "content"}. */
+        MESSAGES("messages", "conversations", "conversation"),
+        /** What a text generator is given. */
+        PROMPT("prompt", "instruction", "question"),
+        /** What a text generator is to answer. */
+        COMPLETION("completion", "response", "answer", "output"),
+        /** Which of several tasks a row belongs to. */
+        TASK("task"),
         /** Path of an image. */
         IMAGE("image", "image_path", "file", "file_name", "filename", "path"),
         /** Path of a sound. */
@@ -260,8 +268,13 @@ public final class Columns {
             case SCORE -> numeric ? distinct.size() : 0;
             case TOKENS -> lists == n ? length : 0;
             case TAGS, LABELS -> lists == n ? 1 : 0;
-            case ID, ANSWERS, IMAGE, AUDIO -> 0;
+            case ID, ANSWERS, MESSAGES, PROMPT, COMPLETION, TASK, IMAGE, AUDIO -> 0;
         };
+    }
+
+    /** Whether there is a column of this role. */
+    public boolean has(Role role) {
+        return byRole.containsKey(role);
     }
 
     /** The column of this role, or null. */

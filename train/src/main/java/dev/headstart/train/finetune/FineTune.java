@@ -2,8 +2,10 @@ package dev.headstart.train.finetune;
 
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
+import dev.headstart.models.AutoModelForCausalLM;
 import dev.headstart.models.AutoModelForMaskedLM;
 import dev.headstart.models.AutoModelForQuestionAnswering;
+import dev.headstart.models.AutoModelForSeq2SeqLM;
 import dev.headstart.models.AutoModelForSequenceClassification;
 import dev.headstart.models.AutoModelForTokenClassification;
 import dev.headstart.models.FeatureHead;
@@ -115,6 +117,8 @@ public final class FineTune {
             case "ForSequenceClassification" -> AutoModelForSequenceClassification.fromPretrained(options.model, load);
             case "ForTokenClassification" -> AutoModelForTokenClassification.fromPretrained(options.model, load);
             case "ForQuestionAnswering" -> AutoModelForQuestionAnswering.fromPretrained(options.model, load);
+            case "ForCausalLM" -> AutoModelForCausalLM.fromPretrained(options.model, load);
+            case "ForSeq2SeqLM" -> AutoModelForSeq2SeqLM.fromPretrained(options.model, load);
             case "ForMaskedLM" -> AutoModelForMaskedLM.fromPretrained(options.model, load);
             default -> throw new IllegalStateException(head);
         };
@@ -245,7 +249,7 @@ public final class FineTune {
                 .map(name -> name.substring(0, name.lastIndexOf('.')))
                 .distinct()
                 .toList();
-        if (task.head().equals("ForMaskedLM")) {
+        if (task.head().endsWith("LM")) { // no new head
             whole = List.of();
         }
         return LoraConfig.of(options.loraRank, options.loraAlpha, options.loraTargets, whole)

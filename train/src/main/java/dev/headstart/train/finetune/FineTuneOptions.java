@@ -58,6 +58,10 @@ public final class FineTuneOptions {
     boolean loraMerge;
     double mlmProbability = 0.15;
     int docStride = 128;
+    String sourcePrefix = "";
+    int maxTargetLength = 128;
+    double mixingTemperature = 1;
+    boolean generationMetrics = true;
     boolean offline;
 
     @Nullable
@@ -195,6 +199,30 @@ public final class FineTuneOptions {
     /** The command line, for the model card. */
     public FineTuneOptions command(@Nullable String value) {
         command = value;
+        return this;
+    }
+
+    /** Text to text: what stands before every source, for instance {@code "summarize: "}. */
+    public FineTuneOptions sourcePrefix(String value) {
+        sourcePrefix = value;
+        return this;
+    }
+
+    /** Text to text: targets are cut to so many tokens, and evaluation generates no more. */
+    public FineTuneOptions maxTargetLength(int value) {
+        maxTargetLength = value;
+        return this;
+    }
+
+    /** Several tasks in one file: a task of n rows is drawn in proportion to n^(1/T) (Raffel et al. 2020, section 3.5.2). */
+    public FineTuneOptions mixingTemperature(double value) {
+        mixingTemperature = value;
+        return this;
+    }
+
+    /** Text to text: whether evaluation generates texts and measures them, or measures the loss alone. */
+    public FineTuneOptions generationMetrics(boolean value) {
+        generationMetrics = value;
         return this;
     }
 }

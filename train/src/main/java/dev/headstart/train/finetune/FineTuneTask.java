@@ -39,10 +39,12 @@ abstract class FineTuneTask {
             case "token-classification", "ner" -> new TokenClassificationTask(options);
             case "question-answering" -> new QuestionAnsweringTask(options);
             case "fill-mask", "masked-lm" -> new MaskedLmTask(options);
+            case "text-generation", "causal-lm" -> new CausalLmTask(options);
+            case "text2text-generation", "seq2seq-lm", "translation", "summarization" -> new Seq2SeqTask(options);
             default ->
                 throw new HeadstartException(
                         "--task " + options.task
-                                + " is not known; known: text-classification, token-classification, question-answering, fill-mask");
+                                + " is not known; known: text-classification, token-classification, question-answering, fill-mask, text-generation, text2text-generation");
         };
     }
 

@@ -35,6 +35,14 @@ abstract class TextData implements TrainingData {
         }
     }
 
+    /** Token ids without segments. */
+    final void add(long[] tokens) {
+        ids.add(tokens);
+        if (withTypes) {
+            types.add(new long[tokens.length]);
+        }
+    }
+
     final long[] ids(int index) {
         return ids.get(index);
     }

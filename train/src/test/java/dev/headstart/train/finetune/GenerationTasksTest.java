@@ -1,0 +1,210 @@
+package dev.headstart.train.finetune;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
+
+import dev.headstart.HeadstartException;
+import dev.headstart.data.Columns;
+import dev.headstart.data.ReadOptions;
+import dev.headstart.data.Row;
+import dev.headstart.data.RowReader;
+import dev.headstart.models.Tensors;
+import dev.headstart.testing.Shared;
+import dev.headstart.text.Tokenizer;
+import dev.headstart.train.TrainingArguments;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.SplittableRandom;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.Tensor;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** Texts that go on and texts made of texts: what is learnt, what is not, and that it is learnt. */
+class GenerationTasksTest {
+    @TempDir
+    Path dir;
+
+    private static Path model(String golden) {
+        return Shared.require("golden/" + golden + "/model");
+    }
+
+    private FineTuneOptions options(String task, Path model, Path train) {
+        return new FineTuneOptions(task, model.toString(), train, dir.resolve("out")).offline(true);
+    }
+
+    private Path lines(String name, String... lines) throws IOException {
+        return Files.write(dir.resolve(name), List.of(lines));
+    }
+
+    /** The tokens that a causal task learns of each row of a file. */
+    private List<List<String>> learnt(Path file, Path folder, int maxLength) {
+        CausalLmTask task = new CausalLmTask(options("text-generation", folder, file));
+        try (Tokenizer tokenizer = Tokenizer.fromFolder(folder);
+                RowReader reader = RowReader.open(file, ReadOptions.defaults());
+                PointerScope scope = new PointerScope()) {
+            Columns columns = Columns.infer(reader, Map.of(), task.required(), task.optional());
+            List<Row> rows = reader.readAll();
+            task.read(rows, rows, columns);
+            TextData data = task.examples(rows, tokenizer, maxLength);
+            List<List<String>> all = new ArrayList<>();
+            for (int i = 0; i < data.size(); i++) {
+                Map<String, Tensor> batch = data.batch(new int[] {i}, new SplittableRandom(0));
+                long[] labels = Tensors.longs(java.util.Objects.requireNonNull(batch.get("labels")));
+                all.add(Arrays.stream(labels)
+                        .filter(l -> l >= 0)
+                        .mapToObj(l -> String.valueOf(tokenizer.idToToken((int) l)))
+                        .toList());
+            }
+            return all;
+        }
+    }
+
+    private static String joined(List<String> tokens) {
+        return String.join("", tokens).replace("\u0120", " ");
+    }
+
+    @Test
+    void ofPromptAndCompletionTheCompletionAloneIsLearnt() throws IOException {
+        Path file = lines("pairs.jsonl", "{\"prompt\": \"the ship\", \"completion\": \" of the king\"}");
+        List<List<String>> learnt = learnt(file, model("gpt2/train-lm"), 64);
+        assertThat(learnt).hasSize(1);
+        String text = joined(learnt.get(0));
+        assertThat(text).startsWith(" of the king").doesNotContain("ship");
+        assertThat(text.length()).isGreaterThan(" of the king".length()); // the end-of-text token
+    }
+
+    @Test
+    void longTextsBecomeSeveralExamples() throws IOException {
+        Path file = lines("texts.jsonl", "{\"text\": \"" + "the letter was over the end and ".repeat(4) + "\"}");
+        List<List<String>> learnt = learnt(file, model("gpt2/train-lm"), 8);
+        assertThat(learnt.size()).isGreaterThan(2);
+        assertThat(learnt).allSatisfy(l -> assertThat(l.size()).isBetween(2, 8));
+    }
+
+    @Test
+    void ofConversationsTheAnswersAloneAreLearnt() throws IOException {
+        Path folder = Files.createDirectories(dir.resolve("chat"));
+        for (String name : List.of("tokenizer.json", "config.json")) {
+            Files.copy(model("gpt2/train-lm").resolve(name), folder.resolve(name));
+        }
+        Files.writeString(
+                folder.resolve("tokenizer_config.json"),
+                "{\"eos_token\": \"<|endoftext|>\", \"chat_template\": \"{% for m in messages %}{{ m.role }}={{ m.content }};"
+                        + "{% endfor %}{% if add_generation_prompt %}assistant={% endif %}\"}");
+        Path file = lines(
+                "chat.jsonl",
+                "{\"messages\": [{\"role\": \"user\", \"content\": \"the ship\"}, {\"role\": \"assistant\", \"content\": \"the king\"},"
+                        + "{\"role\": \"user\", \"content\": \"and\"}, {\"role\": \"assistant\", \"content\": \"the end\"}]}");
+        assertThat(joined(learnt(file, folder, 200).get(0))).isEqualTo("the king;the end;");
+        Path none = lines("none.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"the ship\"}]}");
+        assertThatThrownBy(() -> learnt(none, folder, 200))
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("none.jsonl")
+                .hasMessageContaining("assistant");
+    }
+
+    @Test
+    void aPromptThatLeavesNoRoomIsNamed() throws IOException {
+        Path file = lines(
+                "long.jsonl", "{\"prompt\": \"" + "the ship and ".repeat(20) + "\", \"completion\": \" of the king\"}");
+        assertThatThrownBy(() -> learnt(file, model("gpt2/train-lm"), 16))
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("16 tokens")
+                .hasMessageContaining("--max-length");
+    }
+
+    @Test
+    void missingColumnsAreNamed() throws IOException {
+        Path file = lines("other.csv", "name,age", "a,1", "b,2", "c,3", "d,4", "e,5");
+        FineTune run = new FineTune(options("text-generation", model("gpt2/train-lm"), file));
+        assertThatThrownBy(run::run)
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("--column text=NAME");
+        assertThat(dir.resolve("out")).doesNotExist();
+    }
+
+    @ParameterizedTest
+    @EnumSource(
+            value = FineTuneOptions.Mode.class,
+            names = {"FULL", "LORA"})
+    void gptLearnsToAnswer(FineTuneOptions.Mode mode) throws IOException {
+        List<String> rows = new ArrayList<>();
+        for (int i = 0; i < 96; i++) {
+            rows.add(
+                    i % 2 == 0
+                            ? "{\"prompt\": \"the ship\", \"completion\": \" of the king\"}"
+                            : "{\"prompt\": \"and the letter\", \"completion\": \" was over\"}");
+        }
+        Path train = Files.write(dir.resolve("train.jsonl"), rows);
+        FineTune.Report report = new FineTune(options("text-generation", model("gpt2/train-lm"), train)
+                        .validation(train)
+                        .mode(mode)
+                        .arguments(TrainingArguments.defaults()
+                                .learningRate(1e-2)
+                                .epochs(5)
+                                .batchSize(16)))
+                .run();
+        assertThat(report.result().metrics().get("perplexity")).isLessThan(mode == FineTuneOptions.Mode.FULL ? 1.3 : 30);
+        assertThat(dir.resolve(mode == FineTuneOptions.Mode.FULL ? "out/model.safetensors" : "out/adapter_model.safetensors"))
+                .exists();
+    }
+
+    @Test
+    void t5LearnsTwoTasksAtOnce() throws IOException {
+        List<String> rows = new ArrayList<>(List.of("task,source,target"));
+        for (int i = 0; i < 120; i++) {
+            rows.add(
+                    switch (i % 3) {
+                        case 0 -> "first,the king and the ship,king";
+                        case 1 -> "first,the ship and the king,ship";
+                        default -> "last,the king and the ship,ship";
+                    });
+        }
+        Path train = Files.write(dir.resolve("train.csv"), rows);
+        FineTune.Report report = new FineTune(options("text2text-generation", model("t5/train"), train)
+                        .validation(train)
+                        .maxTargetLength(8)
+                        .mixingTemperature(2)
+                        .arguments(TrainingArguments.defaults()
+                                .learningRate(1e-2)
+                                .epochs(30)
+                                .batchSize(16)))
+                .run();
+        assertThat(report.result().metrics())
+                .containsKeys("loss", "bleu", "chrf", "rougeL", "exact_match", "first_exact_match", "last_exact_match");
+        assertThat(report.result().metrics().get("exact_match")).isGreaterThan(0.9);
+    }
+
+    @Test
+    void temperatureEvensOutTheTasks() {
+        Map<String, List<Integer>> tasks = Map.of(
+                "large",
+                java.util.Collections.nCopies(900, 1),
+                "small",
+                java.util.Collections.nCopies(100, 1));
+        assertThat(Seq2SeqTask.shares(tasks, 1)).containsEntry("large", 900).containsEntry("small", 100);
+        assertThat(Seq2SeqTask.shares(tasks, 2)).containsEntry("large", 750).containsEntry("small", 250); // 30 to 10
+        int even = Seq2SeqTask.shares(tasks, 1e9).getOrDefault("small", 0);
+        assertThat((double) even).isCloseTo(500, within(1.0));
+    }
+
+    @Test
+    void refusesWhatMakesNoSense() throws IOException {
+        Path train = lines("pairs.csv", "source,target", "a,b");
+        assertThatThrownBy(() -> new Seq2SeqTask(options("translation", dir, train).mixingTemperature(0.5)))
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("--mixing-temperature");
+        assertThatThrownBy(() -> new Seq2SeqTask(options("translation", dir, train).maxTargetLength(0)))
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("--max-target-length");
+    }
+}
