@@ -53,8 +53,7 @@ public final class TrainingBenchmark {
         Rows rows = new Rows(batch * STEPS, length);
         Path head = Files.createTempDirectory("training-benchmark");
         try (PreTrainedModel<?> model = AutoModelForSequenceClassification.fromPretrained(
-                folder.toString(),
-                LoadOptions.defaults().withNumLabels(2).withInit(LoadOptions.Init.NEW_HEAD))) {
+                folder.toString(), LoadOptions.defaults().withNumLabels(2).withInit(LoadOptions.Init.NEW_HEAD))) {
             model.savePretrained(head); // both sides start from the same head
             try (Peer peer = new Peer(args[0], args[1], head, rows.write(head), precision, threads, batch)) {
                 double ours = loss(model, rows, batch);
@@ -75,7 +74,11 @@ public final class TrainingBenchmark {
                     own.addAll(run.seconds());
                 }
                 double tokens = (double) STEPS * batch * length;
-                report("headstart", own, tokens, VmHwm.of(ProcessHandle.current().pid()));
+                report(
+                        "headstart",
+                        own,
+                        tokens,
+                        VmHwm.of(ProcessHandle.current().pid()));
                 report("transformers", other, tokens, VmHwm.of(peer.process.pid()));
                 System.out.printf(Locale.ROOT, "ratio of medians: %.2f%n", median(other) / median(own));
             }

@@ -205,12 +205,11 @@ final class FinetuneCommand implements Runnable {
 
     @Option(
             names = "--mixing-temperature",
-            description = "Text to text with a column task: a task of n rows is drawn in proportion to n^(1/T) (${DEFAULT-VALUE}).")
+            description =
+                    "Text to text with a column task: a task of n rows is drawn in proportion to n^(1/T) (${DEFAULT-VALUE}).")
     private double mixingTemperature = 1;
 
-    @Option(
-            names = "--no-generation-metrics",
-            description = "Text to text: evaluate the loss alone, generate nothing.")
+    @Option(names = "--no-generation-metrics", description = "Text to text: evaluate the loss alone, generate nothing.")
     private boolean noGenerationMetrics;
 
     @Option(names = "--mlm-probability", description = "Part of the tokens that is predicted (${DEFAULT-VALUE}).")

@@ -158,7 +158,8 @@ final class CausalLmTask extends FineTuneTask {
     }
 
     private int pair(Row row, Tokenizer tokenizer, int maxLength, Examples into) {
-        long[] prompt = withoutEnd(tokenizer.encode(row.text(known().get(Role.PROMPT))).ids(), tokenizer);
+        long[] prompt =
+                withoutEnd(tokenizer.encode(row.text(known().get(Role.PROMPT))).ids(), tokenizer);
         long[] answer = withEnd(
                 tokenizer
                         .encode(
@@ -213,11 +214,14 @@ final class CausalLmTask extends FineTuneTask {
     private static int chat(
             Row row, List<Map<String, Object>> messages, Tokenizer tokenizer, int maxLength, Examples into) {
         ChatTemplate.Rendered all = tokenizer.renderChat(messages, ChatTemplate.Options.PLAIN);
-        List<Span> answers = all.generated().isEmpty() ? answers(row, messages, all.text(), tokenizer) : all.generated();
+        List<Span> answers =
+                all.generated().isEmpty() ? answers(row, messages, all.text(), tokenizer) : all.generated();
         Encoding encoded = tokenizer.encode(
                 all.text(),
                 null,
-                EncodeOptions.DEFAULT.withSpecialTokens(false).withTruncation(Truncation.NONE)); // the template writes them
+                EncodeOptions.DEFAULT
+                        .withSpecialTokens(false)
+                        .withTruncation(Truncation.NONE)); // the template writes them
         List<Span> offsets = encoded.offsets();
         boolean[] which = new boolean[offsets.size()];
         for (int i = 0; i < which.length; i++) {
@@ -228,8 +232,7 @@ final class CausalLmTask extends FineTuneTask {
     }
 
     /** Where the assistant's answers stand in the rendered conversation, for templates that do not mark them. */
-    private static List<Span> answers(
-            Row row, List<Map<String, Object>> messages, String all, Tokenizer tokenizer) {
+    private static List<Span> answers(Row row, List<Map<String, Object>> messages, String all, Tokenizer tokenizer) {
         List<Span> spans = new ArrayList<>();
         for (int i = 0; i < messages.size(); i++) {
             if (!"assistant".equals(messages.get(i).get("role"))) {
@@ -249,7 +252,8 @@ final class CausalLmTask extends FineTuneTask {
     }
 
     private static long[] withEnd(long[] ids, Tokenizer tokenizer) {
-        if (tokenizer.eosId().isEmpty() || (ids.length > 0 && ids[ids.length - 1] == tokenizer.eosId().getAsInt())) {
+        if (tokenizer.eosId().isEmpty()
+                || (ids.length > 0 && ids[ids.length - 1] == tokenizer.eosId().getAsInt())) {
             return ids;
         }
         long[] longer = Arrays.copyOf(ids, ids.length + 1);

@@ -109,8 +109,8 @@ final class Seq2SeqTask extends FineTuneTask {
                 .sum();
         int total = byTask.values().stream().mapToInt(List::size).sum();
         Map<String, Integer> shares = new TreeMap<>();
-        byTask.forEach((task, own) -> shares.put(
-                task, (int) Math.max(1, Math.round(total * Math.pow(own.size(), 1 / temperature) / sum))));
+        byTask.forEach((task, own) ->
+                shares.put(task, (int) Math.max(1, Math.round(total * Math.pow(own.size(), 1 / temperature) / sum))));
         return shares;
     }
 
@@ -153,10 +153,8 @@ final class Seq2SeqTask extends FineTuneTask {
 
         @Override
         void labels(Map<String, Tensor> batch, long[][] rows, int[] indexes, SplittableRandom random) {
-            int width = Arrays.stream(indexes)
-                    .map(i -> targets.get(i).length)
-                    .max()
-                    .orElse(0);
+            int width =
+                    Arrays.stream(indexes).map(i -> targets.get(i).length).max().orElse(0);
             long[][] labels = new long[rows.length][];
             for (int r = 0; r < rows.length; r++) {
                 labels[r] = new long[width];

@@ -126,9 +126,7 @@ class GenerationTasksTest {
     void missingColumnsAreNamed() throws IOException {
         Path file = lines("other.csv", "name,age", "a,1", "b,2", "c,3", "d,4", "e,5");
         FineTune run = new FineTune(options("text-generation", model("gpt2/train-lm"), file));
-        assertThatThrownBy(run::run)
-                .isInstanceOf(HeadstartException.class)
-                .hasMessageContaining("--column text=NAME");
+        assertThatThrownBy(run::run).isInstanceOf(HeadstartException.class).hasMessageContaining("--column text=NAME");
         assertThat(dir.resolve("out")).doesNotExist();
     }
 
@@ -153,8 +151,10 @@ class GenerationTasksTest {
                                 .epochs(5)
                                 .batchSize(16)))
                 .run();
-        assertThat(report.result().metrics().get("perplexity")).isLessThan(mode == FineTuneOptions.Mode.FULL ? 1.3 : 30);
-        assertThat(dir.resolve(mode == FineTuneOptions.Mode.FULL ? "out/model.safetensors" : "out/adapter_model.safetensors"))
+        assertThat(report.result().metrics().get("perplexity"))
+                .isLessThan(mode == FineTuneOptions.Mode.FULL ? 1.3 : 30);
+        assertThat(dir.resolve(
+                        mode == FineTuneOptions.Mode.FULL ? "out/model.safetensors" : "out/adapter_model.safetensors"))
                 .exists();
     }
 
@@ -186,11 +186,8 @@ class GenerationTasksTest {
 
     @Test
     void temperatureEvensOutTheTasks() {
-        Map<String, List<Integer>> tasks = Map.of(
-                "large",
-                java.util.Collections.nCopies(900, 1),
-                "small",
-                java.util.Collections.nCopies(100, 1));
+        Map<String, List<Integer>> tasks =
+                Map.of("large", java.util.Collections.nCopies(900, 1), "small", java.util.Collections.nCopies(100, 1));
         assertThat(Seq2SeqTask.shares(tasks, 1)).containsEntry("large", 900).containsEntry("small", 100);
         assertThat(Seq2SeqTask.shares(tasks, 2)).containsEntry("large", 750).containsEntry("small", 250); // 30 to 10
         int even = Seq2SeqTask.shares(tasks, 1e9).getOrDefault("small", 0);
@@ -200,10 +197,12 @@ class GenerationTasksTest {
     @Test
     void refusesWhatMakesNoSense() throws IOException {
         Path train = lines("pairs.csv", "source,target", "a,b");
-        assertThatThrownBy(() -> new Seq2SeqTask(options("translation", dir, train).mixingTemperature(0.5)))
+        assertThatThrownBy(
+                        () -> new Seq2SeqTask(options("translation", dir, train).mixingTemperature(0.5)))
                 .isInstanceOf(HeadstartException.class)
                 .hasMessageContaining("--mixing-temperature");
-        assertThatThrownBy(() -> new Seq2SeqTask(options("translation", dir, train).maxTargetLength(0)))
+        assertThatThrownBy(
+                        () -> new Seq2SeqTask(options("translation", dir, train).maxTargetLength(0)))
                 .isInstanceOf(HeadstartException.class)
                 .hasMessageContaining("--max-target-length");
     }
