@@ -57,7 +57,7 @@ final class CausalLmTask extends FineTuneTask {
     }
 
     @Override
-    void read(List<Row> train, List<Row> validation, Columns found) {
+    void read(List<Row> train, List<Row> validation, List<Row> test, Columns found) {
         columns = found;
         boolean pairs = found.has(Role.PROMPT) && found.has(Role.COMPLETION);
         if (!found.has(Role.MESSAGES) && !pairs && !found.has(Role.TEXT)) {

@@ -71,7 +71,7 @@ final class Seq2SeqTask extends FineTuneTask {
     }
 
     @Override
-    void read(List<Row> train, List<Row> validation, Columns found) {
+    void read(List<Row> train, List<Row> validation, List<Row> test, Columns found) {
         columns = found;
         if (found.has(Role.TASK)) {
             Map<String, Integer> sizes = new TreeMap<>();

@@ -53,7 +53,7 @@ class GenerationTasksTest {
                 PointerScope scope = new PointerScope()) {
             Columns columns = Columns.infer(reader, Map.of(), task.required(), task.optional());
             List<Row> rows = reader.readAll();
-            task.read(rows, rows, columns);
+            task.read(rows, rows, List.of(), columns);
             TextData data = task.examples(rows, tokenizer, maxLength);
             List<List<String>> all = new ArrayList<>();
             for (int i = 0; i < data.size(); i++) {
