@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -60,14 +61,33 @@ final class ConvertCommand implements Runnable {
                     }
                 }
             }
-            Files.createDirectories(output);
-            if (Files.isDirectory(source)) {
-                copyOthers(source);
+            boolean whole = false;
+            try {
+                Files.createDirectories(output);
+                convert(source, type);
+                if (Files.isDirectory(source)) {
+                    copyOthers(source);
+                }
+                whole = true;
+            } finally {
+                if (!whole) {
+                    removeOutput();
+                }
             }
-            convert(source, type);
         } catch (IOException e) {
             throw new HeadstartException(
                     output + ": cannot be written (" + e.getMessage() + "); choose another folder", e);
+        }
+    }
+
+    /** The folder was new or empty: what is in it now is half a model. */
+    private void removeOutput() throws IOException {
+        if (Files.isDirectory(output)) {
+            try (Stream<Path> walk = Files.walk(output)) {
+                for (Path path : walk.sorted(Comparator.reverseOrder()).toList()) {
+                    Files.deleteIfExists(path);
+                }
+            }
         }
     }
 

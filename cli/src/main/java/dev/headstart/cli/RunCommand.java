@@ -68,6 +68,11 @@ final class RunCommand implements Runnable {
     @Override
     public void run() {
         Tasks.Task found = Tasks.find(task);
+        for (int i = 0; i < inputs.size(); i++) {
+            if (inputs.get(i).isBlank()) {
+                throw new HeadstartException("input " + (i + 1) + " is empty; give a text, a file, or a JSON object");
+            }
+        }
         String id = model != null ? model : found.defaultModel();
         if (id == null) {
             throw new HeadstartException(task

@@ -181,7 +181,7 @@ public final class Models {
         return dtype == null ? ScalarType.Float : Ops.typeNamed(dtype);
     }
 
-    private static Device device(String name) {
+    static Device device(String name) {
         boolean cuda = torch.cuda_is_available();
         if (name.startsWith("cuda") && !cuda) {
             throw new HeadstartException(

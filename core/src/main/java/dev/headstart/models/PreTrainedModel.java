@@ -1,6 +1,7 @@
 package dev.headstart.models;
 
 import dev.headstart.HeadstartException;
+import dev.headstart.LoadOptions;
 import dev.headstart.generation.GenerativeModel;
 import dev.headstart.io.Safetensors;
 import dev.headstart.io.StagedFile;
@@ -174,6 +175,42 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
         exclusive(() -> state.parameters().values().stream()
                 .filter(p -> p.name().startsWith(prefix))
                 .forEach(p -> p.freeze(frozen)));
+    }
+
+    /**
+     * Converts the model in place, as {@code torch.nn.Module.to}: parameters and buffers of floating-point numbers to a type, or all of them to a
+     * device. Optimizers made before hold the old weights: make them afterwards.
+     *
+     * @param dtypeOrDevice {@code float32}, {@code bfloat16}, {@code float16}, {@code float64}, or {@code cpu}, {@code cuda}, {@code cuda:N}
+     * @throws IllegalStateException while calls run, or while layers are packed ({@link #optimize}); nothing is changed then
+     * @throws HeadstartException when there is no such type, or no such device here
+     */
+    public final void to(String dtypeOrDevice) {
+        boolean toDevice = dtypeOrDevice.matches("cpu|cuda(:\\d{1,3})?");
+        String dtype = toDevice
+                ? null
+                : LoadOptions.defaults().withDtype(dtypeOrDevice).dtype();
+        if (!lock.writeLock().tryLock()) {
+            throw new IllegalStateException(getClass().getSimpleName()
+                    + " is computing: to(\"" + dtypeOrDevice
+                    + "\") would change the weights under it; wait for the call's end");
+        }
+        try {
+            if (closed) {
+                throw new IllegalStateException(getClass().getSimpleName() + " is closed");
+            }
+            try (PointerScope scope = new PointerScope()) {
+                if (dtype == null) {
+                    state.to(null, Models.device(dtypeOrDevice));
+                } else {
+                    state.to(Ops.typeNamed(dtype), null);
+                    config.node().remove("torch_dtype"); // its name before transformers 5
+                    config.node().put("dtype", dtype);
+                }
+            }
+        } finally {
+            lock.writeLock().unlock();
+        }
     }
 
     /**

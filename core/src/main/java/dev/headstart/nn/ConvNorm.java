@@ -46,6 +46,10 @@ public final class ConvNorm {
         return convolution;
     }
 
+    boolean folded() {
+        return folded != null;
+    }
+
     void fold() {
         unfold();
         Memory.scoped(() -> {

@@ -4,7 +4,13 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.stream.Stream;
+import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /** What the layers of one model share: its parameters by name, its Linear layers, and whether it is training. */
 public final class ModelState {
@@ -67,6 +73,28 @@ public final class ModelState {
     public void unpack() {
         linears.forEach(Linear::unpack);
         convNorms.forEach(ConvNorm::unfold);
+    }
+
+    /**
+     * Converts every parameter and buffer in place: floating-point ones to a type, all to a device. Tied ones stay tied.
+     *
+     * @param type null for the type that each has
+     * @param device null for the device that each is on
+     * @throws IllegalStateException while kernels are packed or normalizations folded: they hold values of their own
+     */
+    public void to(@Nullable ScalarType type, @Nullable Device device) {
+        Set<String> kernels = new TreeSet<>();
+        linears.forEach(l -> kernels.add(l.kernelName()));
+        convNorms.stream().filter(ConvNorm::folded).forEach(c -> kernels.add("folded normalization"));
+        kernels.remove("plain");
+        if (!kernels.isEmpty()) {
+            throw new IllegalStateException("the layers are packed for inference (" + String.join(", ", kernels)
+                    + "), so their weights cannot be converted: train() and eval() return to plain layers,"
+                    + " or load the model with the type or device it shall have");
+        }
+        Stream.concat(parameters.values().stream(), added.values().stream()).forEach(p -> Memory.scoped(() -> {
+            p.to(device != null ? device : p.tensor().device(), type);
+        }));
     }
 
     /** Whether a Linear's weight is read elsewhere too (tied to an embedding). */

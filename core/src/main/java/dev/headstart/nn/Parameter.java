@@ -1,7 +1,10 @@
 package dev.headstart.nn;
 
+import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /** A named tensor of a model: a weight that training may change, or a buffer (running statistics) that is saved but has no gradient. */
 public final class Parameter {
@@ -78,6 +81,20 @@ public final class Parameter {
         optional = Memory.keep(new TensorOptional(next));
         oldOptional.close();
         oldValue.close();
+    }
+
+    /** Moves the values to a device and, if they are floating-point numbers, to a type; whether they are trained stays. */
+    void to(Device device, @Nullable ScalarType type) {
+        ScalarType next = type != null && value.is_floating_point() ? type : Ops.type(value);
+        if (next == Ops.type(value) && device.equals(value.device())) {
+            return;
+        }
+        boolean trained = value.requires_grad();
+        Memory.scoped(() -> {
+            Tensor moved = value.detach().to(device, next);
+            moved.set_requires_grad(trained);
+            set(moved);
+        });
     }
 
     void close() {

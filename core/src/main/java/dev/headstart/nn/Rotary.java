@@ -93,6 +93,9 @@ public final class Rotary {
                 f = on(like, frequencies(spec, length, false));
             }
         }
+        if (f.is_cuda() != positions.is_cuda()) { // the model has moved since
+            f = f.to(positions.device(), ScalarType.Float);
+        }
         Tensor half = positions.to(ScalarType.Float).unsqueeze(-1).mul(f); // [B, S, rotated / 2]
         Tensor angle = cat(new TensorVector(half, half), -1); // [B, S, rotated]
         Tensor cos = angle.cos();

@@ -29,7 +29,7 @@ import org.jspecify.annotations.Nullable;
  * A hub on this machine that behaves as the real one does: the hub itself answers as 127.0.0.1 and sends large files (.safetensors, .bin) away
  * to "localhost", another host for the client. It can be told to misbehave.
  */
-final class FakeHub implements AutoCloseable {
+public final class FakeHub implements AutoCloseable {
     /** One request as it arrived. */
     record Request(
             String method,
@@ -59,7 +59,8 @@ final class FakeHub implements AutoCloseable {
     private final HttpServer server;
     private final ExecutorService threads = Executors.newCachedThreadPool();
 
-    FakeHub() throws IOException {
+    /** A hub that speaks http. */
+    public FakeHub() throws IOException {
         this(null);
     }
 
@@ -78,12 +79,14 @@ final class FakeHub implements AutoCloseable {
         server.start();
     }
 
-    String endpoint() {
+    /** What HF_ENDPOINT is to be. */
+    public String endpoint() {
         return (server instanceof HttpsServer ? "https" : "http") + "://127.0.0.1:"
                 + server.getAddress().getPort();
     }
 
-    FakeHub file(String name, String content) {
+    /** Adds a text file to the model {@code org/model}. */
+    public FakeHub file(String name, String content) {
         files.put(name, content.getBytes(StandardCharsets.UTF_8));
         return this;
     }
@@ -218,7 +221,8 @@ final class FakeHub implements AutoCloseable {
         exchange.getResponseBody().write(body);
     }
 
-    static String sha256(byte[] content) {
+    /** In hexadecimal digits. */
+    public static String sha256(byte[] content) {
         return hash("SHA-256", new byte[0], content);
     }
 

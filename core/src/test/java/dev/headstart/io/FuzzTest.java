@@ -15,7 +15,9 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Random;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipFile;
@@ -242,5 +244,43 @@ class FuzzTest {
                 "{\"metadata\":{\"total_size\":1},\"weight_map\":{\"weight\":\"a.pt\",\"row\":\"a.pt\",\"long\":\"a.pt\"}}"
                         .getBytes(StandardCharsets.UTF_8);
         fuzz("x.index.json", random -> damaged(original, random), Checkpoint::open);
+    }
+
+    @Test
+    void numpy() throws IOException {
+        Path array = folder.resolve("whole.npy");
+        try (var values = Tensor.create(new float[] {1, 2, 3, 4, 5, 6}, 2, 3)) {
+            Npy.write(array, values);
+        }
+        byte[] original = Files.readAllBytes(array);
+        fuzz("x.npy", random -> damaged(original, random), (file, map) -> new OneArray(Npy.read(file)));
+    }
+
+    /** An array among the readers of many. */
+    private record OneArray(Tensor array) implements TensorSource {
+        @Override
+        public Set<String> names() {
+            return Set.of("array");
+        }
+
+        @Override
+        public TensorInfo info(String name) {
+            return new TensorInfo("F32", List.of());
+        }
+
+        @Override
+        public Tensor tensor(String name) {
+            return array;
+        }
+
+        @Override
+        public String fileOf(String name) {
+            return "x.npy";
+        }
+
+        @Override
+        public void close() {
+            array.close();
+        }
     }
 }

@@ -269,6 +269,12 @@ class SafetensorsTest {
                 Arguments.of("size", entry("F32", "2", "0,4"), 4, "needs 8 bytes"),
                 Arguments.of("end before begin", entry("U8", "0", "4,0"), 4, "data_offsets are [4, 0]"),
                 Arguments.of("hole at the start", entry("U8", "1", "1,2"), 2, "there is a hole"),
+                Arguments.of(
+                        "hole in the middle",
+                        "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"b\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[2,3]}}",
+                        3,
+                        "there is a hole"),
+                Arguments.of("half a byte", entry("F4", "3", "0,2"), 2, "has dtype \"F4\", expected one of BOOL"),
                 Arguments.of("data without tensor", entry("U8", "1", "0,1"), 2, "belong to no tensor"),
                 Arguments.of("incomplete buffer", entry("F32", "2", "0,8"), 7, "truncated"),
                 Arguments.of("overlap", "{" + overlapping(5) + "}", 4, "overlaps the tensor before it"),
