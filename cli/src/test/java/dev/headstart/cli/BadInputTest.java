@@ -87,8 +87,7 @@ class BadInputTest {
             }
         }
         try (PointerScope scope = new PointerScope()) {
-            Map<String, Tensor> tensors =
-                    new LinkedHashMap<>(Safetensors.readMap(MODEL.resolve("model.safetensors")));
+            Map<String, Tensor> tensors = new LinkedHashMap<>(Safetensors.readMap(MODEL.resolve("model.safetensors")));
             change.accept(tensors);
             Safetensors.write(folder.resolve("model.safetensors"), tensors, Map.of("format", "pt"));
         }
@@ -128,7 +127,10 @@ class BadInputTest {
         fails(classify(model, "x"), "config.json", "object");
         Files.write(config, json.writeValueAsBytes(good.deepCopy().put("hidden_size", "many")));
         fails(classify(model, "x"), "config.json", "hidden_size", "whole number", "many");
-        Files.write(config, json.writeValueAsBytes(good.deepCopy().put("model_type", "nonesuch").putNull("architectures")));
+        Files.write(
+                config,
+                json.writeValueAsBytes(
+                        good.deepCopy().put("model_type", "nonesuch").putNull("architectures")));
         fails(classify(model, "x"), "config.json", "model_type \"nonesuch\" is not known; known: ", "bert");
         Files.write(config, json.writeValueAsBytes(good.deepCopy().put("hidden_act", "sine")));
         fails(classify(model, "x"), "sine", "gelu");
@@ -174,7 +176,12 @@ class BadInputTest {
         }
         fails(classify(cut, "x"), "pytorch_model.bin", "system");
         fails(
-                List.of("convert", "--model", cut.toString(), "--output", dir.resolve("out").toString()),
+                List.of(
+                        "convert",
+                        "--model",
+                        cut.toString(),
+                        "--output",
+                        dir.resolve("out").toString()),
                 "pytorch_model.bin");
         assertThat(dir.resolve("out")).doesNotExist();
     }
@@ -185,7 +192,12 @@ class BadInputTest {
     void emptyText() {
         fails(classify(MODEL, "fine", " "), "input 2 is empty", "give a text");
         fails(
-                List.of("run", "question-answering", "--model", ANSWERS.toString(), "{\"question\":\"\",\"context\":\"a\"}"),
+                List.of(
+                        "run",
+                        "question-answering",
+                        "--model",
+                        ANSWERS.toString(),
+                        "{\"question\":\"\",\"context\":\"a\"}"),
                 "question");
     }
 
@@ -255,11 +267,16 @@ class BadInputTest {
             all.addAll(List.of("--output-hidden-states", "--output-attentions"));
             fails(all, out, "No space left");
             assertThat(small).isEmptyDirectory();
-            assertThat(run(forward).code())
-                    .as("what fits is written")
-                    .isZero();
+            assertThat(run(forward).code()).as("what fits is written").isZero();
             Files.delete(small.resolve("out.safetensors"));
-            fails(List.of("convert", "--model", MODEL.toString(), "--output", small.resolve("m").toString()), "No space left");
+            fails(
+                    List.of(
+                            "convert",
+                            "--model",
+                            MODEL.toString(),
+                            "--output",
+                            small.resolve("m").toString()),
+                    "No space left");
             assertThat(small.resolve("m/model.safetensors")).doesNotExist();
         } finally {
             assertThat(run("umount", small.toString())).isZero();
@@ -295,7 +312,10 @@ class BadInputTest {
                 "127.0.0.1 cannot be reached",
                 "company (http://127.0.0.1:1/maven2)",
                 "settings.xml");
-        check(child(home, List.of("models", "fetch", "org/model")), "'org/model' is not on this machine", "HTTPS_PROXY");
+        check(
+                child(home, List.of("models", "fetch", "org/model")),
+                "'org/model' is not on this machine",
+                "HTTPS_PROXY");
         check(
                 child(home, List.of("models", "fetch", "org/model", "--offline")),
                 "nothing may be fetched (HF_HUB_OFFLINE or --offline)");

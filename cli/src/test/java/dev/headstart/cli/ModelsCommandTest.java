@@ -46,7 +46,8 @@ class ModelsCommandTest {
                     own.resolve("headstart_origin.json"),
                     "{\"id\":\"org/own\",\"source\":\"maven\",\"artifact\":\"a:b:1.0\",\"repository\":\"central\",\"license\":\"mit\"}");
 
-            JsonNode list = JSON.readTree(headstart.run("models", "list", "--json").out());
+            JsonNode list =
+                    JSON.readTree(headstart.run("models", "list", "--json").out());
             assertThat(list.findValuesAsText("id")).containsExactly("org/own", "org/model");
             assertThat(list.findValuesAsText("cache")).containsExactly("headstart", "shared");
             assertThat(list.get(0).path("origin").asText()).isEqualTo("maven a:b:1.0 from central");

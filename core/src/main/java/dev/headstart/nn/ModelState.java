@@ -92,9 +92,10 @@ public final class ModelState {
                     + "), so their weights cannot be converted: train() and eval() return to plain layers,"
                     + " or load the model with the type or device it shall have");
         }
-        Stream.concat(parameters.values().stream(), added.values().stream()).forEach(p -> Memory.scoped(() -> {
-            p.to(device != null ? device : p.tensor().device(), type);
-        }));
+        Stream.concat(parameters.values().stream(), added.values().stream())
+                .forEach(p -> Memory.scoped(() -> {
+                    p.to(device != null ? device : p.tensor().device(), type);
+                }));
     }
 
     /** Whether a Linear's weight is read elsewhere too (tied to an embedding). */

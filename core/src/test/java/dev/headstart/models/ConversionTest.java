@@ -39,7 +39,8 @@ class ConversionTest {
 
     private static float[] logits(PreTrainedModel<?> model) {
         try (PointerScope scope = new PointerScope()) {
-            Inputs in = model.config().modelType().equals("bert") || model.config().modelType().equals("llama")
+            Inputs in = model.config().modelType().equals("bert")
+                            || model.config().modelType().equals("llama")
                     ? Inputs.of(Map.of("input_ids", Tensors.int64(new long[][] {{2, 5, 9, 13, 3}})))
                     : Inputs.of(Map.of(
                             "pixel_values",
@@ -91,8 +92,7 @@ class ConversionTest {
             assertThat(logits(model)).containsExactly(before);
             model.to("bfloat16");
             model.savePretrained(folder);
-            try (PreTrainedModel<?> again =
-                    Models.fromPretrained(folder.toString(), CPU.withDtype("auto"))) {
+            try (PreTrainedModel<?> again = Models.fromPretrained(folder.toString(), CPU.withDtype("auto"))) {
                 assertThat(Ops.type(any(again))).isEqualTo(ScalarType.BFloat16);
                 assertThat(logits(again)).containsExactly(logits(model));
             }

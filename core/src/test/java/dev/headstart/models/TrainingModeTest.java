@@ -73,14 +73,15 @@ class TrainingModeTest {
             model.train();
             model.forward(inputs()).logits().sum().backward();
             for (Parameter p : model.namedParameters().values()) {
-                assertThat(p.tensor().grad().defined()).as(p.name()).isEqualTo(!p.name().startsWith("bert."));
+                assertThat(p.tensor().grad().defined())
+                        .as(p.name())
+                        .isEqualTo(!p.name().startsWith("bert."));
             }
             model.freeze("bert.encoder.layer.0.", false);
             model.train();
             model.forward(inputs()).logits().sum().backward();
             for (Parameter p : model.namedParameters().values()) {
-                boolean learns =
-                        !p.name().startsWith("bert.") || p.name().startsWith("bert.encoder.layer.0.");
+                boolean learns = !p.name().startsWith("bert.") || p.name().startsWith("bert.encoder.layer.0.");
                 assertThat(p.tensor().grad().defined()).as(p.name()).isEqualTo(learns);
             }
         }

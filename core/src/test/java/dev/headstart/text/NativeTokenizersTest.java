@@ -44,7 +44,8 @@ class NativeTokenizersTest {
 
     @Test
     void nothingIsContactedAndAPoisonedCacheDoesNotMatter() throws Exception {
-        // Where a run that saw a GPU stored its library under the name of the CPU build, the library's own loader finds a folder without it.
+        // Where a run that saw a GPU stored its library under the name of the CPU build, the library's own loader finds
+        // a folder without it.
         for (String version : List.of("0.21.0", "0.21.0-0.38.0", "0.38.0")) {
             Files.createDirectories(home.resolve(".djl.ai/tokenizers/" + version + "-cpu-linux-x86_64/90"));
         }
