@@ -31,7 +31,9 @@ class EncodersTest {
 
     static List<Path> cases() throws IOException {
         try (Stream<Path> all = Files.list(Shared.repositoryRoot().resolve("core/src/test/resources/encoders"))) {
-            return all.filter(c -> c.getFileName().toString().matches("(bert|roberta|xlm-roberta|distilbert|electra|albert|mpnet)-.*"))
+            return all.filter(c -> c.getFileName()
+                            .toString()
+                            .matches("(bert|roberta|xlm-roberta|distilbert|electra|albert|mpnet)-.*"))
                     .sorted()
                     .toList();
         }
