@@ -212,6 +212,9 @@ final class FinetuneCommand implements Runnable {
     @Option(names = "--no-generation-metrics", description = "Text to text: evaluate the loss alone, generate nothing.")
     private boolean noGenerationMetrics;
 
+    @Option(names = "--lora-half", description = "Write the adapter in 16 bit: half the file.")
+    private boolean loraHalf;
+
     @Option(names = "--mlm-probability", description = "Part of the tokens that is predicted (${DEFAULT-VALUE}).")
     private double mlmProbability = 0.15;
 
@@ -273,6 +276,7 @@ final class FinetuneCommand implements Runnable {
                 .labelSmoothing(labelSmoothing)
                 .classWeights(classWeights)
                 .lora(loraRank, loraAlpha, loraDropout, loraTargets, loraMerge)
+                .loraHalf(loraHalf)
                 .mlmProbability(mlmProbability)
                 .sourcePrefix(sourcePrefix)
                 .maxTargetLength(maxTargetLength)

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
+import dev.headstart.hub.AdapterFolder;
 import dev.headstart.hub.Hub;
 import dev.headstart.hub.ModelFolder;
 import dev.headstart.io.Checkpoint;
@@ -12,6 +13,8 @@ import dev.headstart.nn.Natives;
 import dev.headstart.nn.Ops;
 import dev.headstart.nn.Precision;
 import dev.headstart.nn.WeightLoader;
+import dev.headstart.peft.LoraAdapter;
+import dev.headstart.peft.LoraConfig;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
@@ -104,17 +107,14 @@ public final class Models {
             ModelFolder folder, BiFunction<Family, ConfigJson, @Nullable String> choice, LoadOptions options) {
         Natives.load();
         Path root = folder.path();
+        if (Files.isDirectory(root) && AdapterFolder.is(root)) {
+            return adapted(root, choice, options);
+        }
         Path file = Files.isRegularFile(root) ? root.resolveSibling("config.json") : root.resolve("config.json");
         boolean bare = Files.isRegularFile(root) && !Files.exists(file); // one weight file, nothing beside it
         ConfigJson config =
                 bare ? new ConfigJson(JsonNodeFactory.instance.objectNode(), root.toString()) : ConfigJson.read(file);
-        if (options.id2label() != null) {
-            config.labels(options.id2label());
-        } else if (options.numLabels() != null && options.numLabels() != config.numLabels()) {
-            config.labels(new TreeMap<>(IntStream.range(0, options.numLabels())
-                    .boxed()
-                    .collect(Collectors.toMap(Function.identity(), i -> "LABEL_" + i))));
-        }
+        labels(config, options);
         // What will be packed is read, so that each weight's memory can go; what stays plain is mapped where the files
         // never change.
         boolean map = folder.immutable() && options.precision() == null;
@@ -132,6 +132,62 @@ public final class Models {
                 }
             }
             return build(config, choice.apply(family(config), config), named, options);
+        }
+    }
+
+    private static void labels(ConfigJson config, LoadOptions options) {
+        if (options.id2label() != null) {
+            config.labels(options.id2label());
+        } else if (options.numLabels() != null && options.numLabels() != config.numLabels()) {
+            config.labels(new TreeMap<>(IntStream.range(0, options.numLabels())
+                    .boxed()
+                    .collect(Collectors.toMap(Function.identity(), i -> "LABEL_" + i))));
+        }
+    }
+
+    /** The base model of an adapter folder, with the adapter added into its weights. */
+    private static PreTrainedModel<?> adapted(
+            Path root, BiFunction<Family, ConfigJson, @Nullable String> choice, LoadOptions options) {
+        LoadOptions plain = options.withRevision(null).withSubfolder(null);
+        ModelFolder base = Hub.standard().resolve(AdapterFolder.base(root), plain);
+        if (AdapterFolder.is(base.path())) {
+            throw new HeadstartException(root + ": its base model " + base.id()
+                    + " is an adapter itself; merge that one into its model first, and name the result");
+        }
+        boolean own = Files.isRegularFile(root.resolve("config.json"));
+        ConfigJson config = ConfigJson.read((own ? root : base.path()).resolve("config.json"));
+        Family family = family(config);
+        Path weights = root.resolve("adapter_model.safetensors");
+        if (!Files.isRegularFile(weights)) {
+            throw new HeadstartException(weights + " not found: an adapter folder needs it"
+                    + (Files.exists(root.resolve("adapter_model.bin"))
+                            ? " (adapter_model.bin is the old format: save it again with Python peft)"
+                            : ""));
+        }
+        boolean map = base.immutable() && options.precision() == null;
+        try (AdaptedSource source = new AdaptedSource(
+                Checkpoint.open(base.path(), map), Checkpoint.open(weights, false), family.basePrefix())) {
+            labels(config, options);
+            if (!own && source.classes() > 0 && options.id2label() == null) {
+                labels(config, options.withNumLabels(source.classes()));
+            }
+            String architecture = choice.apply(family, config);
+            if (architecture == null && !own) {
+                architecture = family.withHead(LoraConfig.read(root).head(), config);
+            }
+            PreTrainedModel<?> model = build(config, architecture, source, plain.withPrecision(null));
+            try {
+                LoraAdapter adapter = LoraAdapter.load(model, root);
+                adapter.merge();
+                adapter.remove();
+                if (options.precision() != null) {
+                    model.optimize(Precision.of(options.precision()));
+                }
+                return model;
+            } catch (RuntimeException e) {
+                model.close();
+                throw e;
+            }
         }
     }
 

@@ -29,6 +29,7 @@ import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A LoRA adapter (Hu et al. 2021) on a model, in the file format of Hugging Face PEFT. It belongs to the model and is freed with it; a model
@@ -330,8 +331,16 @@ public final class LoraAdapter {
 
     /** Writes adapter_config.json and adapter_model.safetensors as PEFT does. @param folder made when it is not there */
     public void save(Path folder) {
-        try (PointerScope scope = new PointerScope()) {
-            Safetensors.write(folder.resolve(WEIGHTS), tensors(), Map.of("format", "pt"));
+        save(folder, null);
+    }
+
+    /** As {@link #save(Path)}. @param type of the numbers in the file ({@code Half}: half the size); null for the model's own */
+    public void save(Path folder, @Nullable ScalarType type) {
+        try (PointerScope scope = new PointerScope();
+                NoGradGuard guard = new NoGradGuard()) {
+            Map<String, Tensor> tensors = new LinkedHashMap<>();
+            tensors().forEach((name, t) -> tensors.put(name, type == null ? t : t.to(type)));
+            Safetensors.write(folder.resolve(WEIGHTS), tensors, Map.of("format", "pt"));
             boolean fanInFanOut = layers.values().stream().anyMatch(Linear::transposed);
             byte[] json = (config.toJson(fanInFanOut).toPrettyString() + "\n").getBytes(StandardCharsets.UTF_8);
             StagedFile.write(folder.resolve(LoraConfig.FILE), out -> out.write(ByteBuffer.wrap(json)));

@@ -274,6 +274,18 @@ public record LoraConfig(
         return JSON.valueToTree(values);
     }
 
+    /** End of the class name that PEFT's task type asks for; empty for the model without a head. */
+    public String head() {
+        return switch (taskType == null ? "" : taskType) {
+            case "SEQ_CLS" -> "ForSequenceClassification";
+            case "TOKEN_CLS" -> "ForTokenClassification";
+            case "QUESTION_ANS" -> "ForQuestionAnswering";
+            case "CAUSAL_LM" -> "ForCausalLM";
+            case "SEQ_2_SEQ_LM" -> "ForConditionalGeneration";
+            default -> "";
+        };
+    }
+
     boolean isAllLinear() {
         return !targetsByRegex && targetModules.equals(List.of("all-linear"));
     }

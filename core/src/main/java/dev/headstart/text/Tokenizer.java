@@ -2,6 +2,7 @@ package dev.headstart.text;
 
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
+import dev.headstart.hub.AdapterFolder;
 import dev.headstart.hub.FileSelection;
 import dev.headstart.hub.Hub;
 import java.io.IOException;
@@ -28,6 +29,10 @@ import org.jspecify.annotations.Nullable;
  */
 public final class Tokenizer implements AutoCloseable {
     private static final Pattern WHISPER_TIMESTAMP = Pattern.compile("<\\|\\d+\\.\\d+\\|>");
+
+    /** Any of these means that a folder has a tokenizer of its own. */
+    private static final List<String> FILES =
+            List.of("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model");
 
     private final TokenizerConfig config;
     private final TokenizerFiles.Loaded loaded;
@@ -74,12 +79,17 @@ public final class Tokenizer implements AutoCloseable {
     /**
      * The tokenizer of a model.
      *
-     * @param id a folder, or an id that is looked up as {@link Hub} says
+     * @param id a folder, or an id that is looked up as {@link Hub} says; of an adapter without a tokenizer, its base model's is taken
      * @throws HeadstartException when the model is not found, or has no tokenizer that can be read
      */
     public static Tokenizer fromPretrained(String id, LoadOptions options) {
-        return fromFolder(
-                Hub.standard().resolve(id, FileSelection.NO_WEIGHTS, options).path());
+        Path folder =
+                Hub.standard().resolve(id, FileSelection.NO_WEIGHTS, options).path();
+        if (AdapterFolder.is(folder) && FILES.stream().noneMatch(f -> Files.isRegularFile(folder.resolve(f)))) {
+            return fromPretrained(
+                    AdapterFolder.base(folder), options.withRevision(null).withSubfolder(null));
+        }
+        return fromFolder(folder);
     }
 
     // ---- other directions of the same tokenizer ----

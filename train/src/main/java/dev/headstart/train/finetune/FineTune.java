@@ -34,6 +34,7 @@ import java.util.stream.Stream;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -44,6 +45,7 @@ import org.slf4j.LoggerFactory;
  */
 public final class FineTune {
     private static final Logger LOG = LoggerFactory.getLogger(FineTune.class);
+    private static final String LOG_FILE = "training_log.jsonl";
     private final FineTuneOptions options;
     private volatile @Nullable Trainer trainer;
     private volatile boolean stop;
@@ -179,7 +181,8 @@ public final class FineTune {
             }
         }
         try (Features a = cachedTrain;
-                Features b = cachedValidation) {
+                Features b = cachedValidation;
+                TensorBoardLog events = new TensorBoardLog(options.output, options.resume)) {
             Trainer run = new Trainer(
                             model,
                             options.arguments.metricForBestModel(task.mainMetric(), task.greaterIsBetter()),
@@ -193,7 +196,8 @@ public final class FineTune {
                                     b.examples,
                                     indexes -> Objective.forward(m, b.batch(indexes, new SplittableRandom(0))))
                             : task.evaluate(m, validation))
-                    .callback(new TrainingLog(options.output.resolve("training_log.jsonl"), options.resume))
+                    .callback(new TrainingLog(options.output.resolve(LOG_FILE), options.resume))
+                    .callback(events)
                     .callback(new TrainerCallback() {
                         @Override
                         public void onSave(long step, Path staging) {
@@ -269,13 +273,15 @@ public final class FineTune {
             adapter.merge();
         }
         if (adapter != null && !options.loraMerge) {
-            adapter.save(out);
+            adapter.save(out, options.loraHalf ? ScalarType.Half : null);
             model.saveConfig(out);
         } else {
             model.savePretrained(out);
         }
         tokenizer.savePretrained(out);
-        ModelCard.write(out.resolve("README.md"), options, task, model, adapter, report, usage);
+        History history = History.read(out.resolve(LOG_FILE));
+        ModelCard.write(out.resolve("README.md"), options, task, model, adapter, report, history, usage);
+        ReportPage.write(out.resolve("report.html"), options, task, report, history);
         LOG.info("{}: {}", out, report.result().metrics());
     }
 

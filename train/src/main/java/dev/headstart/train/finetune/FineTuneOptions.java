@@ -56,6 +56,7 @@ public final class FineTuneOptions {
     double loraDropout;
     List<String> loraTargets = List.of();
     boolean loraMerge;
+    boolean loraHalf;
     double mlmProbability = 0.15;
     int docStride = 128;
     String sourcePrefix = "";
@@ -169,6 +170,12 @@ public final class FineTuneOptions {
         loraDropout = dropout;
         loraTargets = List.copyOf(targets);
         loraMerge = merge;
+        return this;
+    }
+
+    /** Whether the adapter is written in 16 bit: half the file, values rounded to 11 bits. */
+    public FineTuneOptions loraHalf(boolean value) {
+        loraHalf = value;
         return this;
     }
 

@@ -29,6 +29,7 @@ final class ModelCard {
             PreTrainedModel<?> model,
             @Nullable LoraAdapter adapter,
             FineTune.Report report,
+            History history,
             Usage usage) {
         StringBuilder b = new StringBuilder();
         b.append("---\nbase_model: ").append(o.model).append('\n');
@@ -96,17 +97,17 @@ final class ModelCard {
                     .append(String.join(", ", adapter.config().targetModules()))
                     .append(" |\n");
         }
-        training(b, report, usage);
+        training(b, report, history, usage);
         byte[] text = b.toString().getBytes(StandardCharsets.UTF_8);
         StagedFile.write(file, out -> out.write(ByteBuffer.wrap(text)));
     }
 
-    private static void training(StringBuilder b, FineTune.Report report, Usage usage) {
+    private static void training(StringBuilder b, FineTune.Report report, History history, Usage usage) {
         b.append(String.format(
                 Locale.ROOT,
                 "\nTrained in %s (%,.0f tokens/s), %.2f epochs, ended by: %s. Whole run: %s, energy %s.\n\n",
-                TrainingLog.time(report.result().seconds()),
-                report.result().tokens() / Math.max(1e-9, report.result().seconds()),
+                TrainingLog.time(history.seconds()),
+                history.tokens() / Math.max(1e-9, history.seconds()),
                 report.result().epochs(),
                 report.result().reason(),
                 TrainingLog.time(usage.seconds()),

@@ -1,0 +1,67 @@
+package dev.headstart.train.finetune;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.headstart.HeadstartException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * What a training log says of the whole run, resumed parts included.
+ *
+ * @param steps one a step
+ * @param evaluations metrics by step
+ */
+record History(List<Step> steps, Map<Long, Map<String, Double>> evaluations) {
+    private static final ObjectMapper JSON = new ObjectMapper();
+
+    record Step(long step, double loss, double learningRate, long tokens, double tokensPerSecond) {}
+
+    static History read(Path log) {
+        List<Step> steps = new ArrayList<>();
+        Map<Long, Map<String, Double>> evaluations = new LinkedHashMap<>();
+        try {
+            for (String line : Files.readAllLines(log)) {
+                JsonNode n = JSON.readTree(line);
+                long step = n.path("step").asLong();
+                if (n.has("loss")) {
+                    steps.add(new Step(
+                            step,
+                            n.path("loss").asDouble(),
+                            n.path("learning_rate").asDouble(),
+                            n.path("tokens").asLong(),
+                            n.path("tokens_per_second").asDouble()));
+                } else {
+                    Map<String, Double> metrics = new LinkedHashMap<>();
+                    n.properties().forEach(e -> {
+                        if (e.getKey().startsWith("eval_")) {
+                            metrics.put(
+                                    e.getKey().substring("eval_".length()),
+                                    e.getValue().asDouble());
+                        }
+                    });
+                    evaluations.put(step, metrics);
+                }
+            }
+        } catch (IOException e) {
+            throw new HeadstartException(log + ": the training log cannot be read: " + e.getMessage(), e);
+        }
+        return new History(steps, evaluations);
+    }
+
+    long tokens() {
+        return steps.stream().mapToLong(Step::tokens).sum();
+    }
+
+    /** Of the steps alone, without evaluations and checkpoints. */
+    double seconds() {
+        return steps.stream()
+                .mapToDouble(s -> s.tokens() / Math.max(1e-9, s.tokensPerSecond()))
+                .sum();
+    }
+}
