@@ -34,13 +34,14 @@ public final class AdapterFolder {
         try {
             config = JSON.readTree(file.toFile());
         } catch (IOException e) {
-            throw new HeadstartException(file + ": expected a JSON object (PEFT's configuration): " + e.getMessage(), e);
+            throw new HeadstartException(
+                    file + ": expected a JSON object (PEFT's configuration): " + e.getMessage(), e);
         }
         String base = config.path("base_model_name_or_path").asText("");
         if (base.isBlank() || base.equals("null")) {
-            throw new HeadstartException(
-                    file + ": base_model_name_or_path names no model; write the id or folder of the model there that the"
-                            + " adapter was trained on");
+            throw new HeadstartException(file
+                    + ": base_model_name_or_path names no model; write the id or folder of the model there that the"
+                    + " adapter was trained on");
         }
         String revision = config.path("revision").asText("");
         boolean pinned = !revision.isBlank() && !revision.equals("null") && !Files.isDirectory(Path.of(base));

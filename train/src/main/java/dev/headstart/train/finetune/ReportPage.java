@@ -24,7 +24,9 @@ final class ReportPage {
                 .fact(
                         "parameters trained",
                         String.format(Locale.ROOT, "%,d of %,d", report.trainedParameters(), report.parameters()))
-                .fact("steps", report.result().steps() + ", best " + report.result().bestStep())
+                .fact(
+                        "steps",
+                        report.result().steps() + ", best " + report.result().bestStep())
                 .fact("time of the steps", TrainingLog.time(history.seconds()))
                 .fact("tokens", String.format(Locale.ROOT, "%,d", history.tokens()))
                 .fact("ended by", report.result().reason());
