@@ -59,6 +59,16 @@ public interface Pipeline extends AutoCloseable {
         return new SentenceSimilarityPipeline(id, PipelineOptions.DEFAULT);
     }
 
+    /** Classes of a text that are named in the call. */
+    static ZeroShotClassificationPipeline zeroShotClassification(String id) {
+        return new ZeroShotClassificationPipeline(id, PipelineOptions.DEFAULT);
+    }
+
+    /** How well documents answer a query. */
+    static TextRankingPipeline textRanking(String id) {
+        return new TextRankingPipeline(id, PipelineOptions.DEFAULT);
+    }
+
     /** Classes of an image. */
     static ImageClassificationPipeline imageClassification(String id) {
         return new ImageClassificationPipeline(id, PipelineOptions.DEFAULT);

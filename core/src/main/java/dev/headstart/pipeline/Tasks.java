@@ -46,6 +46,12 @@ public final class Tasks {
                 "sentence-transformers/all-MiniLM-L6-v2",
                 "sentence-transformers/all-MiniLM-L6-v2",
                 SentenceSimilarityPipeline::new);
+        add(
+                "zero-shot-classification",
+                null,
+                "MoritzLaurer/deberta-v3-base-zeroshot-v2.0",
+                ZeroShotClassificationPipeline::new);
+        add("text-ranking", null, "cross-encoder/ms-marco-MiniLM-L6-v2", TextRankingPipeline::new);
         add("image-classification", null, "google/vit-base-patch16-224", ImageClassificationPipeline::new);
         add("image-feature-extraction", null, "facebook/dinov2-base", ImageFeatureExtractionPipeline::new);
         add(

@@ -62,6 +62,11 @@ abstract class TextPipeline implements Pipeline {
 
     /** Encodes texts or pairs; those over the limit are cut with a warning, or are an error without truncation. */
     List<Encoding> encode(List<String> texts, @Nullable List<@Nullable String> pairs) {
+        return encode(texts, pairs, Truncation.LONGEST_FIRST);
+    }
+
+    /** The same. @param truncation which text of a pair is cut */
+    List<Encoding> encode(List<String> texts, @Nullable List<@Nullable String> pairs, Truncation truncation) {
         int limit = limit();
         EncodeOptions whole = EncodeOptions.DEFAULT;
         List<Encoding> all = new ArrayList<>(texts.size());
@@ -78,7 +83,7 @@ abstract class TextPipeline implements Pipeline {
                 e = tokenizer.encode(
                         texts.get(i),
                         pair,
-                        whole.withTruncation(Truncation.LONGEST_FIRST).withMaxLength(limit));
+                        whole.withTruncation(truncation).withMaxLength(limit));
             }
             all.add(e);
         }
