@@ -15,6 +15,7 @@ import dev.headstart.data.OnError;
 import dev.headstart.data.ReadOptions;
 import dev.headstart.data.Row;
 import dev.headstart.data.RowReader;
+import dev.headstart.pipeline.EmbedOptions;
 import dev.headstart.pipeline.FeatureExtractor;
 import dev.headstart.pipeline.FeatureExtractor.Pooling;
 import dev.headstart.pipeline.PipelineOptions;
@@ -112,6 +113,21 @@ final class ExtractCommand implements Runnable {
     private @Nullable Integer layer;
 
     @Option(
+            names = "--prompt-name",
+            paramLabel = "NAME",
+            description = "One of the model's prompts. Default: the model's own default, with --pooling model.")
+    private @Nullable String promptName;
+
+    @Option(names = "--prompt", paramLabel = "TEXT", description = "Text to put before each input.")
+    private @Nullable String prompt;
+
+    @Option(
+            names = "--truncate-dim",
+            paramLabel = "N",
+            description = "Dimensions to keep. Default: what the model says, else all.")
+    private @Nullable Integer truncateDim;
+
+    @Option(
             names = "--batch-tokens",
             paramLabel = "N",
             description = "Tokens, padding counted, that go through the model together. Default: 2048.")
@@ -171,6 +187,7 @@ final class ExtractCommand implements Runnable {
                     "--window and --batch-tokens: expected at least 1, found " + window + " and " + batchTokens);
         }
         FeatureFormat target = FeatureFormat.of(format, output);
+        EmbedOptions how = new EmbedOptions(prompt, promptName, truncateDim, false);
         LoadOptions load = LoadOptions.defaults()
                 .withPrecision(precision)
                 .withDevice(device)
@@ -196,7 +213,7 @@ final class ExtractCommand implements Runnable {
                 if (!writer.complete()) {
                     PipelineOptions options =
                             PipelineOptions.DEFAULT.withLoad(load).withBatchTokens(batchTokens);
-                    try (FeatureExtractor extractor = new FeatureExtractor(model, options, pooling, layer)) {
+                    try (FeatureExtractor extractor = new FeatureExtractor(model, options, pooling, layer, how)) {
                         all(reader, columns, writer, extractor, err);
                     }
                 }
@@ -233,6 +250,8 @@ final class ExtractCommand implements Runnable {
                 "columns " + column + " " + idColumn + " " + inputFormat + " " + header,
                 "pooling " + pooling,
                 "layer " + layer,
+                "prompt " + promptName + " " + prompt,
+                "dimensions " + truncateDim,
                 "on error " + onError,
                 "truncation " + !noTruncation,
                 "precision " + precision);

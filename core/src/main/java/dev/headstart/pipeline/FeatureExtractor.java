@@ -9,10 +9,12 @@ import dev.headstart.models.Tensors;
 import dev.headstart.text.EncodeOptions;
 import dev.headstart.text.Encoding;
 import dev.headstart.text.Truncation;
+import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
+import java.util.Locale;
+import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -50,6 +52,9 @@ public final class FeatureExtractor extends TextPipeline {
 
     private final @Nullable SentenceTransformer head;
     private final @Nullable Integer layer;
+    private final EmbedOptions how;
+    private final String prompt;
+    private final int promptLength;
 
     /**
      * Loads model and tokenizer.
@@ -57,22 +62,59 @@ public final class FeatureExtractor extends TextPipeline {
      * @param layer hidden state to take: 0 the embeddings, 1 the first layer, -1 the last; null for the model's output
      */
     public FeatureExtractor(String id, PipelineOptions options, Pooling pooling, @Nullable Integer layer) {
-        super(id, AutoModel.fromPretrained(id, options.load()), options);
+        this(id, options, pooling, layer, EmbedOptions.DEFAULT);
+    }
+
+    /**
+     * Loads model and tokenizer.
+     *
+     * @param layer hidden state to take: 0 the embeddings, 1 the first layer, -1 the last; null for the model's output
+     * @param how prompt and dimensions; the model's own default prompt holds with its own pooling alone
+     * @throws HeadstartException when vectors of tokens are to be cut or normalised
+     */
+    public FeatureExtractor(
+            String id, PipelineOptions options, Pooling pooling, @Nullable Integer layer, EmbedOptions how) {
+        this(id, options, options.withLoad(SentenceTransformer.encoder(id, options.load())), pooling, layer, how);
+    }
+
+    private FeatureExtractor(
+            String id,
+            PipelineOptions options,
+            PipelineOptions encoder,
+            Pooling pooling,
+            @Nullable Integer layer,
+            EmbedOptions how) {
+        super(id, AutoModel.fromPretrained(id, encoder.load()), encoder);
         this.layer = layer;
-        this.head = switch (pooling) {
-            case MODEL ->
-                new SentenceTransformer(
-                        Hub.standard().resolve(id, options.load()).path());
-            case MEAN -> new SentenceTransformer("mean");
-            case CLS -> new SentenceTransformer("cls");
-            case MAX -> new SentenceTransformer("max");
-            case NONE -> null;
-        };
+        this.how = how;
+        try {
+            Path folder = Hub.standard().resolve(id, options.load()).path();
+            this.head = switch (pooling) {
+                case MODEL -> new SentenceTransformer(folder);
+                case MEAN, CLS, MAX ->
+                    new SentenceTransformer(folder, pooling.name().toLowerCase(Locale.ROOT));
+                case NONE -> null;
+            };
+            if (head == null) {
+                if (!how.equals(EmbedOptions.DEFAULT.withPrompt(how.prompt()))) {
+                    throw new HeadstartException(
+                            "vectors of tokens (pooling none) take no prompt_name, truncate_dim or normalize_embeddings");
+                }
+                prompt = how.prompt() == null ? "" : how.prompt();
+                promptLength = 0;
+            } else {
+                prompt = head.settings().prompt(how.prompt(), how.promptName());
+                promptLength = head.promptLength(prompt, tokenizer);
+            }
+        } catch (RuntimeException e) {
+            super.close();
+            throw e;
+        }
     }
 
     @Override
     int limit() {
-        return head == null ? super.limit() : Math.min(super.limit(), head.maxSeqLength());
+        return head == null ? super.limit() : head.limit(super.limit(), model.maxLength());
     }
 
     /** Most tokens a text may have before it is cut. */
@@ -82,7 +124,7 @@ public final class FeatureExtractor extends TextPipeline {
 
     /** The text's tokens. Thread-safe. */
     public Tokens tokenize(String text) {
-        String prepared = head == null ? text : head.prepare(text);
+        String prepared = head == null ? prompt + text : head.prepare(prompt, text);
         Encoding e = tokenizer.encode(prepared, null, EncodeOptions.DEFAULT);
         if (e.length() <= limit()) {
             return new Tokens(e, e.length());
@@ -108,15 +150,11 @@ public final class FeatureExtractor extends TextPipeline {
                 }
                 return;
             }
-            long[][] mask = new long[some.length][(int) x.size(1)];
+            int[] lengths =
+                    IntStream.of(some).map(i -> texts.get(i).length()).toArray();
+            List<float[]> vectors = head.vectors(x, lengths, promptLength, how);
             for (int r = 0; r < some.length; r++) {
-                Arrays.fill(mask[r], 0, texts.get(some[r]).length(), 1L);
-            }
-            Tensor pooled = head.apply(x, Tensors.int64(mask)); // [B, D]
-            int d = (int) pooled.size(1);
-            float[] flat = Tensors.floats(pooled);
-            for (int r = 0; r < some.length; r++) {
-                results.set(some[r], Arrays.copyOfRange(flat, r * d, (r + 1) * d));
+                results.set(some[r], vectors.get(r));
             }
         });
         return results;

@@ -3,27 +3,37 @@ package dev.headstart.pipeline;
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.headstart.hub.Hub;
 import dev.headstart.models.AutoModel;
-import dev.headstart.models.Tensors;
 import dev.headstart.text.Encoding;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
-import org.bytedeco.pytorch.Tensor;
+import java.util.stream.IntStream;
 
-/** One vector a text, as sentence-transformers computes it: encoder, pooling, normalization, as the folder's modules.json says. */
+/**
+ * One vector a text, as sentence-transformers computes it: prompt, encoder, pooling, normalization, as the folder says. Call arguments: {@code
+ * prompt_name}, {@code prompt}, {@code truncate_dim}, {@code normalize_embeddings}.
+ */
 public final class SentenceEmbeddingPipeline extends TextPipeline {
     private final SentenceTransformer head;
 
     SentenceEmbeddingPipeline(String id, PipelineOptions options) {
-        super(id, AutoModel.fromPretrained(id, options.load()), options);
-        head = new SentenceTransformer(
-                Hub.standard().resolve(id, options.load()).path());
+        this(id, options, options.withLoad(SentenceTransformer.encoder(id, options.load())));
+    }
+
+    private SentenceEmbeddingPipeline(String id, PipelineOptions options, PipelineOptions encoder) {
+        super(id, AutoModel.fromPretrained(id, encoder.load()), encoder);
+        try {
+            head = new SentenceTransformer(
+                    Hub.standard().resolve(id, options.load()).path());
+        } catch (RuntimeException e) {
+            super.close();
+            throw e;
+        }
     }
 
     @Override
     int limit() {
-        return Math.min(super.limit(), head.maxSeqLength());
+        return head.limit(super.limit(), model.maxLength());
     }
 
     /** @return [D] */
@@ -33,27 +43,46 @@ public final class SentenceEmbeddingPipeline extends TextPipeline {
 
     /** @return one [D] a text */
     public List<float[]> apply(List<String> texts) {
-        List<Encoding> rows = encode(texts.stream().map(head::prepare).toList(), null);
+        return apply(texts, EmbedOptions.DEFAULT);
+    }
+
+    /** @return one [D] a text, D the model's dimensions or as many as the options keep */
+    public List<float[]> apply(List<String> texts, EmbedOptions how) {
+        String prompt = head.settings().prompt(how.prompt(), how.promptName());
+        int promptLength = head.promptLength(prompt, tokenizer);
+        List<Encoding> rows =
+                encode(texts.stream().map(t -> head.prepare(prompt, t)).toList(), null);
         List<float[]> results = new ArrayList<>(Collections.nCopies(rows.size(), new float[0]));
         infer(rows, (some, out) -> {
-            Tensor x = field(out, "last_hidden_state"); // [B, S, H]
-            long[][] mask = new long[some.length][(int) x.size(1)];
+            int[] lengths =
+                    IntStream.of(some).map(i -> rows.get(i).length()).toArray();
+            List<float[]> vectors = head.vectors(field(out, "last_hidden_state"), lengths, promptLength, how);
             for (int r = 0; r < some.length; r++) {
-                Arrays.fill(mask[r], 0, rows.get(some[r]).length(), 1L);
-            }
-            Tensor pooled = head.apply(x, Tensors.int64(mask)); // [B, D]
-            int d = (int) pooled.size(1);
-            float[] flat = Tensors.floats(pooled);
-            for (int r = 0; r < some.length; r++) {
-                results.set(some[r], Arrays.copyOfRange(flat, r * d, (r + 1) * d));
+                results.set(some[r], vectors.get(r));
             }
         });
         return results;
     }
 
+    /** Vectors of questions, with the model's prompt {@code query}, to be compared with those of {@link #applyToDocuments}. */
+    public List<float[]> applyToQueries(List<String> texts) {
+        return apply(texts, EmbedOptions.DEFAULT.withPromptName("query"));
+    }
+
+    /** Vectors of texts to be found, with the model's prompt {@code document}. */
+    public List<float[]> applyToDocuments(List<String> texts) {
+        return apply(texts, EmbedOptions.DEFAULT.withPromptName("document"));
+    }
+
+    /** How the model's vectors are to be compared: what its folder says, else the cosine. */
+    public SimilarityFunction similarity() {
+        String named = head.settings().similarityFnName();
+        return named == null ? SimilarityFunction.COSINE : SimilarityFunction.named(named);
+    }
+
     @Override
     public List<?> run(List<String> inputs, JsonNode kwargs) {
-        return apply(inputs);
+        return apply(inputs, EmbedOptions.of(kwargs));
     }
 
     @Override

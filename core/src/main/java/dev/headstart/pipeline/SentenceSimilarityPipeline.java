@@ -4,7 +4,10 @@ import com.fasterxml.jackson.databind.JsonNode;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Cosine similarity of a text to others, by sentence embeddings. */
+/**
+ * Nearness of a text to others, by sentence embeddings and the function that the model's folder names (else the cosine). Call arguments: {@code
+ * similarity_fn_name} (cosine, dot, euclidean, manhattan) and those of sentence-embedding.
+ */
 public final class SentenceSimilarityPipeline implements Pipeline {
     private static final String EXAMPLE = "{\"source_sentence\": \"...\", \"sentences\": [\"...\"]}";
     private final SentenceEmbeddingPipeline embedding;
@@ -13,36 +16,34 @@ public final class SentenceSimilarityPipeline implements Pipeline {
         embedding = new SentenceEmbeddingPipeline(id, options);
     }
 
-    /** @return one value in [-1, 1] for each of {@code sentences} */
+    /** @return one value for each of {@code sentences}; more is nearer */
     public double[] apply(String source, List<String> sentences) {
-        List<String> all = new ArrayList<>(List.of(source));
-        all.addAll(sentences);
-        List<float[]> vectors = embedding.apply(all);
-        return vectors.subList(1, vectors.size()).stream()
-                .mapToDouble(v -> cosine(vectors.get(0), v))
-                .toArray();
+        return apply(source, sentences, embedding.similarity(), EmbedOptions.DEFAULT);
     }
 
-    private static double cosine(float[] a, float[] b) {
-        double ab = 0;
-        double aa = 0;
-        double bb = 0;
-        for (int i = 0; i < a.length; i++) {
-            ab += (double) a[i] * b[i];
-            aa += (double) a[i] * a[i];
-            bb += (double) b[i] * b[i];
-        }
-        return ab / Math.max(1e-12, Math.sqrt(aa) * Math.sqrt(bb));
+    /** @return one value for each of {@code sentences}; more is nearer */
+    public double[] apply(String source, List<String> sentences, SimilarityFunction function, EmbedOptions how) {
+        List<String> all = new ArrayList<>(List.of(source));
+        all.addAll(sentences);
+        List<float[]> vectors = embedding.apply(all, how);
+        return vectors.subList(1, vectors.size()).stream()
+                .mapToDouble(v -> function.of(vectors.get(0), v))
+                .toArray();
     }
 
     @Override
     public List<?> run(List<String> inputs, JsonNode kwargs) {
+        String named = SentenceSettings.text(kwargs, "similarity_fn_name");
+        SimilarityFunction function = named == null ? embedding.similarity() : SimilarityFunction.named(named);
+        EmbedOptions how = EmbedOptions.of(kwargs);
         return inputs.stream()
                 .map(input -> {
                     JsonNode fields = Pipeline.required(input, "source_sentence", EXAMPLE);
                     return apply(
                             Pipeline.text(fields, "source_sentence", EXAMPLE),
-                            Pipeline.texts(fields, "sentences", EXAMPLE));
+                            Pipeline.texts(fields, "sentences", EXAMPLE),
+                            function,
+                            how);
                 })
                 .toList();
     }

@@ -3,16 +3,23 @@ package dev.headstart.pipeline;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.headstart.HeadstartException;
+import dev.headstart.LoadOptions;
+import dev.headstart.hub.Hub;
 import dev.headstart.io.Checkpoint;
 import dev.headstart.io.TensorSource;
 import dev.headstart.models.ConfigJson;
+import dev.headstart.models.Tensors;
+import dev.headstart.nn.Activation;
 import dev.headstart.nn.Memory;
+import dev.headstart.text.EncodeOptions;
+import dev.headstart.text.Tokenizer;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
-import java.util.function.UnaryOperator;
+import java.util.Locale;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.ScalarOptional;
@@ -20,179 +27,231 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
- * What follows the encoder in a sentence-transformers folder (modules.json): pooling, dense layers, normalization. A folder without modules.json is
- * pooled by the mean over its tokens and normalised, as sentence-transformers does for a bare encoder (which does not normalise).
+ * What stands around the encoder in a sentence-transformers folder: prompts before the text; pooling, dense layers, normalization after it
+ * (modules.json). A folder without modules.json is pooled by the mean over its tokens, as sentence-transformers does with a bare encoder.
  */
 final class SentenceTransformer implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(SentenceTransformer.class);
     private static final ObjectMapper JSON = new ObjectMapper();
     private final List<Stage> stages = new ArrayList<>();
     private final List<Tensor> owned = new ArrayList<>();
+    private final SentenceSettings settings;
     private final int maxSeqLength;
     private final boolean lowerCase;
+    private boolean includePrompt = true;
 
     /** One step from token vectors to a sentence vector. */
     private interface Stage {
+        /** @param x [B, S, H] before pooling, [B, D] after it; @param mask int64 [B, S] */
         Tensor apply(Tensor x, Tensor mask);
     }
 
+    /** As the folder says. */
     SentenceTransformer(Path folder) {
+        settings = SentenceSettings.of(folder, true);
         Path modules = folder.resolve("modules.json");
-        Path bert = folder.resolve("sentence_bert_config.json");
-        JsonNode limits = Files.exists(bert) ? ConfigJson.read(bert).node() : JSON.createObjectNode();
-        maxSeqLength = limits.path("max_seq_length").asInt(Integer.MAX_VALUE);
-        lowerCase = limits.path("do_lower_case").asBoolean(false);
+        Path encoder = folder;
         if (!Files.exists(modules)) {
-            stages.add(pooling("mean"));
-            return;
-        }
-        try {
-            for (JsonNode module : JSON.readTree(Files.readAllBytes(modules))) {
-                String type = module.path("type").asText();
-                String name = type.substring(type.lastIndexOf('.') + 1);
-                Path place = folder.resolve(module.path("path").asText()).normalize();
-                if (!place.startsWith(folder.normalize())) {
-                    throw new HeadstartException(modules + ": path " + module.path("path") + " leaves the folder");
+            stages.add(pooling(new SentencePooling("mean")));
+        } else {
+            try {
+                for (JsonNode module : JSON.readTree(Files.readAllBytes(modules))) {
+                    Path place =
+                            folder.resolve(module.path("path").asText()).normalize();
+                    if (!place.startsWith(folder.normalize())) {
+                        throw new HeadstartException(modules + ": path " + module.path("path") + " leaves the folder");
+                    }
+                    String type = module.path("type").asText();
+                    if (type.endsWith(".Transformer")) {
+                        encoder = place;
+                    } else {
+                        stages.add(stage(modules, type, place));
+                    }
                 }
-                switch (name) {
-                    case "Transformer" -> {}
-                    case "Pooling" -> stages.add(pooling(ConfigJson.read(place.resolve("config.json"))));
-                    case "Dense" -> stages.add(dense(place));
-                    case "Normalize" -> stages.add((x, mask) -> normalise(x));
-                    default ->
-                        throw new HeadstartException(modules + ": module type " + type
-                                + " is not known; known: Transformer, Pooling, Dense, Normalize");
-                }
+            } catch (IOException e) {
+                close();
+                throw new HeadstartException(modules + ": cannot be read: " + e.getMessage(), e);
+            } catch (RuntimeException e) {
+                close();
+                throw e;
             }
-        } catch (IOException e) {
-            throw new HeadstartException(modules + ": cannot be read: " + e.getMessage(), e);
         }
+        Path bert = encoder.resolve("sentence_bert_config.json");
+        JsonNode limits = Files.exists(bert) ? ConfigJson.read(bert).node() : JSON.createObjectNode();
+        maxSeqLength = limits.path("max_seq_length").asInt(0);
+        lowerCase = limits.path("do_lower_case").asBoolean(false);
     }
 
-    /** Pooling alone, whatever the folder says. @param mode cls, max or mean */
-    SentenceTransformer(String mode) {
-        maxSeqLength = Integer.MAX_VALUE;
+    /** Pooling alone, whatever the modules say. @param mode cls, max or mean */
+    SentenceTransformer(Path folder, String mode) {
+        SentenceSettings said = SentenceSettings.of(folder, true);
+        settings = new SentenceSettings(said.origin(), said.prompts(), null, null, null, null);
+        maxSeqLength = 0;
         lowerCase = false;
-        stages.add(pooling(mode));
+        stages.add(pooling(new SentencePooling(mode)));
     }
 
-    int maxSeqLength() {
-        return maxSeqLength;
+    /** Where the encoder of a folder stands: older folders have it beside the other modules instead of above them. */
+    static LoadOptions encoder(String id, LoadOptions options) {
+        Path folder = Hub.standard().resolve(id, options).path();
+        Path modules = folder.resolve("modules.json");
+        if (Files.exists(modules) && !Files.exists(folder.resolve("config.json"))) {
+            try {
+                for (JsonNode module : JSON.readTree(Files.readAllBytes(modules))) {
+                    String path = module.path("path").asText();
+                    if (module.path("type").asText().endsWith(".Transformer") && !path.isEmpty()) {
+                        return options.withSubfolder(path);
+                    }
+                }
+            } catch (IOException e) {
+                throw new HeadstartException(modules + ": cannot be read: " + e.getMessage(), e);
+            }
+        }
+        return options;
     }
 
-    String prepare(String text) {
-        return lowerCase ? text.toLowerCase(java.util.Locale.ROOT) : text;
+    private Stage stage(Path modules, String type, Path place) {
+        return switch (type.substring(type.lastIndexOf('.') + 1)) {
+            case "Pooling" -> pooling(SentencePooling.of(ConfigJson.read(place.resolve("config.json"))));
+            case "Dense" -> dense(place);
+            case "LayerNorm" -> layerNorm(place);
+            case "Normalize" -> (x, mask) -> normalise(x);
+            case "Dropout" -> (x, mask) -> x;
+            default ->
+                throw new HeadstartException(modules + ": module type " + type
+                        + " is not known; known: Transformer, Pooling, Dense, LayerNorm, Normalize, Dropout");
+        };
     }
 
-    /** @param x [B, S, H]; @param mask int64 [B, S]; @return [B, D] */
-    Tensor apply(Tensor x, Tensor mask) {
+    /** Most tokens a text may have. @param tokenizers by the tokenizer and the model; what the folder says goes before the tokenizer's own limit */
+    int limit(int tokenizers, int model) {
+        return maxSeqLength > 0 ? Math.min(maxSeqLength, model) : tokenizers;
+    }
+
+    SentenceSettings settings() {
+        return settings;
+    }
+
+    /** The text as the encoder's tokenizer gets it. */
+    String prepare(String prompt, String text) {
+        return lowerCase ? (prompt + text).toLowerCase(Locale.ROOT) : prompt + text;
+    }
+
+    /** How many tokens at the start of a text are the prompt's and do not count in pooling. */
+    int promptLength(String prompt, Tokenizer tokenizer) {
+        if (includePrompt || prompt.isEmpty()) {
+            return 0;
+        }
+        long[] ids = tokenizer.encode(prepare(prompt, ""), null, EncodeOptions.DEFAULT).ids();
+        boolean closed = ids.length > 0 && tokenizer.isSpecial((int) ids[ids.length - 1]);
+        return ids.length - (closed ? 1 : 0);
+    }
+
+    /**
+     * One vector a text.
+     *
+     * @param x last hidden states, [B, S, H], padded on the right
+     * @param lengths of the texts in tokens
+     * @param promptLength tokens at the start that do not count
+     * @return one [D] a text
+     */
+    List<float[]> vectors(Tensor x, int[] lengths, int promptLength, EmbedOptions options) {
+        long[][] mask = new long[lengths.length][(int) x.size(1)];
+        for (int r = 0; r < lengths.length; r++) {
+            Arrays.fill(mask[r], Math.min(promptLength, lengths[r]), lengths[r], 1L);
+        }
+        Tensor counts = Tensors.int64(mask).to(x.device(), ScalarType.Long);
         Tensor y = x.to(ScalarType.Float);
         for (Stage stage : stages) {
-            y = stage.apply(y, mask);
+            y = stage.apply(y, counts);
         }
-        return y;
-    }
-
-    private static Stage pooling(ConfigJson c) {
-        List<Stage> modes = new ArrayList<>();
-        String mode = c.text("pooling_mode", "");
-        for (String m : List.of(
-                "cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")) {
-            if (c.flag("pooling_mode_" + m, false)) {
-                modes.add(pooling(m.replace("_tokens", "").replace("_token", "")));
-            }
+        Integer cut = options.truncateDim() != null ? options.truncateDim() : settings.truncateDim();
+        if (cut != null && cut < y.size(1)) {
+            y = y.narrow(1, 0, cut);
         }
-        if (modes.isEmpty()) {
-            modes.add(pooling(mode.isEmpty() ? "mean" : mode));
+        if (options.normalize()) {
+            y = normalise(y);
         }
-        if (modes.size() == 1) {
-            return modes.get(0);
+        int d = (int) y.size(1);
+        float[] flat = Tensors.floats(y);
+        List<float[]> all = new ArrayList<>(lengths.length);
+        for (int r = 0; r < lengths.length; r++) {
+            all.add(Arrays.copyOfRange(flat, r * d, (r + 1) * d));
         }
-        return (x, mask) -> {
-            Tensor[] all = modes.stream().map(m -> m.apply(x, mask)).toArray(Tensor[]::new);
-            return torch.cat(new org.bytedeco.pytorch.TensorVector(all), 1); // [B, modes * H]
-        };
+        return all;
     }
 
-    private static Stage pooling(String mode) {
-        return switch (mode) {
-            case "cls" -> (x, mask) -> x.select(1, 0);
-            case "max" ->
-                (x, mask) -> {
-                    Tensor hidden = mask.unsqueeze(-1).eq(new Scalar(0));
-                    return x.masked_fill(hidden, new Scalar(-1e9)).amax(new long[] {1}, false);
-                };
-            case "mean" -> (x, mask) -> sum(x, weights(x, mask)).div(count(mask).clamp(min(1e-9)));
-            case "mean_sqrt_len" ->
-                (x, mask) -> sum(x, weights(x, mask))
-                        .div(count(mask).clamp(min(1e-9)).sqrt());
-            case "weightedmean" ->
-                (x, mask) -> {
-                    Tensor place = torch.arange(new Scalar(1), new Scalar(x.size(1) + 1))
-                            .to(ScalarType.Float)
-                            .view(1, -1, 1);
-                    Tensor w = weights(x, mask).mul(place);
-                    return sum(x, w).div(w.sum(1).clamp(min(1e-9)));
-                };
-            case "lasttoken" ->
-                (x, mask) -> {
-                    Tensor last = mask.cumsum(1).argmax(new org.bytedeco.pytorch.LongOptional(1), true); // [B, 1]
-                    return x.gather(1, last.unsqueeze(-1).expand(x.size(0), 1, x.size(2)))
-                            .squeeze(1);
-                };
-            default ->
-                throw new HeadstartException("1_Pooling/config.json: pooling mode " + mode
-                        + " is not known; known: cls, max, mean, mean_sqrt_len, weightedmean, lasttoken");
-        };
-    }
-
-    private static Tensor weights(Tensor x, Tensor mask) {
-        return mask.unsqueeze(-1).to(ScalarType.Float).expand(x.size(0), x.size(1), 1);
-    }
-
-    private static Tensor sum(Tensor x, Tensor weights) {
-        return x.mul(weights).sum(1); // [B, H]
-    }
-
-    private static Tensor count(Tensor mask) {
-        return mask.sum(1).to(ScalarType.Float).unsqueeze(-1); // [B, 1]
-    }
-
-    private static ScalarOptional min(double v) {
-        return new ScalarOptional(new Scalar(v));
+    private Stage pooling(SentencePooling pooling) {
+        includePrompt &= pooling.includePrompt();
+        return pooling::apply;
     }
 
     private Stage dense(Path folder) {
         ConfigJson c = ConfigJson.read(folder.resolve("config.json"));
-        String function = c.text("activation_function", "torch.nn.modules.activation.Tanh");
-        UnaryOperator<Tensor> act = switch (function.substring(function.lastIndexOf('.') + 1)) {
-            case "Tanh" -> torch::tanh;
-            case "Identity" -> UnaryOperator.identity();
-            case "ReLU" -> torch::relu;
-            case "GELU" -> x -> torch.gelu(x);
-            case "Sigmoid" -> torch::sigmoid;
-            default -> throw new HeadstartException(c.origin() + ": activation_function " + function + " is not known");
-        };
+        Activation act = activation(c);
+        boolean residual = c.flag("use_residual", false);
         try (PointerScope scope = new PointerScope();
                 TensorSource source = Checkpoint.open(folder, false)) {
-            Tensor w = keep(source.tensor("linear.weight").to(ScalarType.Float)); // [out, in]
-            TensorOptional b = source.names().contains("linear.bias")
-                    ? Memory.keep(
-                            new TensorOptional(keep(source.tensor("linear.bias").to(ScalarType.Float))))
-                    : Memory.keep(new TensorOptional());
-            return (x, mask) -> act.apply(torch.linear(x, w, b));
+            Tensor w = owned(source, "linear.weight"); // [out, in]
+            TensorOptional b = optional(source, "linear.bias");
+            boolean projected = source.names().contains("residual.weight");
+            Tensor r = projected ? owned(source, "residual.weight") : w; // [out, in]
+            return (x, mask) -> {
+                Tensor y = act.apply(torch.linear(x, w, b));
+                return residual ? y.add(projected ? torch.linear(x, r) : x) : y;
+            };
         }
     }
 
-    private Tensor keep(Tensor t) {
-        owned.add(Memory.keep(t));
+    private static Activation activation(ConfigJson c) {
+        String function = c.text("activation_function", "torch.nn.modules.activation.Tanh");
+        if (!function.startsWith("torch.")) {
+            LOG.warn("{}: activation_function {} is not one of torch's, Tanh stands for it", c.origin(), function);
+            return Activation.TANH;
+        }
+        return switch (function.substring(function.lastIndexOf('.') + 1)) {
+            case "Tanh" -> Activation.TANH;
+            case "Identity" -> Activation.LINEAR;
+            case "ReLU" -> Activation.RELU;
+            case "ReLU6" -> Activation.RELU6;
+            case "LeakyReLU" -> Activation.LEAKY_RELU;
+            case "GELU" -> Activation.GELU;
+            case "SiLU" -> Activation.SILU;
+            case "Mish" -> Activation.MISH;
+            case "Sigmoid" -> Activation.SIGMOID;
+            default ->
+                throw new HeadstartException(c.origin() + ": activation_function " + function
+                        + " is not known; known: Tanh, Identity, ReLU, ReLU6, LeakyReLU, GELU, SiLU, Mish, Sigmoid");
+        };
+    }
+
+    private Stage layerNorm(Path folder) {
+        try (PointerScope scope = new PointerScope();
+                TensorSource source = Checkpoint.open(folder, false)) {
+            TensorOptional w = optional(source, "norm.weight");
+            TensorOptional b = optional(source, "norm.bias");
+            return (x, mask) -> torch.layer_norm(x, new long[] {x.size(-1)}, w, b, 1e-5, true);
+        }
+    }
+
+    private Tensor owned(TensorSource source, String name) {
+        Tensor t = Memory.keep(source.tensor(name).to(ScalarType.Float));
+        owned.add(t);
         return t;
     }
 
+    private TensorOptional optional(TensorSource source, String name) {
+        return Memory.keep(
+                source.names().contains(name) ? new TensorOptional(owned(source, name)) : new TensorOptional());
+    }
+
     private static Tensor normalise(Tensor x) {
-        Tensor norm = x.norm(new ScalarOptional(new Scalar(2.0)), new long[] {1}, true)
-                .clamp(min(1e-12));
+        Tensor norm = x.norm(new ScalarOptional(new Scalar(2.0)), new long[] {-1}, true)
+                .clamp(new ScalarOptional(new Scalar(1e-12)));
         return x.div(norm);
     }
 
