@@ -150,8 +150,7 @@ public final class FeatureExtractor extends TextPipeline {
                 }
                 return;
             }
-            int[] lengths =
-                    IntStream.of(some).map(i -> texts.get(i).length()).toArray();
+            int[] lengths = IntStream.of(some).map(i -> texts.get(i).length()).toArray();
             List<float[]> vectors = head.vectors(x, lengths, promptLength, how);
             for (int r = 0; r < some.length; r++) {
                 results.set(some[r], vectors.get(r));

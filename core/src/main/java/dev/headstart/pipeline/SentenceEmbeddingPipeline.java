@@ -54,8 +54,7 @@ public final class SentenceEmbeddingPipeline extends TextPipeline {
                 encode(texts.stream().map(t -> head.prepare(prompt, t)).toList(), null);
         List<float[]> results = new ArrayList<>(Collections.nCopies(rows.size(), new float[0]));
         infer(rows, (some, out) -> {
-            int[] lengths =
-                    IntStream.of(some).map(i -> rows.get(i).length()).toArray();
+            int[] lengths = IntStream.of(some).map(i -> rows.get(i).length()).toArray();
             List<float[]> vectors = head.vectors(field(out, "last_hidden_state"), lengths, promptLength, how);
             for (int r = 0; r < some.length; r++) {
                 results.set(some[r], vectors.get(r));

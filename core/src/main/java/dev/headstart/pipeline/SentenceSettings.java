@@ -39,12 +39,15 @@ record SentenceSettings(
             prompts.put("query", "");
             prompts.put("document", "");
         }
-        c.sub("prompts").node().properties().forEach(e -> prompts.put(
-                e.getKey(), e.getValue().isNull() ? "" : e.getValue().asText()));
+        c.sub("prompts")
+                .node()
+                .properties()
+                .forEach(e -> prompts.put(
+                        e.getKey(), e.getValue().isNull() ? "" : e.getValue().asText()));
         String name = c.has("default_prompt_name") ? c.text("default_prompt_name", "") : null;
         if (name != null && !prompts.containsKey(name)) {
-            throw new HeadstartException(file + ": default_prompt_name \"" + name + "\" is not among its prompts "
-                    + prompts.keySet());
+            throw new HeadstartException(
+                    file + ": default_prompt_name \"" + name + "\" is not among its prompts " + prompts.keySet());
         }
         return new SentenceSettings(
                 file.toString(),

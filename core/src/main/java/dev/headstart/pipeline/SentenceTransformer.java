@@ -60,8 +60,7 @@ final class SentenceTransformer implements AutoCloseable {
         } else {
             try {
                 for (JsonNode module : JSON.readTree(Files.readAllBytes(modules))) {
-                    Path place =
-                            folder.resolve(module.path("path").asText()).normalize();
+                    Path place = folder.resolve(module.path("path").asText()).normalize();
                     if (!place.startsWith(folder.normalize())) {
                         throw new HeadstartException(modules + ": path " + module.path("path") + " leaves the folder");
                     }
@@ -146,7 +145,9 @@ final class SentenceTransformer implements AutoCloseable {
         if (includePrompt || prompt.isEmpty()) {
             return 0;
         }
-        long[] ids = tokenizer.encode(prepare(prompt, ""), null, EncodeOptions.DEFAULT).ids();
+        long[] ids = tokenizer
+                .encode(prepare(prompt, ""), null, EncodeOptions.DEFAULT)
+                .ids();
         boolean closed = ids.length > 0 && tokenizer.isSpecial((int) ids[ids.length - 1]);
         return ids.length - (closed ? 1 : 0);
     }

@@ -81,9 +81,7 @@ abstract class TextPipeline implements Pipeline {
                 }
                 cut++;
                 e = tokenizer.encode(
-                        texts.get(i),
-                        pair,
-                        whole.withTruncation(truncation).withMaxLength(limit));
+                        texts.get(i), pair, whole.withTruncation(truncation).withMaxLength(limit));
             }
             all.add(e);
         }

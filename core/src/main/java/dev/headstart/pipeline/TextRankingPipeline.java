@@ -144,8 +144,9 @@ public final class TextRankingPipeline extends TextPipeline {
             case "tanh" -> each(logits, Math::tanh);
             case "relu" -> each(logits, v -> Math.max(v, 0));
             default ->
-                throw new HeadstartException("activation_fn " + function
-                        + " is not known; known: sigmoid, identity, softmax, tanh, relu (activation_fn in --kwargs chooses one)");
+                throw new HeadstartException(
+                        "activation_fn " + function
+                                + " is not known; known: sigmoid, identity, softmax, tanh, relu (activation_fn in --kwargs chooses one)");
         };
     }
 
@@ -159,8 +160,9 @@ public final class TextRankingPipeline extends TextPipeline {
     public List<?> run(List<String> inputs, JsonNode kwargs) {
         Integer topK = Scores.topK(kwargs, null);
         String named = SentenceSettings.text(kwargs, "activation_fn");
-        String function =
-                named == null ? null : named.substring(named.lastIndexOf('.') + 1).toLowerCase(Locale.ROOT);
+        String function = named == null
+                ? null
+                : named.substring(named.lastIndexOf('.') + 1).toLowerCase(Locale.ROOT);
         String prompt = settings.prompt(kwargs);
         boolean shown = kwargs.path("return_documents").asBoolean(false);
         return inputs.stream()

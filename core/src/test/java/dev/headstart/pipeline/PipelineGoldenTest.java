@@ -41,8 +41,7 @@ class PipelineGoldenTest {
             List<String> inputs = new ArrayList<>();
             run.get("inputs").forEach(i -> inputs.add(i.isTextual() ? i.asText() : i.toString()));
             String task = run.get("task").asText();
-            try (Pipeline pipeline =
-                    Pipeline.of(task, folder.resolve("model").toString(), options)) {
+            try (Pipeline pipeline = Pipeline.of(task, folder.resolve("model").toString(), options)) {
                 JsonNode got = JSON.valueToTree(pipeline.run(inputs, run.get("kwargs")));
                 compare(folder.getFileName() + " " + task + " " + run.get("kwargs"), got, run.get("expected"));
             }
