@@ -45,6 +45,7 @@ final class Commands {
         add("forward", "ForwardCommand", "run a model once on the tensors of a file (raw, for comparisons)");
         add("models", "ModelsCommand", "list, show, fetch and remove models");
         add("preprocess", "PreprocessCommand", "run files through a model's processor, as safetensors");
+        add("pretrain", "PretrainCommand", "train BERT, GPT or T5 from nothing on your texts");
         add("run", "RunCommand", "run a task on texts or files");
         add("start-up", "StartUpCommand", "");
         add("train-steps", "TrainStepsCommand", "train on given batches (raw, for comparisons)");

@@ -213,7 +213,7 @@ public final class Bert {
         protected BertForPreTrainingOutput compute(Inputs in) {
             Trace trace = in.trace();
             Tensor x = body.forward(in, trace); // [B, S, H]
-            Tensor words = predictions.forward(x); // [B, S, V]
+            Tensor words = predictions.forward(EncoderModels.predicted(x, in)); // [B, S, V] or [M, V]
             Tensor next = seqRelationship.forward(body.pooled(x)); // [B, 2]
             Tensor labels = in.optional("labels");
             Tensor nextLabel = in.optional("next_sentence_label");

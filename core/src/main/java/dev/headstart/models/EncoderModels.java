@@ -170,6 +170,18 @@ public final class EncoderModels {
         }
     }
 
+    /**
+     * Pre-training needs the scores of masked tokens alone, a seventh of all: with {@code masked_positions} (ours; int64 [M], places in the flattened
+     * batch) a word head computes those, and {@code labels} are [M] too.
+     *
+     * @param x [B, S, H]
+     * @return x, or [M, H]
+     */
+    static Tensor predicted(Tensor x, Inputs in) {
+        Tensor places = in.optional("masked_positions");
+        return places == null ? x : x.reshape(-1, x.size(2)).index_select(0, places); // [M, H]
+    }
+
     /** Scores for masked words. */
     public abstract static class EncoderMaskedLM extends Encoder<MaskedLMOutput> {
         private final WordHead head;
@@ -183,7 +195,7 @@ public final class EncoderModels {
         @Override
         protected MaskedLMOutput compute(Inputs in) {
             Trace trace = in.trace();
-            Tensor logits = head.forward(body.forward(in, trace)); // [B, S, V]
+            Tensor logits = head.forward(predicted(body.forward(in, trace), in)); // [B, S, V] or [M, V]
             Tensor labels = in.optional("labels");
             Tensor loss = labels == null ? null : Losses.crossEntropy(logits, labels);
             return new MaskedLMOutput(loss, logits, trace.hiddenStates(), trace.attentions());

@@ -11,8 +11,8 @@ import dev.headstart.text.EncodeOptions;
 import dev.headstart.text.Encoding;
 import dev.headstart.text.Tokenizer;
 import dev.headstart.text.Truncation;
+import dev.headstart.train.Masking;
 import dev.headstart.train.Objective;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -27,7 +27,7 @@ import org.jspecify.annotations.Nullable;
  * 10 % by a random token, 10 % left; drawn anew for every batch. Long texts become several examples.
  */
 final class MaskedLmTask extends FineTuneTask {
-    private static final long IGNORED = -100;
+    private static final long IGNORED = Masking.IGNORED;
     private @Nullable Columns columns;
 
     MaskedLmTask(FineTuneOptions options) {
@@ -74,40 +74,18 @@ final class MaskedLmTask extends FineTuneTask {
 
     /** Texts whose tokens are masked when a batch is made. */
     static final class Examples extends TextData {
-        private final Tokenizer tokenizer;
-        private final long mask;
-        private final double probability;
+        private final Masking masking;
 
         Examples(Tokenizer tokenizer, double probability) {
             super(tokenizer);
-            this.tokenizer = tokenizer;
-            this.probability = probability;
-            this.mask = tokenizer
-                    .maskId()
-                    .orElseThrow(
-                            () -> new HeadstartException(
-                                    "this tokenizer has no mask token: masked language modelling needs one (BERT and its like have it)"));
+            this.masking = new Masking(tokenizer, probability);
         }
 
         @Override
         void labels(Map<String, Tensor> batch, long[][] rows, int[] indexes, SplittableRandom random) {
             long[][] labels = new long[rows.length][];
             for (int r = 0; r < rows.length; r++) {
-                labels[r] = new long[rows[r].length];
-                Arrays.fill(labels[r], IGNORED);
-                for (int i = 0; i < rows[r].length; i++) {
-                    long id = rows[r][i];
-                    if (tokenizer.isSpecial((int) id) || random.nextDouble() >= probability) {
-                        continue;
-                    }
-                    labels[r][i] = id;
-                    double how = random.nextDouble();
-                    if (how < 0.8) {
-                        rows[r][i] = mask;
-                    } else if (how < 0.9) {
-                        rows[r][i] = random.nextInt(tokenizer.vocabSize());
-                    }
-                }
+                labels[r] = masking.mask(rows[r], random);
             }
             batch.put("labels", Tensors.int64(labels)); // [B, S]
         }

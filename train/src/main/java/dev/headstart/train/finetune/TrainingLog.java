@@ -17,7 +17,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /** Every step and evaluation as a line of JSON, and progress for people now and then. A resumed run drops lines of steps that it does again. */
-final class TrainingLog implements TrainerCallback {
+public final class TrainingLog implements TrainerCallback {
     private static final Logger LOG = LoggerFactory.getLogger(FineTune.class);
     private static final ObjectMapper JSON = new ObjectMapper();
     private final Path file;
@@ -28,7 +28,8 @@ final class TrainingLog implements TrainerCallback {
     private long stepsSince;
     private long tokensSince;
 
-    TrainingLog(Path file, boolean resume) {
+    /** @param file jsonl, appended to; @param resume whether what it holds of earlier steps stays */
+    public TrainingLog(Path file, boolean resume) {
         this.file = file;
         this.resume = resume;
     }
@@ -102,7 +103,8 @@ final class TrainingLog implements TrainerCallback {
         return b.toString();
     }
 
-    static String time(double seconds) {
+    /** A duration for people. */
+    public static String time(double seconds) {
         long s = Math.round(seconds);
         return s < 90
                 ? s + " s"

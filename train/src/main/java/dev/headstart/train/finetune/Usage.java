@@ -6,18 +6,19 @@ import java.nio.file.Path;
 import java.util.Locale;
 
 /** Time, processor and energy since it was made. */
-final class Usage {
+public final class Usage {
     private static final Path RAPL = Path.of("/sys/class/powercap/intel-rapl:0/energy_uj");
     private static final double WATTS_A_THREAD = 8;
     private final long begin = System.nanoTime();
     private final double joules = measured();
 
-    double seconds() {
+    /** Since it was made. */
+    public double seconds() {
         return (System.nanoTime() - begin) / 1e9;
     }
 
     /** The processor and its threads. */
-    static String hardware() {
+    public static String hardware() {
         String name = "unknown processor";
         try {
             name = Files.readAllLines(Path.of("/proc/cpuinfo")).stream()
@@ -32,7 +33,7 @@ final class Usage {
     }
 
     /** Energy in words, and how it was found. */
-    String energy() {
+    public String energy() {
         double now = measured();
         if (now > joules && joules > 0) {
             return String.format(Locale.ROOT, "%.2f Wh (processor package, RAPL counter)", (now - joules) / 3600);

@@ -1,0 +1,297 @@
+package dev.headstart.train.pretrain;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.headstart.HeadstartException;
+import dev.headstart.LoadOptions;
+import dev.headstart.io.StagedFile;
+import dev.headstart.models.AutoModelForCausalLM;
+import dev.headstart.models.AutoModelForMaskedLM;
+import dev.headstart.models.AutoModelForPreTraining;
+import dev.headstart.models.AutoModelForSeq2SeqLM;
+import dev.headstart.models.ConfigJson;
+import dev.headstart.models.Models;
+import dev.headstart.models.PreTrainedModel;
+import dev.headstart.text.Tokenizer;
+import dev.headstart.train.Trainer;
+import dev.headstart.train.TrainerCallback;
+import dev.headstart.train.TrainingData;
+import dev.headstart.train.finetune.TrainingLog;
+import dev.headstart.train.finetune.Usage;
+import dev.headstart.train.log.TensorBoardWriter;
+import dev.headstart.train.pretrain.Corpus.Split;
+import dev.headstart.train.tokenizer.TokenizerTrainer;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Pre-trains a model from nothing, or goes on from a checkpoint: learns a tokenizer, tokenizes the data once into shards on disk, trains, and writes an
+ * ordinary Hugging Face folder with model card, log, curves and report. Memory does not grow with the data, but for some 50 bytes an example.
+ */
+public final class Pretrain {
+    private static final Logger LOG = LoggerFactory.getLogger(Pretrain.class);
+    private static final String WORK = ".pretrain";
+    private final PretrainOptions options;
+    private volatile @Nullable Trainer trainer;
+    private volatile boolean stop;
+
+    /**
+     * What came out.
+     *
+     * @param output the folder
+     * @param result how training ended
+     * @param trainTokens in the training split
+     * @param evalTokens in the validation split
+     * @param parameters number of elements of the model
+     */
+    public record Report(Path output, Trainer.Result result, long trainTokens, long evalTokens, long parameters) {}
+
+    /** @param options what to do */
+    public Pretrain(PretrainOptions options) {
+        this.options = options;
+    }
+
+    /** Ends training after the present step, with a checkpoint to resume from. From any thread. */
+    public void requestStop() {
+        stop = true;
+        Trainer t = trainer;
+        if (t != null) {
+            t.requestStop();
+        }
+    }
+
+    /**
+     * Does it.
+     *
+     * @throws HeadstartException when data, configuration, tokenizer or options do not fit
+     */
+    public Report run() {
+        Usage usage = new Usage();
+        SavedType.check(options.saveDtype);
+        ObjectNode config = Presets.config(options);
+        Corpus corpus = new Corpus(options.data, options.validationSplit);
+        checkOutput();
+        Path work = options.output.resolve(WORK);
+        try (Tokenizer tokenizer = tokenizer(corpus, work.resolve("tokenizer"));
+                PreTrainedModel<?> model = model(config, tokenizer, work)) {
+            Goal goal = Goal.of(
+                    options,
+                    tokenizer,
+                    blockSize(model.config().node()),
+                    model);
+            try (Shards shards =
+                    Shards.of(work, corpus, tokenizer, goal.sentences(), goal.end(), options.resume)) {
+                return train(goal, model, tokenizer, shards, corpus, usage);
+            }
+        }
+    }
+
+    private void checkOutput() {
+        Path out = options.output;
+        if (options.resume || !Files.exists(out)) {
+            return;
+        }
+        if (!Files.isDirectory(out)) {
+            throw new HeadstartException(out + ": expected a folder to write to, found a file");
+        }
+        try (Stream<Path> inside = Files.list(out)) {
+            if (!options.overwrite && inside.findAny().isPresent()) {
+                throw new HeadstartException(out + ": the folder is not empty; use --resume to go on from its last"
+                        + " checkpoint, --overwrite to replace it, or another --output");
+            }
+        } catch (IOException e) {
+            throw new HeadstartException(out + ": cannot be listed: " + e.getMessage(), e);
+        }
+        delete(out.resolve(WORK));
+    }
+
+    static void delete(Path folder) {
+        if (!Files.exists(folder)) {
+            return;
+        }
+        try (Stream<Path> all = Files.walk(folder)) {
+            for (Path p : all.sorted(Comparator.reverseOrder()).toList()) {
+                Files.delete(p);
+            }
+        } catch (IOException e) {
+            throw new HeadstartException(folder + ": cannot be removed: " + e.getMessage(), e);
+        }
+    }
+
+    // === Tokenizer and model ===
+
+    private Tokenizer tokenizer(Corpus corpus, Path folder) {
+        LoadOptions load = LoadOptions.defaults().withOffline(options.offline ? Boolean.TRUE : null);
+        String wanted = options.tokenizer;
+        if (wanted == null && !options.init.equals("random")) {
+            return Tokenizer.fromPretrained(options.init, load);
+        }
+        String kind = wanted != null
+                ? wanted
+                : switch (options.objective) {
+                    case MLM, MLM_NSP -> "wordpiece";
+                    case CLM -> "bpe";
+                    case SPAN_CORRUPTION -> "unigram";
+                };
+        if (!List.of("wordpiece", "bpe", "unigram", "char").contains(kind)) {
+            return Tokenizer.fromPretrained(kind, load);
+        }
+        if (!(options.resume && Files.isRegularFile(folder.resolve("tokenizer_config.json")))) {
+            LOG.info("learning a {} tokenizer", kind);
+            int size = options.vocabSize > 0 ? options.vocabSize : 6000;
+            int learnt;
+            try (TextIterator texts = new TextIterator(corpus)) {
+                learnt = kind.equals("char")
+                        ? CharTokenizer.train(texts, folder)
+                        : TokenizerTrainer.train(
+                                texts,
+                                new TokenizerTrainer.Options(
+                                        TokenizerTrainer.Kind.valueOf(kind.toUpperCase(Locale.ROOT)),
+                                        size,
+                                        2,
+                                        !options.cased,
+                                        100,
+                                        0),
+                                folder);
+            }
+            LOG.info("{} tokens", learnt);
+        }
+        return Tokenizer.fromFolder(folder);
+    }
+
+    private PreTrainedModel<?> model(ObjectNode config, Tokenizer tokenizer, Path work) {
+        LoadOptions load = LoadOptions.defaults()
+                .withInit(LoadOptions.Init.NEW_HEAD)
+                .withSeed(options.arguments.seed())
+                .withOffline(options.offline ? Boolean.TRUE : null);
+        if (!options.init.equals("random")) {
+            PreTrainedModel<?> model =
+                    switch (options.objective) {
+                        case MLM_NSP -> AutoModelForPreTraining.fromPretrained(options.init, load);
+                        case MLM -> AutoModelForMaskedLM.fromPretrained(options.init, load);
+                        case CLM -> AutoModelForCausalLM.fromPretrained(options.init, load);
+                        case SPAN_CORRUPTION -> AutoModelForSeq2SeqLM.fromPretrained(options.init, load);
+                    };
+            if (model.config().size("vocab_size", Integer.MAX_VALUE) < tokenizer.vocabSize()) {
+                model.close();
+                throw new HeadstartException(options.init + " has fewer tokens than the tokenizer ("
+                        + tokenizer.vocabSize() + "); leave out --tokenizer to use the model's own");
+            }
+            return model;
+        }
+        Presets.fit(config, tokenizer, options.config);
+        String architecture = Presets.architecture(options.objective, config, options.config);
+        ObjectNode built = options.dropout == null ? config : Presets.withDropout(config, options.dropout);
+        Path file = work.resolve("config.json");
+        StagedFile.write(file, out -> out.write(ByteBuffer.wrap(config.toString().getBytes(StandardCharsets.UTF_8))));
+        PreTrainedModel<?> model = Models.fromConfig(new ConfigJson(built, file.toString()), architecture, load);
+        model.config().node().setAll(config);
+        return model;
+    }
+
+    private int blockSize(ObjectNode config) {
+        int positions = Presets.positions(config);
+        if (positions > 0 && options.blockSize > positions) {
+            throw new HeadstartException("--block-size " + options.blockSize + " is more than this model can take ("
+                    + positions + ")");
+        }
+        int fits = positions > 0 ? Math.min(positions, 128) : 128;
+        return options.blockSize > 0 ? options.blockSize : fits;
+    }
+
+    // === Training ===
+
+    private Report train(
+            Goal goal,
+            PreTrainedModel<?> model,
+            Tokenizer tokenizer,
+            Shards shards,
+            Corpus corpus,
+            Usage usage) {
+        TrainingData train = goal.data(shards, Split.TRAIN);
+        TrainingData validation = goal.data(shards, Split.VALIDATION);
+        LOG.info(
+                "{}: {} parameters, {} examples of {} tokens",
+                model.getClass().getSimpleName(),
+                String.format(Locale.ROOT, "%,d", model.numParameters()),
+                String.format(Locale.ROOT, "%,d", train.size()),
+                goal.blockSize);
+        Path log = options.output.resolve("training_log.jsonl");
+        try (TensorBoardWriter board = new TensorBoardWriter(options.output.resolve("runs"))) {
+            Trainer run = new Trainer(
+                            model, options.arguments.groupByLength(false).metricForBestModel(null, false), train)
+                    .objective(goal.objective())
+                    .checkpoints(options.output)
+                    .resume(options.resume)
+                    .evaluation(m -> goal.evaluate(m, validation))
+                    .callback(new TrainingLog(log, options.resume))
+                    .callback(new Watcher(board, tokenizer));
+            trainer = run;
+            if (stop) {
+                run.requestStop();
+            }
+            Trainer.Result result = run.train();
+            Report report = new Report(
+                    options.output,
+                    result,
+                    shards.tokens(Split.TRAIN).length(),
+                    shards.tokens(Split.VALIDATION).length(),
+                    model.numParameters());
+            if (!result.reason().equals("interrupted")) {
+                Path out = options.output;
+                model.savePretrained(out);
+                SavedType.convert(out, options.saveDtype);
+                tokenizer.savePretrained(out);
+                new PretrainReport(options, model, tokenizer, corpus, report, usage).write(log);
+                delete(out.resolve(WORK));
+                LOG.info("{}: {}", out, result.metrics());
+            }
+            return report;
+        }
+    }
+
+    /** Curves for TensorBoard; the tokenizer into every checkpoint. */
+    private record Watcher(TensorBoardWriter board, Tokenizer tokenizer) implements TrainerCallback {
+        @Override
+        public void onBegin(long first, long total) {
+            if (first > 1) {
+                board.resumed(first);
+            }
+        }
+
+        @Override
+        public void onStep(Step s) {
+            Map<String, Double> values = new LinkedHashMap<>();
+            values.put("train/loss", s.loss());
+            values.put("train/learning_rate", s.learningRate());
+            if (s.gradNorm() != null) {
+                values.put("train/grad_norm", s.gradNorm());
+            }
+            values.put("train/tokens_per_second", s.tokens() / Math.max(1e-9, s.seconds()));
+            board.scalars(s.step(), values);
+        }
+
+        @Override
+        public void onEvaluate(long step, double epoch, Map<String, Double> metrics) {
+            Map<String, Double> values = new LinkedHashMap<>();
+            metrics.forEach((name, v) -> values.put("eval/" + name, v));
+            board.scalars(step, values);
+        }
+
+        @Override
+        public void onSave(long step, Path staging) {
+            tokenizer.savePretrained(staging);
+        }
+    }
+}
