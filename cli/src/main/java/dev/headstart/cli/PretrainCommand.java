@@ -69,7 +69,8 @@ final class PretrainCommand implements Runnable {
     @Option(
             names = "--tokenizer",
             paramLabel = "ID",
-            description = "A folder or id; or wordpiece, bpe, unigram, char to learn one on the data. Default: by objective.")
+            description =
+                    "A folder or id; or wordpiece, bpe, unigram, char to learn one on the data. Default: by objective.")
     private @Nullable String tokenizer;
 
     @Option(names = "--vocab-size", description = "Of a tokenizer that is learnt; default 6000.")
@@ -115,7 +116,9 @@ final class PretrainCommand implements Runnable {
     @Option(names = "--warmup-steps", description = "Steps in which the rate rises from 0.")
     private long warmupSteps;
 
-    @Option(names = "--warmup-ratio", description = "Part of all steps in which the rate rises from 0 (${DEFAULT-VALUE}).")
+    @Option(
+            names = "--warmup-ratio",
+            description = "Part of all steps in which the rate rises from 0 (${DEFAULT-VALUE}).")
     private double warmupRatio = 0.05;
 
     @Option(
@@ -226,7 +229,8 @@ final class PretrainCommand implements Runnable {
     /** As typed, folders by their last name. */
     private String command() {
         CommandSpec s = spec;
-        List<String> typed = s == null ? List.of() : s.commandLine().getParseResult().originalArgs();
+        List<String> typed =
+                s == null ? List.of() : s.commandLine().getParseResult().originalArgs();
         StringBuilder b = new StringBuilder("headstart pretrain");
         for (String arg : typed) {
             b.append(' ').append(arg.startsWith("/") ? Path.of(arg).getFileName() : arg);

@@ -65,8 +65,8 @@ final class CausalGoal extends Goal {
 
     @Override
     Objective objective() {
-        return (model, batch) -> Losses.crossEntropy(
-                get(Objective.forward(model, inputs(batch)), "logits"), get(batch, "shift_labels"));
+        return (model, batch) ->
+                Losses.crossEntropy(get(Objective.forward(model, inputs(batch)), "logits"), get(batch, "shift_labels"));
     }
 
     @Override

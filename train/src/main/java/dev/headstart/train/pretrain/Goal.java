@@ -29,11 +29,12 @@ abstract class Goal {
     static Goal of(PretrainOptions options, Tokenizer tokenizer, int blockSize, PreTrainedModel<?> model) {
         return switch (options.objective) {
             case CLM -> new CausalGoal(options, tokenizer, blockSize);
-            case MLM, MLM_NSP -> new MaskedGoal(
-                    options,
-                    tokenizer,
-                    blockSize,
-                    model instanceof BertForPreTraining || model instanceof EncoderModels.EncoderMaskedLM);
+            case MLM, MLM_NSP ->
+                new MaskedGoal(
+                        options,
+                        tokenizer,
+                        blockSize,
+                        model instanceof BertForPreTraining || model instanceof EncoderModels.EncoderMaskedLM);
             case SPAN_CORRUPTION -> new SpanGoal(options, tokenizer, blockSize);
         };
     }

@@ -45,8 +45,8 @@ final class MaskedGoal extends Goal {
     }
 
     private static HeadstartException missing(String what) {
-        return new HeadstartException("this tokenizer has no " + what + ": masked language modelling needs one (BERT's"
-                + " has it)");
+        return new HeadstartException(
+                "this tokenizer has no " + what + ": masked language modelling needs one (BERT's" + " has it)");
     }
 
     @Override
@@ -155,7 +155,11 @@ final class MaskedGoal extends Goal {
     }
 
     private Map<String, Tensor> tensors(
-            long[][] ids, long[][] types, long @org.jspecify.annotations.Nullable [][] mask, long[][] labels, long[] next) {
+            long[][] ids,
+            long[][] types,
+            long @org.jspecify.annotations.Nullable [][] mask,
+            long[][] labels,
+            long[] next) {
         int width = ids[0].length;
         long[] places = new long[ids.length * width];
         long[] wanted = new long[ids.length * width];
@@ -201,7 +205,9 @@ final class MaskedGoal extends Goal {
         Tensor labels = get(batch, "labels");
         Tensor logits = get(outputs, pairs ? "prediction_logits" : "logits");
         Tensor best = logits.argmax(new LongOptional(-1), false);
-        long predicted = labels.ne(new org.bytedeco.pytorch.Scalar(Masking.IGNORED)).sum().item_long();
+        long predicted = labels.ne(new org.bytedeco.pytorch.Scalar(Masking.IGNORED))
+                .sum()
+                .item_long();
         tally.tokens(
                 Losses.crossEntropy(logits, labels).item_double(),
                 predicted,

@@ -107,7 +107,8 @@ final class Presets {
     /** Most tokens that the configuration takes; 0 for no limit. */
     static int positions(ObjectNode node) {
         for (String field : List.of("n_positions", "max_position_embeddings")) {
-            if (node.path(field).asInt() > 0 && !node.path("model_type").asText().equals("t5")) {
+            if (node.path(field).asInt() > 0
+                    && !node.path("model_type").asText().equals("t5")) {
                 return node.path(field).asInt();
             }
         }
@@ -125,25 +126,29 @@ final class Presets {
 
     /** The class that the objective trains. @throws HeadstartException when the configuration does not say */
     static String architecture(Objective objective, ObjectNode node, String origin) {
-        Map<String, String> known =
-                switch (objective) {
-                    case MLM_NSP -> Map.of("bert", "BertForPreTraining");
-                    case MLM ->
-                        Map.of("bert", "BertForMaskedLM", "roberta", "RobertaForMaskedLM", "distilbert", "DistilBertForMaskedLM");
-                    case CLM -> Map.of("gpt2", "GPT2LMHeadModel", "llama", "LlamaForCausalLM");
-                    case SPAN_CORRUPTION -> Map.of("t5", "T5ForConditionalGeneration");
-                };
+        Map<String, String> known = switch (objective) {
+            case MLM_NSP -> Map.of("bert", "BertForPreTraining");
+            case MLM ->
+                Map.of(
+                        "bert",
+                        "BertForMaskedLM",
+                        "roberta",
+                        "RobertaForMaskedLM",
+                        "distilbert",
+                        "DistilBertForMaskedLM");
+            case CLM -> Map.of("gpt2", "GPT2LMHeadModel", "llama", "LlamaForCausalLM");
+            case SPAN_CORRUPTION -> Map.of("t5", "T5ForConditionalGeneration");
+        };
         String byType = known.get(node.path("model_type").asText());
         if (byType != null) {
             return byType;
         }
-        String end =
-                switch (objective) {
-                    case MLM_NSP -> ".*ForPreTraining";
-                    case MLM -> ".*ForMaskedLM";
-                    case CLM -> ".*(ForCausalLM|LMHeadModel)";
-                    case SPAN_CORRUPTION -> ".*ForConditionalGeneration";
-                };
+        String end = switch (objective) {
+            case MLM_NSP -> ".*ForPreTraining";
+            case MLM -> ".*ForMaskedLM";
+            case CLM -> ".*(ForCausalLM|LMHeadModel)";
+            case SPAN_CORRUPTION -> ".*ForConditionalGeneration";
+        };
         JsonNode first = node.path("architectures").path(0);
         if (first.asText().matches(end)) {
             return first.asText();

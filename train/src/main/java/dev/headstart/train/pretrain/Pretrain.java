@@ -85,13 +85,8 @@ public final class Pretrain {
         Path work = options.output.resolve(WORK);
         try (Tokenizer tokenizer = tokenizer(corpus, work.resolve("tokenizer"));
                 PreTrainedModel<?> model = model(config, tokenizer, work)) {
-            Goal goal = Goal.of(
-                    options,
-                    tokenizer,
-                    blockSize(model.config().node()),
-                    model);
-            try (Shards shards =
-                    Shards.of(work, corpus, tokenizer, goal.sentences(), goal.end(), options.resume)) {
+            Goal goal = Goal.of(options, tokenizer, blockSize(model.config().node()), model);
+            try (Shards shards = Shards.of(work, corpus, tokenizer, goal.sentences(), goal.end(), options.resume)) {
                 return train(goal, model, tokenizer, shards, corpus, usage);
             }
         }
@@ -176,13 +171,12 @@ public final class Pretrain {
                 .withSeed(options.arguments.seed())
                 .withOffline(options.offline ? Boolean.TRUE : null);
         if (!options.init.equals("random")) {
-            PreTrainedModel<?> model =
-                    switch (options.objective) {
-                        case MLM_NSP -> AutoModelForPreTraining.fromPretrained(options.init, load);
-                        case MLM -> AutoModelForMaskedLM.fromPretrained(options.init, load);
-                        case CLM -> AutoModelForCausalLM.fromPretrained(options.init, load);
-                        case SPAN_CORRUPTION -> AutoModelForSeq2SeqLM.fromPretrained(options.init, load);
-                    };
+            PreTrainedModel<?> model = switch (options.objective) {
+                case MLM_NSP -> AutoModelForPreTraining.fromPretrained(options.init, load);
+                case MLM -> AutoModelForMaskedLM.fromPretrained(options.init, load);
+                case CLM -> AutoModelForCausalLM.fromPretrained(options.init, load);
+                case SPAN_CORRUPTION -> AutoModelForSeq2SeqLM.fromPretrained(options.init, load);
+            };
             if (model.config().size("vocab_size", Integer.MAX_VALUE) < tokenizer.vocabSize()) {
                 model.close();
                 throw new HeadstartException(options.init + " has fewer tokens than the tokenizer ("
@@ -194,7 +188,8 @@ public final class Pretrain {
         String architecture = Presets.architecture(options.objective, config, options.config);
         ObjectNode built = options.dropout == null ? config : Presets.withDropout(config, options.dropout);
         Path file = work.resolve("config.json");
-        StagedFile.write(file, out -> out.write(ByteBuffer.wrap(config.toString().getBytes(StandardCharsets.UTF_8))));
+        StagedFile.write(
+                file, out -> out.write(ByteBuffer.wrap(config.toString().getBytes(StandardCharsets.UTF_8))));
         PreTrainedModel<?> model = Models.fromConfig(new ConfigJson(built, file.toString()), architecture, load);
         model.config().node().setAll(config);
         return model;
@@ -203,8 +198,8 @@ public final class Pretrain {
     private int blockSize(ObjectNode config) {
         int positions = Presets.positions(config);
         if (positions > 0 && options.blockSize > positions) {
-            throw new HeadstartException("--block-size " + options.blockSize + " is more than this model can take ("
-                    + positions + ")");
+            throw new HeadstartException(
+                    "--block-size " + options.blockSize + " is more than this model can take (" + positions + ")");
         }
         int fits = positions > 0 ? Math.min(positions, 128) : 128;
         return options.blockSize > 0 ? options.blockSize : fits;
@@ -213,12 +208,7 @@ public final class Pretrain {
     // === Training ===
 
     private Report train(
-            Goal goal,
-            PreTrainedModel<?> model,
-            Tokenizer tokenizer,
-            Shards shards,
-            Corpus corpus,
-            Usage usage) {
+            Goal goal, PreTrainedModel<?> model, Tokenizer tokenizer, Shards shards, Corpus corpus, Usage usage) {
         TrainingData train = goal.data(shards, Split.TRAIN);
         TrainingData validation = goal.data(shards, Split.VALIDATION);
         LOG.info(

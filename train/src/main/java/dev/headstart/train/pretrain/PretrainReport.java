@@ -87,14 +87,18 @@ final class PretrainReport {
                 .append("\n\n");
         b.append(model.getClass().getSimpleName())
                 .append(String.format(Locale.ROOT, " with %,d parameters, ", report.parameters()))
-                .append(options.init.equals("random") ? "trained from nothing on " : "trained further from " + options.init + " on ")
+                .append(
+                        options.init.equals("random")
+                                ? "trained from nothing on "
+                                : "trained further from " + options.init + " on ")
                 .append(goal())
                 .append(". Tokenizer: ")
                 .append(String.format(Locale.ROOT, "%,d", tokenizer.vocabSize()))
                 .append(" tokens")
-                .append(options.tokenizer == null || options.tokenizer.matches("wordpiece|bpe|unigram|char")
-                        ? ", learnt on the same data"
-                        : "")
+                .append(
+                        options.tokenizer == null || options.tokenizer.matches("wordpiece|bpe|unigram|char")
+                                ? ", learnt on the same data"
+                                : "")
                 .append(".\n\n## Evaluation\n\n| metric | value |\n|---|---|\n");
         report.result().metrics().forEach((k, v) -> b.append(String.format(Locale.ROOT, "| %s | %.4f |\n", k, v)));
         b.append(String.format(
@@ -119,7 +123,12 @@ final class PretrainReport {
             b.append("    ").append(options.command).append("\n\n");
         }
         b.append("| argument | value |\n|---|---|\n");
-        arguments().forEach(row -> b.append("| ").append(row.get(0)).append(" | ").append(row.get(1)).append(" |\n"));
+        arguments()
+                .forEach(row -> b.append("| ")
+                        .append(row.get(0))
+                        .append(" | ")
+                        .append(row.get(1))
+                        .append(" |\n"));
         b.append('\n').append(effort()).append("\n\n").append(machine()).append("\n");
         return b.toString();
     }
@@ -159,7 +168,8 @@ final class PretrainReport {
             long n = in.transferTo(OutputStream.nullOutputStream());
             return " | " + n + " | `"
                     + HexFormat.of()
-                            .formatHex(((DigestInputStream) in).getMessageDigest().digest())
+                            .formatHex(
+                                    ((DigestInputStream) in).getMessageDigest().digest())
                     + "`";
         } catch (IOException | NoSuchAlgorithmException e) {
             throw new HeadstartException(file + ": cannot be read again for its checksum: " + e.getMessage(), e);
@@ -207,13 +217,22 @@ final class PretrainReport {
         }
         HtmlReport page = new HtmlReport(name()).subtitle("Pre-trained on " + goal());
         report.result().metrics().forEach((k, v) -> page.headline(k, String.format(Locale.ROOT, "%.4g", v)));
-        page.fact("model", model.getClass().getSimpleName() + String.format(Locale.ROOT, ", %,d parameters", report.parameters()))
-                .fact("data", String.format(Locale.ROOT, "%,d tokens in %d files", report.trainTokens(), corpus.files().size()))
+        page.fact(
+                        "model",
+                        model.getClass().getSimpleName()
+                                + String.format(Locale.ROOT, ", %,d parameters", report.parameters()))
+                .fact(
+                        "data",
+                        String.format(
+                                Locale.ROOT,
+                                "%,d tokens in %d files",
+                                report.trainTokens(),
+                                corpus.files().size()))
                 .fact("effort", effort())
                 .fact("machine", machine());
-        page.chart(Chart.of(
-                        "Loss", "step", "loss", List.of(loss.series("training", false), held.series("held out", true)))
-                .smoothed());
+        page.chart(
+                Chart.of("Loss", "step", "loss", List.of(loss.series("training", false), held.series("held out", true)))
+                        .smoothed());
         if (!accuracy.points.isEmpty()) {
             List<Series> both = new ArrayList<>(List.of(accuracy.series("tokens", true)));
             if (!next.points.isEmpty()) {
@@ -221,7 +240,8 @@ final class PretrainReport {
             }
             page.chart(Chart.of("Accuracy on held-out text", "step", "accuracy", both));
         }
-        page.chart(Chart.of("Learning rate", "step", "rate", List.of(rate.series("rate", false))).fromZero());
+        page.chart(Chart.of("Learning rate", "step", "rate", List.of(rate.series("rate", false)))
+                .fromZero());
         page.chart(Chart.of("Throughput", "step", "tokens/s", List.of(speed.series("tokens/s", false)))
                 .smoothed()
                 .fromZero());

@@ -91,8 +91,7 @@ final class SentencePairs {
                 longer.to--;
             }
         }
-        return new Pair(
-                tokens.read(a.from, (int) a.length()), tokens.read(b.from, (int) b.length()), follows);
+        return new Pair(tokens.read(a.from, (int) a.length()), tokens.read(b.from, (int) b.length()), follows);
     }
 
     /** Text that begins with a sentence of another document; where there is one document alone, outside the group. */
@@ -101,7 +100,8 @@ final class SentencePairs {
         long sentence = 0;
         for (int i = 0; i < 10; i++) {
             sentence = random.nextLong(all);
-            boolean other = documents.length > 2 ? document(sentence) != document : sentence < group || sentence >= group + n;
+            boolean other =
+                    documents.length > 2 ? document(sentence) != document : sentence < group || sentence >= group + n;
             if (other) {
                 break;
             }

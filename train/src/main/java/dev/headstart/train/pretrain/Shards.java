@@ -117,12 +117,8 @@ final class Shards implements AutoCloseable {
             this.tokenizer = tokenizer;
             this.end = end;
             tokens = new TokenShard.Writer(file(folder, split, "tokens"), tokenizer.vocabSize());
-            starts = sentences
-                    ? new TokenShard.Writer(file(folder, split, "sentences"), Integer.MAX_VALUE)
-                    : null;
-            firsts = sentences
-                    ? new TokenShard.Writer(file(folder, split, "documents"), Integer.MAX_VALUE)
-                    : null;
+            starts = sentences ? new TokenShard.Writer(file(folder, split, "sentences"), Integer.MAX_VALUE) : null;
+            firsts = sentences ? new TokenShard.Writer(file(folder, split, "documents"), Integer.MAX_VALUE) : null;
         }
 
         @Override
@@ -175,8 +171,9 @@ final class Shards implements AutoCloseable {
             }
             if (starts != null && firsts != null) {
                 if (tokens.length() + ids.length > Integer.MAX_VALUE) {
-                    throw new HeadstartException("more than 2^31 tokens are too many for sentence pairs; use --objective"
-                            + " mlm, or less data");
+                    throw new HeadstartException(
+                            "more than 2^31 tokens are too many for sentence pairs; use --objective"
+                                    + " mlm, or less data");
                 }
                 if (!begun) {
                     firsts.add(starts.length());
