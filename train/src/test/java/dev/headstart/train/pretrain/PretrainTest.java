@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
+import dev.headstart.models.ConfigJson;
 import dev.headstart.models.Models;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.models.Tensors;
@@ -17,6 +18,7 @@ import dev.headstart.train.Objective;
 import dev.headstart.train.TrainingArguments;
 import dev.headstart.train.TrainingData;
 import dev.headstart.train.pretrain.Corpus.Split;
+import dev.headstart.train.tokenizer.TokenizerTrainer;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -212,10 +214,10 @@ class PretrainTest {
 
     private Tokenizer wordPiece() {
         try (TextIterator texts = new TextIterator(corpus())) {
-            dev.headstart.train.tokenizer.TokenizerTrainer.train(
+            TokenizerTrainer.train(
                     texts,
-                    dev.headstart.train.tokenizer.TokenizerTrainer.Options.of(
-                            dev.headstart.train.tokenizer.TokenizerTrainer.Kind.WORDPIECE, 200),
+                    TokenizerTrainer.Options.of(
+                            TokenizerTrainer.Kind.WORDPIECE, 200),
                     dir.resolve("words"));
         }
         return Tokenizer.fromFolder(dir.resolve("words"));
@@ -313,23 +315,24 @@ class PretrainTest {
             var config = Presets.config(o);
             Presets.fit(config, tokenizer, "mini");
             try (PreTrainedModel<?> model = Models.fromConfig(
-                            new dev.headstart.models.ConfigJson(config, "mini"),
+                            new ConfigJson(config, "mini"),
                             "BertForPreTraining",
                             LoadOptions.defaults());
                     PointerScope scope = new PointerScope()) {
                 TrainingData data = Goal.of(o, tokenizer, 32, model).data(shards, Split.TRAIN);
                 Map<String, Tensor> some = data.batch(new int[] {0, 3, 5}, new SplittableRandom(1));
                 Map<String, Tensor> all = new LinkedHashMap<>(some);
-                long[] labels = new long[(int) all.get("input_ids").numel()];
+                long[] labels = new long[(int) Goal.get(all, "input_ids").numel()];
                 Arrays.fill(labels, Masking.IGNORED);
-                long[] places = Tensors.longs(all.remove("masked_positions"));
-                long[] wanted = Tensors.longs(all.get("labels"));
+                long[] places = Tensors.longs(Goal.get(all, "masked_positions"));
+                all.remove("masked_positions");
+                long[] wanted = Tensors.longs(Goal.get(all, "labels"));
                 for (int i = 0; i < places.length; i++) {
                     labels[(int) places[i]] = wanted[i];
                 }
-                all.put("labels", Tensors.int64(labels).view_as(all.get("input_ids")));
-                double few = Objective.forward(model, some).get("loss").item_double();
-                double every = Objective.forward(model, all).get("loss").item_double();
+                all.put("labels", Tensors.int64(labels).view_as(Goal.get(all, "input_ids")));
+                double few = Goal.get(Objective.forward(model, some), "loss").item_double();
+                double every = Goal.get(Objective.forward(model, all), "loss").item_double();
                 assertThat(few).isCloseTo(every, within(1e-5));
             }
         }
@@ -339,10 +342,10 @@ class PretrainTest {
     void missingSpansAndWhatIsLeftMakeTheText() {
         PretrainOptions o = options(PretrainOptions.Objective.SPAN_CORRUPTION, "x", 1);
         try (TextIterator texts = new TextIterator(corpus())) {
-            dev.headstart.train.tokenizer.TokenizerTrainer.train(
+            TokenizerTrainer.train(
                     texts,
-                    dev.headstart.train.tokenizer.TokenizerTrainer.Options.of(
-                            dev.headstart.train.tokenizer.TokenizerTrainer.Kind.UNIGRAM, 200),
+                    TokenizerTrainer.Options.of(
+                            TokenizerTrainer.Kind.UNIGRAM, 200),
                     dir.resolve("pieces"));
         }
         try (Tokenizer tokenizer = Tokenizer.fromFolder(dir.resolve("pieces"))) {
