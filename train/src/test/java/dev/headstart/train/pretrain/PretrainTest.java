@@ -72,18 +72,17 @@ class PretrainTest {
     }
 
     private PretrainOptions options(PretrainOptions.Objective objective, String out, int steps) {
-        Map<String, String> small =
-                switch (objective) {
-                    case CLM -> Map.of("n_embd", "32", "n_layer", "2", "n_head", "2");
-                    case MLM, MLM_NSP ->
-                        Map.of(
-                                "hidden_size", "32",
-                                "num_hidden_layers", "2",
-                                "num_attention_heads", "2",
-                                "intermediate_size", "64");
-                    case SPAN_CORRUPTION ->
-                        Map.of("d_model", "32", "d_kv", "16", "num_heads", "2", "d_ff", "64", "num_layers", "2");
-                };
+        Map<String, String> small = switch (objective) {
+            case CLM -> Map.of("n_embd", "32", "n_layer", "2", "n_head", "2");
+            case MLM, MLM_NSP ->
+                Map.of(
+                        "hidden_size", "32",
+                        "num_hidden_layers", "2",
+                        "num_attention_heads", "2",
+                        "intermediate_size", "64");
+            case SPAN_CORRUPTION ->
+                Map.of("d_model", "32", "d_kv", "16", "num_heads", "2", "d_ff", "64", "num_layers", "2");
+        };
         return new PretrainOptions(objective, List.of(data), dir.resolve(out))
                 .config("mini", small)
                 .tokenizer(null, objective == PretrainOptions.Objective.CLM ? 300 : 200, false)
@@ -111,8 +110,7 @@ class PretrainTest {
     @ParameterizedTest
     @EnumSource
     void learnsSavesAndResumesAsIfUnbroken(PretrainOptions.Objective objective) throws IOException {
-        Pretrain.Report report =
-                new Pretrain(options(objective, "whole", 40).saveDtype("bf16")).run();
+        Pretrain.Report report = new Pretrain(options(objective, "whole", 40).saveDtype("bf16")).run();
         Path whole = dir.resolve("whole");
         List<Double> losses = losses(whole);
         assertThat(losses).hasSize(40);
@@ -124,7 +122,13 @@ class PretrainTest {
         try (PreTrainedModel<?> model = Models.fromPretrained(
                         whole.toString(), LoadOptions.defaults().withDtype("auto"));
                 Tokenizer tokenizer = Tokenizer.fromFolder(whole)) {
-            assertThat(model.namedParameters().values().iterator().next().tensor().scalar_type().intern())
+            assertThat(model.namedParameters()
+                            .values()
+                            .iterator()
+                            .next()
+                            .tensor()
+                            .scalar_type()
+                            .intern())
                     .isEqualTo(ScalarType.BFloat16);
             assertThat(model.numParameters()).isEqualTo(report.parameters());
             assertThat(tokenizer.vocabSize()).isEqualTo(model.config().size("vocab_size", 0));
@@ -215,10 +219,7 @@ class PretrainTest {
     private Tokenizer wordPiece() {
         try (TextIterator texts = new TextIterator(corpus())) {
             TokenizerTrainer.train(
-                    texts,
-                    TokenizerTrainer.Options.of(
-                            TokenizerTrainer.Kind.WORDPIECE, 200),
-                    dir.resolve("words"));
+                    texts, TokenizerTrainer.Options.of(TokenizerTrainer.Kind.WORDPIECE, 200), dir.resolve("words"));
         }
         return Tokenizer.fromFolder(dir.resolve("words"));
     }
@@ -226,13 +227,12 @@ class PretrainTest {
     @Test
     void halfOfTheSecondTextsFollowTheFirst() {
         try (Tokenizer tokenizer = wordPiece();
-                Shards shards = Shards.of(
-                        dir.resolve("work"), corpus(), tokenizer, true, OptionalInt.empty(), false)) {
+                Shards shards = Shards.of(dir.resolve("work"), corpus(), tokenizer, true, OptionalInt.empty(), false)) {
             TokenShard tokens = shards.tokens(Split.TRAIN);
             long[] all = tokens.read(0, (int) tokens.length());
             String whole = " " + join(all) + " ";
-            SentencePairs pairs = new SentencePairs(
-                    tokens, shards.sentences(Split.TRAIN), shards.documents(Split.TRAIN), 60, 0);
+            SentencePairs pairs =
+                    new SentencePairs(tokens, shards.sentences(Split.TRAIN), shards.documents(Split.TRAIN), 60, 0);
             SplittableRandom random = new SplittableRandom(5);
             int follow = 0;
             int n = 2000;
@@ -310,14 +310,11 @@ class PretrainTest {
     void scoresOfMaskedTokensAloneGiveTheSameLoss() {
         PretrainOptions o = options(PretrainOptions.Objective.MLM_NSP, "x", 1);
         try (Tokenizer tokenizer = wordPiece();
-                Shards shards = Shards.of(
-                        dir.resolve("work"), corpus(), tokenizer, true, OptionalInt.empty(), false)) {
+                Shards shards = Shards.of(dir.resolve("work"), corpus(), tokenizer, true, OptionalInt.empty(), false)) {
             var config = Presets.config(o);
             Presets.fit(config, tokenizer, "mini");
             try (PreTrainedModel<?> model = Models.fromConfig(
-                            new ConfigJson(config, "mini"),
-                            "BertForPreTraining",
-                            LoadOptions.defaults());
+                            new ConfigJson(config, "mini"), "BertForPreTraining", LoadOptions.defaults());
                     PointerScope scope = new PointerScope()) {
                 TrainingData data = Goal.of(o, tokenizer, 32, model).data(shards, Split.TRAIN);
                 Map<String, Tensor> some = data.batch(new int[] {0, 3, 5}, new SplittableRandom(1));
@@ -343,10 +340,7 @@ class PretrainTest {
         PretrainOptions o = options(PretrainOptions.Objective.SPAN_CORRUPTION, "x", 1);
         try (TextIterator texts = new TextIterator(corpus())) {
             TokenizerTrainer.train(
-                    texts,
-                    TokenizerTrainer.Options.of(
-                            TokenizerTrainer.Kind.UNIGRAM, 200),
-                    dir.resolve("pieces"));
+                    texts, TokenizerTrainer.Options.of(TokenizerTrainer.Kind.UNIGRAM, 200), dir.resolve("pieces"));
         }
         try (Tokenizer tokenizer = Tokenizer.fromFolder(dir.resolve("pieces"))) {
             SpanGoal goal = new SpanGoal(o, tokenizer, 64);
@@ -357,7 +351,8 @@ class PretrainTest {
                 long[][] both = goal.corrupt(row, new SplittableRandom(seed));
                 assertThat(both[0]).hasSize(64).endsWith(eos);
                 assertThat(both[1]).endsWith(eos);
-                assertThat(both[1][0]).isEqualTo(tokenizer.tokenToId("<extra_id_0>").orElseThrow());
+                assertThat(both[1][0])
+                        .isEqualTo(tokenizer.tokenToId("<extra_id_0>").orElseThrow());
                 List<Long> text = new ArrayList<>();
                 int at = 0;
                 int sentinel = 0;
@@ -369,7 +364,8 @@ class PretrainTest {
                     }
                     assertThat(both[1][at++]).isEqualTo(id);
                     sentinel++;
-                    long next = tokenizer.tokenToId("<extra_id_" + sentinel + ">").orElse(-1);
+                    long next =
+                            tokenizer.tokenToId("<extra_id_" + sentinel + ">").orElse(-1);
                     while (both[1][at] != next && both[1][at] != eos) {
                         text.add(both[1][at++]);
                     }
@@ -391,10 +387,7 @@ class PretrainTest {
     @Test
     void refusesWhatCannotWork() throws IOException {
         var clm = PretrainOptions.Objective.CLM;
-        refused(
-                new PretrainOptions(clm, List.of(dir.resolve("nothing")), dir.resolve("o")),
-                "nothing",
-                "no such file");
+        refused(new PretrainOptions(clm, List.of(dir.resolve("nothing")), dir.resolve("o")), "nothing", "no such file");
         Path empty = Files.createDirectories(dir.resolve("empty"));
         refused(new PretrainOptions(clm, List.of(empty), dir.resolve("o")), "no .txt");
         refused(options(clm, "o", 2).blockSize(4096), "--block-size 4096", "256");

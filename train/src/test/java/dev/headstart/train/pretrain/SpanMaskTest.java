@@ -62,7 +62,11 @@ class SpanMaskTest {
                 same("spans of " + i + " in " + length, (double) runs[i] / spans, theirs / spans, draws);
             }
             for (int i = 0; i < length; i++) {
-                same("masked at " + i + " of " + length, at[i], c.path("masked_at").path(i).asDouble(), draws);
+                same(
+                        "masked at " + i + " of " + length,
+                        at[i],
+                        c.path("masked_at").path(i).asDouble(),
+                        draws);
             }
         }
     }
