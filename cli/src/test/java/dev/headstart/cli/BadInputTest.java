@@ -136,6 +136,10 @@ class BadInputTest {
         fails(classify(model, "x"), "sine", "gelu");
         Files.write(config, json.writeValueAsBytes(good.deepCopy().put("num_attention_heads", 5)));
         fails(classify(model, "x"), "num_attention_heads", "5");
+        for (int layers : new int[] {3, 2_000_000_000}) { // without a loop over all of them
+            Files.write(config, json.writeValueAsBytes(good.deepCopy().put("num_hidden_layers", layers)));
+            fails(classify(model, "x"), "model.safetensors", "bert.encoder.layer.2.attention", "are missing");
+        }
     }
 
     @Test

@@ -25,6 +25,8 @@ import org.slf4j.LoggerFactory;
  * {@code beta} are {@code weight} and {@code bias}; the base model's prefix may be there or not; tied weights are read once.
  */
 public final class WeightLoader {
+    private static final int MOST_MISSING = 2_000;
+
     private static final Logger LOG = LoggerFactory.getLogger(WeightLoader.class);
 
     /**
@@ -168,6 +170,9 @@ public final class WeightLoader {
         if (name == null || source == null) {
             if (source != null && !(head && plan.newHead())) {
                 missing.add(canonical);
+                if (missing.size() >= MOST_MISSING) {
+                    throw missing("this config.json " + plan.configHint().strip()); // a config.json of another model, with very many layers perhaps
+                }
                 return torch.empty(shape);
             }
             return initialise(canonical, init, shape);
@@ -271,13 +276,7 @@ public final class WeightLoader {
             return;
         }
         if (!missing.isEmpty()) {
-            state.close();
-            String file = source.names().isEmpty()
-                    ? "the checkpoint"
-                    : source.fileOf(source.names().iterator().next());
-            throw new HeadstartException(
-                    file + ": " + missing.size() + " weights of " + model + " are missing: " + shorten(missing)
-                            + "; is this a checkpoint of another class? (fine-tuning may initialise a new head)");
+            throw missing(model);
         }
         if (!initialised.isEmpty()) {
             LOG.info("{}: newly initialised, train before use: {}", model, String.join(", ", initialised));
@@ -288,6 +287,17 @@ public final class WeightLoader {
         if (!unexpected.isEmpty()) {
             LOG.debug("{}: {} tensors of the checkpoint not used: {}", model, unexpected.size(), shorten(unexpected));
         }
+    }
+
+    private HeadstartException missing(String model) {
+        state.close();
+        TensorSource source = source();
+        String file = source.names().isEmpty()
+                ? "the checkpoint"
+                : source.fileOf(source.names().iterator().next());
+        return new HeadstartException(file + ": " + missing.size() + " weights of " + model + " are missing: "
+                + shorten(missing)
+                + "; is this a checkpoint of another class? (fine-tuning may initialise a new head)");
     }
 
     private static String shorten(List<String> names) {

@@ -116,6 +116,39 @@ class ZooTest {
     }
 
     @Test
+    void theOrderIsZooThenSharedCacheThenOurOwn() throws IOException {
+        Map<String, byte[]> files = tinyBert();
+        String commit = "0123456789abcdef0123456789abcdef01234567";
+        Path shared = temp.resolve("hf/models--bert-tiny/snapshots/" + commit);
+        Path own = temp.resolve("own/models/bert-tiny/0");
+        for (Path folder : List.of(shared, own)) {
+            Files.createDirectories(folder);
+            for (var file : files.entrySet()) {
+                Files.write(folder.resolve(file.getKey()), file.getValue());
+            }
+        }
+        Files.writeString(own.resolve(OwnCache.ORIGIN), "{}");
+        Files.createDirectories(temp.resolve("hf/models--bert-tiny/refs"));
+        Files.writeString(temp.resolve("hf/models--bert-tiny/refs/main"), commit);
+        Path jar = jar("zoo.jar", "bert-tiny", files, hashes(files));
+        try (URLClassLoader loader = new URLClassLoader(new URL[] {jar.toUri().toURL()});
+                URLClassLoader none = new URLClassLoader(new URL[0], null)) {
+            assertThat(hub(loader).resolve("bert-tiny").path()).isNotIn(shared, own);
+            assertThat(hub(none).resolve("bert-tiny").path()).isEqualTo(shared);
+            JarModel.delete(temp.resolve("hf"));
+            JarModel.delete(temp.resolve("own/models/bert-tiny/" + newest(own)));
+            assertThat(hub(none).resolve("bert-tiny").path()).isEqualTo(own);
+        }
+    }
+
+    /** What the zoo unpacked beside it. */
+    private static String newest(Path own) throws IOException {
+        try (Stream<Path> list = Files.list(OwnCache.parent(own))) {
+            return list.filter(p -> !p.equals(own)).findFirst().orElseThrow().getFileName().toString();
+        }
+    }
+
+    @Test
     void aDamagedJarIsNamedAndLeavesNothing() throws IOException {
         Map<String, byte[]> files = tinyBert();
         Map<String, String> hashes = hashes(files);
