@@ -171,7 +171,9 @@ public final class WeightLoader {
             if (source != null && !(head && plan.newHead())) {
                 missing.add(canonical);
                 if (missing.size() >= MOST_MISSING) {
-                    throw missing("this config.json " + plan.configHint().strip()); // a config.json of another model, with very many layers perhaps
+                    throw missing("this config.json "
+                            + plan.configHint()
+                                    .strip()); // a config.json of another model, with very many layers perhaps
                 }
                 return torch.empty(shape);
             }

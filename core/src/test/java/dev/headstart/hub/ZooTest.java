@@ -144,7 +144,11 @@ class ZooTest {
     /** What the zoo unpacked beside it. */
     private static String newest(Path own) throws IOException {
         try (Stream<Path> list = Files.list(OwnCache.parent(own))) {
-            return list.filter(p -> !p.equals(own)).findFirst().orElseThrow().getFileName().toString();
+            return list.filter(p -> !p.equals(own))
+                    .findFirst()
+                    .orElseThrow()
+                    .getFileName()
+                    .toString();
         }
     }
 
