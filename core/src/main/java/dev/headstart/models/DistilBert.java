@@ -5,6 +5,7 @@ import dev.headstart.models.EncoderModels.FirstTokenHead;
 import dev.headstart.models.EncoderModels.Pooling;
 import dev.headstart.models.EncoderModels.WordHead;
 import dev.headstart.nn.Activation;
+import dev.headstart.nn.Init;
 import dev.headstart.nn.PostNormLayer;
 import dev.headstart.nn.Weights;
 import java.util.ArrayList;
@@ -32,6 +33,7 @@ public final class DistilBert {
     record DistilBertConfig(
             int vocabSize,
             int maxPositionEmbeddings,
+            boolean sinusoidalPosEmbds,
             int nLayers,
             int nHeads,
             int dim,
@@ -46,6 +48,7 @@ public final class DistilBert {
             return new DistilBertConfig(
                     c.size("vocab_size", 30522),
                     c.size("max_position_embeddings", 512),
+                    c.flag("sinusoidal_pos_embds", false),
                     c.size("num_hidden_layers", 6), // n_layers
                     c.size("num_attention_heads", 12), // n_heads
                     c.size("hidden_size", 768), // dim
@@ -63,17 +66,15 @@ public final class DistilBert {
 
     private static EncoderBody body(Weights w, ConfigJson config, Pooling pooling) {
         DistilBertConfig c = DistilBertConfig.of(config);
-        TextEmbeddings embeddings = new TextEmbeddings(
-                w.sub("embeddings"),
-                new TextEmbeddings.Shape(
-                        c.vocabSize(),
-                        c.dim(),
-                        c.maxPositionEmbeddings(),
-                        0,
-                        c.padTokenId(),
-                        true,
-                        NORM_EPS,
-                        c.dropout()));
+        TextEmbeddings.Shape shape = new TextEmbeddings.Shape(
+                c.vocabSize(), c.dim(), c.maxPositionEmbeddings(), 0, c.padTokenId(), true, NORM_EPS, c.dropout());
+        Weights e = w.sub("embeddings");
+        TextEmbeddings embeddings = c.sinusoidalPosEmbds()
+                ? new TextEmbeddings(
+                        e,
+                        shape,
+                        e.sub("position_embeddings").embedding(c.maxPositionEmbeddings(), c.dim(), new Init.Sinusoids()))
+                : new TextEmbeddings(e, shape);
         List<PostNormLayer> layers = new ArrayList<>();
         for (int i = 0; i < c.nLayers(); i++) {
             layers.add(block(w.sub("transformer.layer." + i), c));

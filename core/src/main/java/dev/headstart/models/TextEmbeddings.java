@@ -50,10 +50,18 @@ final class TextEmbeddings {
     private final Dropout dropout;
 
     TextEmbeddings(Weights w, Shape shape) {
+        this(
+                w,
+                shape,
+                w.sub("position_embeddings")
+                        .embedding(shape.maxPositions, shape.size, shape.countPadding ? -1 : shape.padTokenId));
+    }
+
+    /** @param position the table of positions */
+    TextEmbeddings(Weights w, Shape shape, Embedding position) {
         this.shape = shape;
+        this.position = position;
         word = w.sub("word_embeddings").embedding(shape.vocabSize, shape.size, shape.padTokenId);
-        position = w.sub("position_embeddings")
-                .embedding(shape.maxPositions, shape.size, shape.countPadding ? -1 : shape.padTokenId);
         tokenType = shape.types == 0 ? null : w.sub("token_type_embeddings").embedding(shape.types, shape.size);
         norm = w.sub("LayerNorm").layerNorm(shape.size, shape.normEps);
         dropout = w.dropout(shape.dropout);

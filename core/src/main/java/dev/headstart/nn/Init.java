@@ -23,6 +23,9 @@ public sealed interface Init {
     /** torch's default for Linear and convolutions: uniform, bound 1 / sqrt(fan in). */
     record KaimingUniform() implements Init {}
 
+    /** Position vectors (Vaswani et al. 2017, section 3.5): row p holds sin(p / 10000^(j/d)) at even j, the cosine of the same angle beside it. */
+    record Sinusoids() implements Init {}
+
     /** 0 everywhere. */
     Init ZEROS = new Constant(0);
 

@@ -14,6 +14,7 @@ import org.bytedeco.pytorch.Generator;
 import org.bytedeco.pytorch.GeneratorOptional;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
@@ -241,8 +242,20 @@ public final class WeightLoader {
         } else if (init instanceof Init.KaimingUniform) {
             double bound = 1 / Math.sqrt((double) shape[1] * receptiveField(shape));
             t.uniform_(-bound, bound, g);
+        } else if (init instanceof Init.Sinusoids) {
+            t.copy_(sinusoids(shape[0], shape[1]));
         }
         return t.to(plan.device(), plan.type());
+    }
+
+    private static Tensor sinusoids(long rows, long size) {
+        ScalarType wide = ScalarType.Double;
+        Tensor half = torch.arange(new Scalar((size + 1) / 2)).to(wide); // [d/2]
+        Tensor rate = half.mul(new Scalar(-2 * Math.log(10000.0) / size)).exp();
+        Tensor angle = torch.arange(new Scalar(rows)).to(wide).unsqueeze(1).mul(rate); // [n, d/2]
+        return torch.stack(new TensorVector(angle.sin(), angle.cos()), -1)
+                .reshape(rows, -1)
+                .narrow(1, 0, size); // [n, d]
     }
 
     private static double receptiveField(long[] shape) {

@@ -123,6 +123,11 @@ public final class Weights {
         return new Embedding(w, paddingIdx);
     }
 
+    /** A table of {@code n} rows of size {@code d} that starts as {@code init} says: {@code weight} [n, d]. */
+    public Embedding embedding(long n, long d, Init init) {
+        return new Embedding(parameter("weight", init, n, d), -1);
+    }
+
     /** LayerNorm over the last dimension: {@code weight} [d], {@code bias} [d]. */
     public LayerNorm layerNorm(long d, double eps) {
         return layerNorm(d, eps, true);

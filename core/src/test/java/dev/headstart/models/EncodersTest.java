@@ -7,15 +7,19 @@ import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
 import dev.headstart.hub.ModelFolder;
 import dev.headstart.io.Safetensors;
+import dev.headstart.nn.Ops;
 import dev.headstart.testing.Shared;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
+import org.assertj.core.data.Offset;
+import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
@@ -24,6 +28,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The life of BERT's relatives beside their numbers, which TextGoldenTest compares. */
 class EncodersTest {
@@ -115,6 +120,93 @@ class EncodersTest {
                     .containsExactly(1, 3);
             assertThat(model).isInstanceOf(FeatureHead.class);
             assertThat(model.config().size("hidden_size", 1)).isEqualTo(8);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "bert-classification",
+                "roberta-classification-many",
+                "distilbert-classification-many",
+                "electra-classification",
+                "albert-classification",
+                "mpnet-classification"
+            })
+    void featuresOfTheFirstTokenAreEnoughForTheHead(String name) {
+        try (PointerScope scope = new PointerScope();
+                PreTrainedModel<?> model = load(folder(name));
+                ModelOutput whole = model.forward(ids(7).withHiddenStates(true))) {
+            Tensor last = Objects.requireNonNull(whole.tensors()
+                    .get("hidden_states." + model.config().size("num_hidden_layers", 0)));
+            try (ModelOutput head = model.forward(Inputs.of(Map.of("features", last.select(1, 0))))) {
+                assertThat(Tensors.floats(Objects.requireNonNull(head.tensors().get("logits"))))
+                        .containsExactly(Tensors.floats(Objects.requireNonNull(whole.tensors().get("logits"))), Offset.offset(1e-5f));
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"bfloat16", "float16"})
+    void otherTypesStayNear(String type) throws IOException {
+        for (Path golden : cases()) {
+            Path model = golden.resolve("model");
+            try (PointerScope scope = new PointerScope();
+                    PreTrainedModel<?> low = Models.load(
+                            new ModelFolder(model.toString(), model, false),
+                            null,
+                            CPU.withDtype(type))) {
+                Map<String, Tensor> in = new LinkedHashMap<>(Safetensors.readMap(golden.resolve("inputs.safetensors")));
+                in.keySet().removeIf(n -> n.contains("label") || n.endsWith("_positions"));
+                in.replaceAll((n, t) -> t.is_floating_point() ? t.to(Ops.typeNamed(type)) : t);
+                Map<String, Tensor> want = Safetensors.readMap(golden.resolve("outputs.safetensors"));
+                try (ModelOutput out = low.forward(Inputs.of(in))) {
+                    out.tensors().forEach((name, t) -> {
+                        float[] w = Tensors.floats(Objects.requireNonNull(want.get(name)));
+                        float[] g = Tensors.floats(t);
+                        double distance = 0;
+                        double size = 1e-3;
+                        for (int i = 0; i < w.length; i++) {
+                            distance += (g[i] - w[i]) * (g[i] - w[i]);
+                            size += w[i] * w[i];
+                        }
+                        assertThat(Math.sqrt(distance / size)).as("%s %s", golden, name).isLessThan(0.1);
+                    });
+                }
+            }
+        }
+    }
+
+    @Test
+    void newSinusoidalPositionsAreSinesAndCosines() throws IOException {
+        ConfigJson config = ConfigJson.read(folder("distilbert-base-sinusoids").resolve("config.json"));
+        try (PointerScope scope = new PointerScope();
+                PreTrainedModel<?> model = Models.fromConfig(config, "DistilBertModel", CPU)) {
+            Tensor table = Objects.requireNonNull(model.namedParameters().get("embeddings.position_embeddings.weight"))
+                    .tensor();
+            float[] row = Tensors.floats(table.select(0, 3)); // size 8
+            for (int j = 0; j < row.length; j++) {
+                double angle = 3 / Math.pow(10000, (j - j % 2) / 8.0);
+                assertThat(row[j]).isCloseTo((float) (j % 2 == 0 ? Math.sin(angle) : Math.cos(angle)), Offset.offset(1e-6f));
+            }
+        }
+    }
+
+    @Test
+    void manyCallsLeaveNoNativeMemoryBehind() {
+        for (String name : List.of("roberta-base-positions", "electra-base-same-size", "albert-base-groups", "mpnet-base-pad")) {
+            try (PointerScope scope = new PointerScope();
+                    PreTrainedModel<?> model = load(folder(name))) {
+                Inputs in = ids(9);
+                for (int i = 0; i < 20; i++) {
+                    model.forward(in).close();
+                }
+                long before = Pointer.totalCount();
+                for (int i = 0; i < 200; i++) {
+                    model.forward(in).close();
+                }
+                assertThat(Pointer.totalCount() - before).as(name).isLessThan(50);
+            }
         }
     }
 
