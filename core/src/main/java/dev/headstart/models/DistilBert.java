@@ -73,7 +73,8 @@ public final class DistilBert {
                 ? new TextEmbeddings(
                         e,
                         shape,
-                        e.sub("position_embeddings").embedding(c.maxPositionEmbeddings(), c.dim(), new Init.Sinusoids()))
+                        e.sub("position_embeddings")
+                                .embedding(c.maxPositionEmbeddings(), c.dim(), new Init.Sinusoids()))
                 : new TextEmbeddings(e, shape);
         List<PostNormLayer> layers = new ArrayList<>();
         for (int i = 0; i < c.nLayers(); i++) {

@@ -137,11 +137,14 @@ class EncodersTest {
         try (PointerScope scope = new PointerScope();
                 PreTrainedModel<?> model = load(folder(name));
                 ModelOutput whole = model.forward(ids(7).withHiddenStates(true))) {
-            Tensor last = Objects.requireNonNull(whole.tensors()
-                    .get("hidden_states." + model.config().size("num_hidden_layers", 0)));
+            Tensor last = Objects.requireNonNull(
+                    whole.tensors().get("hidden_states." + model.config().size("num_hidden_layers", 0)));
             try (ModelOutput head = model.forward(Inputs.of(Map.of("features", last.select(1, 0))))) {
                 assertThat(Tensors.floats(Objects.requireNonNull(head.tensors().get("logits"))))
-                        .containsExactly(Tensors.floats(Objects.requireNonNull(whole.tensors().get("logits"))), Offset.offset(1e-5f));
+                        .containsExactly(
+                                Tensors.floats(
+                                        Objects.requireNonNull(whole.tensors().get("logits"))),
+                                Offset.offset(1e-5f));
             }
         }
     }
@@ -152,10 +155,8 @@ class EncodersTest {
         for (Path golden : cases()) {
             Path model = golden.resolve("model");
             try (PointerScope scope = new PointerScope();
-                    PreTrainedModel<?> low = Models.load(
-                            new ModelFolder(model.toString(), model, false),
-                            null,
-                            CPU.withDtype(type))) {
+                    PreTrainedModel<?> low =
+                            Models.load(new ModelFolder(model.toString(), model, false), null, CPU.withDtype(type))) {
                 Map<String, Tensor> in = new LinkedHashMap<>(Safetensors.readMap(golden.resolve("inputs.safetensors")));
                 in.keySet().removeIf(n -> n.contains("label") || n.endsWith("_positions"));
                 in.replaceAll((n, t) -> t.is_floating_point() ? t.to(Ops.typeNamed(type)) : t);
@@ -170,7 +171,9 @@ class EncodersTest {
                             distance += (g[i] - w[i]) * (g[i] - w[i]);
                             size += w[i] * w[i];
                         }
-                        assertThat(Math.sqrt(distance / size)).as("%s %s", golden, name).isLessThan(0.1);
+                        assertThat(Math.sqrt(distance / size))
+                                .as("%s %s", golden, name)
+                                .isLessThan(0.1);
                     });
                 }
             }
@@ -187,14 +190,16 @@ class EncodersTest {
             float[] row = Tensors.floats(table.select(0, 3)); // size 8
             for (int j = 0; j < row.length; j++) {
                 double angle = 3 / Math.pow(10000, (j - j % 2) / 8.0);
-                assertThat(row[j]).isCloseTo((float) (j % 2 == 0 ? Math.sin(angle) : Math.cos(angle)), Offset.offset(1e-6f));
+                assertThat(row[j])
+                        .isCloseTo((float) (j % 2 == 0 ? Math.sin(angle) : Math.cos(angle)), Offset.offset(1e-6f));
             }
         }
     }
 
     @Test
     void manyCallsLeaveNoNativeMemoryBehind() {
-        for (String name : List.of("roberta-base-positions", "electra-base-same-size", "albert-base-groups", "mpnet-base-pad")) {
+        for (String name :
+                List.of("roberta-base-positions", "electra-base-same-size", "albert-base-groups", "mpnet-base-pad")) {
             try (PointerScope scope = new PointerScope();
                     PreTrainedModel<?> model = load(folder(name))) {
                 Inputs in = ids(9);
