@@ -128,7 +128,6 @@ case("deberta-v2-p2c-no-buckets", T.DebertaV2Model, deberta(pos_att_type=["p2c"]
 case("deberta-v2-long", T.DebertaV2Model, deberta(position_buckets=8, num_hidden_layers=1), batch(44), attentions=False)
 case("deberta-v2-absolute", T.DebertaV2Model, deberta(relative_attention=False, position_biased_input=True, pos_att_type=None, type_vocab_size=2), dict(batch(), position_ids=positions, **segments))
 case("deberta-v2-embedding-size", T.DebertaV2Model, deberta(embedding_size=8, type_vocab_size=2, position_biased_input=True), dict(batch(), **segments), attentions=False)
-case("deberta-v2-mask-by-pair", T.DebertaV2Model, deberta(), dict(input_ids=batch()["input_ids"], attention_mask=torch.ones(2, 11, 11).tril().long()), hidden=False, ignore=False)
 case("deberta-v2-unmasked-embeds", T.DebertaV2Model, deberta(), dict(inputs_embeds=torch.randn(2, 9, 16, generator=torch.Generator().manual_seed(5))), attentions=False)
 case("deberta-v2-mlm-legacy", T.DebertaV2ForMaskedLM, deberta(embedding_size=8), words(batch()), attentions=False)
 case("deberta-v2-mlm-legacy-untied", T.DebertaV2ForMaskedLM, deberta(tie_word_embeddings=False), words(batch()), attentions=False)

@@ -192,3 +192,16 @@ sentence_case("sentence-legacy-flags", 13, lambda: [Pooling(16, "mean"), Normali
 sentence_case("sentence-dense-norm", 14, lambda: [Pooling(16, "mean"), Dense(16, 12, activation_function=torch.nn.GELU(), bias=False), LayerNorm(12), Dense(12, 12, use_residual=True),
                                                   Dense(12, 6, use_residual=True, activation_function=torch.nn.Identity()), Normalize()],
               options=dict(truncate_dim=4, similarity_fn_name="euclidean"), calls=[{}, dict(truncate_dim=2), dict(truncate_dim=100), dict(truncate_dim=3, normalize_embeddings=True)])
+
+
+def beside(m):  # the encoder in a folder of its own, as the first versions of sentence-transformers wrote it
+    (m / "0_Transformer").mkdir()
+    for f in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "sentence_bert_config.json"]:
+        (m / f).rename(m / "0_Transformer" / f)
+    f = m / "modules.json"
+    modules = json.loads(f.read_text())
+    modules[0]["path"] = "0_Transformer"
+    f.write_text(json.dumps(modules))
+
+
+sentence_case("sentence-encoder-beside", 15, lambda: [Pooling(16, "cls")], edit=beside)

@@ -71,12 +71,15 @@ public final class Family {
     }
 
     /**
-     * The class for a task by the end of its name: {@code ForSequenceClassification}; empty for the base model. A class of the task that config.json
-     * names comes first ({@code DeiTForImageClassificationWithTeacher}).
+     * The class for a task by the end of its name: {@code ForSequenceClassification}; empty for the base model, of a checkpoint that holds an encoder
+     * alone ({@code T5EncoderModel}) that one. A class of the task that config.json names comes first ({@code DeiTForImageClassificationWithTeacher}).
      */
     String withHead(String suffix, ConfigJson config) {
         if (suffix.isEmpty()) {
-            return architectures().get(0);
+            return config.architectures().stream()
+                    .filter(named -> named.endsWith("EncoderModel") && classes.containsKey(named))
+                    .findFirst()
+                    .orElse(architectures().get(0));
         }
         for (String named : config.architectures()) {
             if (named.contains(suffix) && classes.containsKey(named)) {

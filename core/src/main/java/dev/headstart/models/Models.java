@@ -41,6 +41,7 @@ public final class Models {
             Albert.FAMILY,
             MPNet.FAMILY,
             ModernBert.FAMILY,
+            DebertaV2.FAMILY,
             Gpt2.FAMILY,
             Llama.FAMILY,
             Mistral.FAMILY,

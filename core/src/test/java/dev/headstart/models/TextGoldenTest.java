@@ -39,6 +39,7 @@ class TextGoldenTest {
             "albert",
             "mpnet",
             "modernbert",
+            "deberta-v2",
             "gpt2",
             "llama",
             "mistral",

@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.headstart.LoadOptions;
 import dev.headstart.hub.ModelFolder;
 import dev.headstart.io.Safetensors;
+import dev.headstart.models.ConfigJson;
 import dev.headstart.models.Models;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.models.Tensors;
@@ -22,11 +23,13 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -45,31 +48,60 @@ class FastPathTest {
         }
         Path shared = Shared.root().resolve("golden");
         if (Files.isDirectory(shared)) {
-            for (String family : List.of(
-                    "bert",
-                    "roberta",
-                    "xlm-roberta",
-                    "distilbert",
-                    "electra",
-                    "albert",
-                    "mpnet",
-                    "sentence-transformers")) {
-                try (Stream<Path> cases = Files.list(shared.resolve(family))) {
-                    cases.forEach(all::add);
-                }
+            try (Stream<Path> cases = Files.find(
+                    shared, 3, (path, attributes) -> path.endsWith("case.json") && attributes.isRegularFile())) {
+                cases.map(Path::getParent).forEach(all::add);
             }
         }
         return all.stream().sorted().filter(FastPathTest::fits);
     }
 
+    /** Every case of a family there is that texts go into as pipelines make them: tokens alone, the mask's padding on the right. */
     private static boolean fits(Path folder) {
-        if (!Files.exists(folder.resolve("model/tokenizer.json")) || Files.exists(folder.resolve("adapter"))) {
+        Path config = folder.resolve("model/config.json");
+        if (!Files.exists(folder.resolve("model/tokenizer.json"))
+                || !Files.exists(config)
+                || !Files.exists(folder.resolve("inputs.safetensors"))
+                || Files.exists(folder.resolve("adapter"))) {
+            return false;
+        }
+        String family = ConfigJson.read(config).modelType();
+        if (Models.families().stream().noneMatch(f -> f.modelType().equals(family))) {
             return false;
         }
         try (PointerScope scope = new PointerScope()) {
-            Tensor mask =
-                    Safetensors.readMap(folder.resolve("inputs.safetensors")).get("attention_mask");
-            return mask != null && mask.dim() == 2;
+            Map<String, Tensor> in = Safetensors.readMap(folder.resolve("inputs.safetensors"));
+            Tensor mask = in.get("attention_mask");
+            return mask != null
+                    && mask.dim() == 2
+                    && in.containsKey("input_ids")
+                    && !Safetensors.readMap(folder.resolve("outputs.safetensors"))
+                            .containsKey("encoder_last_hidden_state") // sequence to sequence
+                    && in.keySet().stream().allMatch(FastPathTest::fromTokenizer)
+                    && IntStream.range(0, (int) mask.size(0))
+                            .mapToObj(r -> Tensors.longs(mask.select(0, r)))
+                            .allMatch(FastPathTest::paddedOnTheRight);
+        }
+    }
+
+    private static boolean fromTokenizer(String input) {
+        return Set.of("input_ids", "attention_mask", "token_type_ids").contains(input)
+                || input.contains("label")
+                || input.endsWith("_positions");
+    }
+
+    private static boolean paddedOnTheRight(long[] mask) {
+        return IntStream.range(1, mask.length).allMatch(i -> mask[i] <= mask[i - 1]);
+    }
+
+    @Test
+    void familiesAreThere() throws IOException {
+        List<String> found = cases().map(c -> ConfigJson.read(c.resolve("model/config.json")).modelType())
+                .distinct()
+                .toList();
+        assertThat(found).contains("bert");
+        if (Files.isDirectory(Shared.root().resolve("golden"))) {
+            assertThat(found).contains("roberta", "modernbert", "deberta-v2", "mpnet", "distilbert");
         }
     }
 
