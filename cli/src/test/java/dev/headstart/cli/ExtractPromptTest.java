@@ -42,9 +42,8 @@ class ExtractPromptTest {
 
     private void equal(String name, int index, String... more) throws IOException {
         Path folder = CASES.resolve(name);
-        JsonNode run = JSON.readTree(folder.resolve("case.json").toFile())
-                .get("runs")
-                .get(index);
+        JsonNode run =
+                JSON.readTree(folder.resolve("case.json").toFile()).get("runs").get(index);
         List<JsonNode> got = extract(folder, run, more);
         assertThat(got).hasSize(run.get("expected").size());
         for (int i = 0; i < got.size(); i++) {
@@ -81,7 +80,11 @@ class ExtractPromptTest {
                 "--prompt-name",
                 "quarry");
         assertThat(r.code()).isEqualTo(1);
-        assertThat(r.err().strip().lines().toList().get(r.err().strip().lines().toList().size() - 1))
+        assertThat(r.err()
+                        .strip()
+                        .lines()
+                        .toList()
+                        .get(r.err().strip().lines().toList().size() - 1))
                 .contains("quarry")
                 .contains("query, document, passage");
     }

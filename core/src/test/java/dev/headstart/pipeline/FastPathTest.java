@@ -96,7 +96,8 @@ class FastPathTest {
 
     @Test
     void familiesAreThere() throws IOException {
-        List<String> found = cases().map(c -> ConfigJson.read(c.resolve("model/config.json")).modelType())
+        List<String> found = cases().map(
+                        c -> ConfigJson.read(c.resolve("model/config.json")).modelType())
                 .distinct()
                 .toList();
         assertThat(found).contains("bert");
