@@ -25,6 +25,7 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -42,7 +43,9 @@ import org.slf4j.LoggerFactory;
 public final class Pretrain {
     private static final Logger LOG = LoggerFactory.getLogger(Pretrain.class);
     private static final String WORK = ".pretrain";
+    private static final List<String> KINDS = List.of("wordpiece", "bpe", "unigram", "char");
     private final PretrainOptions options;
+    private final List<TrainerCallback> callbacks = new ArrayList<>();
     private volatile @Nullable Trainer trainer;
     private volatile boolean stop;
 
@@ -62,6 +65,12 @@ public final class Pretrain {
         this.options = options;
     }
 
+    /** One more watcher of the training. */
+    public Pretrain callback(TrainerCallback value) {
+        callbacks.add(value);
+        return this;
+    }
+
     /** Ends training after the present step, with a checkpoint to resume from. From any thread. */
     public void requestStop() {
         stop = true;
@@ -79,6 +88,7 @@ public final class Pretrain {
     public Report run() {
         Usage usage = new Usage();
         SavedType.check(options.saveDtype);
+        checkNumbers();
         ObjectNode config = Presets.config(options);
         Corpus corpus = new Corpus(options.data, options.validationSplit);
         checkOutput();
@@ -108,7 +118,34 @@ public final class Pretrain {
         } catch (IOException e) {
             throw new HeadstartException(out + ": cannot be listed: " + e.getMessage(), e);
         }
-        delete(out.resolve(WORK));
+        try (Stream<Path> inside = Files.list(out)) { // what an earlier run left must not be resumed from
+            for (Path p : inside.toList()) {
+                if (String.valueOf(p.getFileName()).matches("checkpoint-\\d+|runs|\\" + WORK)) {
+                    delete(p);
+                }
+            }
+        } catch (IOException e) {
+            throw new HeadstartException(out + ": cannot be listed: " + e.getMessage(), e);
+        }
+    }
+
+    private void checkNumbers() {
+        Double p = options.dropout;
+        if (p != null && !(p >= 0 && p < 1)) {
+            throw new HeadstartException("--dropout must be at least 0 and below 1, found " + p);
+        }
+        if (options.blockSize < 0 || options.blockSize == 1) {
+            throw new HeadstartException("--block-size must be 2 or more, found " + options.blockSize);
+        }
+        if (options.evalTokens < 1 || options.evalBatchSize < 1) {
+            throw new HeadstartException("--eval-tokens and --eval-batch-size must be 1 or more, found "
+                    + options.evalTokens + " and " + options.evalBatchSize);
+        }
+        String tokenizer = options.tokenizer;
+        if (options.vocabSize > 0 && tokenizer != null && !KINDS.contains(tokenizer)) {
+            throw new HeadstartException("--vocab-size is for a tokenizer that is learnt (" + String.join(", ", KINDS)
+                    + "); " + tokenizer + " has its own");
+        }
     }
 
     static void delete(Path folder) {
@@ -139,7 +176,7 @@ public final class Pretrain {
                     case CLM -> "bpe";
                     case SPAN_CORRUPTION -> "unigram";
                 };
-        if (!List.of("wordpiece", "bpe", "unigram", "char").contains(kind)) {
+        if (!KINDS.contains(kind)) {
             return Tokenizer.fromPretrained(kind, load);
         }
         if (!(options.resume && Files.isRegularFile(folder.resolve("tokenizer_config.json")))) {
@@ -227,6 +264,7 @@ public final class Pretrain {
                     .evaluation(m -> goal.evaluate(m, validation))
                     .callback(new TrainingLog(log, options.resume))
                     .callback(new Watcher(board, tokenizer));
+            callbacks.forEach(run::callback);
             trainer = run;
             if (stop) {
                 run.requestStop();

@@ -15,6 +15,7 @@ import dev.headstart.models.Tensors;
 import dev.headstart.text.Tokenizer;
 import dev.headstart.train.Masking;
 import dev.headstart.train.Objective;
+import dev.headstart.train.TrainerCallback;
 import dev.headstart.train.TrainingArguments;
 import dev.headstart.train.TrainingData;
 import dev.headstart.train.pretrain.Corpus.Split;
@@ -35,6 +36,7 @@ import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -143,6 +145,42 @@ class PretrainTest {
         Files.copy(whole.resolve("training_log.jsonl"), broken.resolve("training_log.jsonl"));
         new Pretrain(options(objective, "broken", 40).resume(true)).run();
         assertThat(losses(broken)).isEqualTo(losses);
+    }
+
+    /** Native memory of a thousand steps: what a step makes must be freed. */
+    @Test
+    @Tag("soak")
+    void memoryStaysFlat() {
+        PretrainOptions o = options(PretrainOptions.Objective.MLM_NSP, "flat", 1000);
+        o.arguments(TrainingArguments.defaults().learningRate(1e-3).batchSize(8).maxSteps(1000).saveSteps(1000).evalSteps(1000));
+        List<Long> resident = new ArrayList<>();
+        new Pretrain(o)
+                .callback(new TrainerCallback() {
+                    @Override
+                    public void onStep(Step s) {
+                        if (s.step() % 200 == 0) {
+                            resident.add(resident());
+                        }
+                    }
+                })
+                .run();
+        assertThat(resident).hasSize(5);
+        assertThat(resident.get(4) - resident.get(1)).as("kB at steps 200, 400 ...: %s", resident).isLessThan(40_000);
+    }
+
+    /** Anonymous memory of this process in kB. */
+    private static long resident() {
+        System.gc();
+        try {
+            for (String line : Files.readAllLines(Path.of("/proc/self/status"))) {
+                if (line.startsWith("RssAnon:")) {
+                    return Long.parseLong(line.replaceAll("\\D+", ""));
+                }
+            }
+        } catch (IOException e) {
+            throw new java.io.UncheckedIOException(e);
+        }
+        return 0;
     }
 
     // === Parts ===
@@ -392,6 +430,8 @@ class PretrainTest {
         refused(new PretrainOptions(clm, List.of(empty), dir.resolve("o")), "no .txt");
         refused(options(clm, "o", 2).blockSize(4096), "--block-size 4096", "256");
         refused(options(clm, "o", 2).saveDtype("int8"), "--save-dtype", "int8");
+        refused(options(clm, "o", 2).dropout(1.5), "--dropout", "1.5");
+        refused(options(clm, "o", 2).tokenizer("some/folder", 500, false), "--vocab-size", "some/folder");
         refused(options(clm, "o1", 2).tokenizer("bpe", 100, false), "100 tokens", "bpe");
         refused(options(clm, "o2", 2).config("mini", Map.of("vocab_size", "50")), "vocab_size", "50");
         refused(options(PretrainOptions.Objective.MLM, "o3", 2).tokenizer("char", 0, false), "mask token");
