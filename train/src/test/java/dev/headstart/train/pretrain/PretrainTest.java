@@ -152,7 +152,12 @@ class PretrainTest {
     @Tag("soak")
     void memoryStaysFlat() {
         PretrainOptions o = options(PretrainOptions.Objective.MLM_NSP, "flat", 1000);
-        o.arguments(TrainingArguments.defaults().learningRate(1e-3).batchSize(8).maxSteps(1000).saveSteps(1000).evalSteps(1000));
+        o.arguments(TrainingArguments.defaults()
+                .learningRate(1e-3)
+                .batchSize(8)
+                .maxSteps(1000)
+                .saveSteps(1000)
+                .evalSteps(1000));
         List<Long> resident = new ArrayList<>();
         new Pretrain(o)
                 .callback(new TrainerCallback() {
@@ -165,7 +170,9 @@ class PretrainTest {
                 })
                 .run();
         assertThat(resident).hasSize(5);
-        assertThat(resident.get(4) - resident.get(1)).as("kB at steps 200, 400 ...: %s", resident).isLessThan(40_000);
+        assertThat(resident.get(4) - resident.get(1))
+                .as("kB at steps 200, 400 ...: %s", resident)
+                .isLessThan(40_000);
     }
 
     /** Anonymous memory of this process in kB. */
