@@ -131,13 +131,13 @@ rank_case("ranking-prompts", 10, num_labels=1, max_length=12, prompts={"web": "q
 
 # === Sentence-transformers ===
 
-def sentence_case(name, seed, modules, calls=({},), options=None, edit=None, similarity=None, before=None, **kw):
+def sentence_case(name, seed, modules, calls=({},), options=None, edit=None, similarity=None, model=None, **kw):
     d = start(name)
     if d is None:
         return
     enc = d / "encoder"
-    rand(T.BertModel(config(**kw)), seed).save_pretrained(enc)
-    tokenizer().save_pretrained(enc)
+    rand(model or T.BertModel(config(**kw)), seed).save_pretrained(enc)
+    tokenizer(**(dict(model_input_names=["input_ids", "attention_mask"]) if model else {})).save_pretrained(enc)
     torch.manual_seed(seed)
     parts = [Transformer(str(enc))] + modules()
     for p in parts[1:]:
@@ -205,3 +205,5 @@ def beside(m):  # the encoder in a folder of its own, as the first versions of s
 
 
 sentence_case("sentence-encoder-beside", 15, lambda: [Pooling(16, "cls")], edit=beside)
+t5 = T.T5Config(vocab_size=len(WORDS), d_model=16, d_kv=8, d_ff=20, num_layers=2, num_heads=2, decoder_start_token_id=0, dropout_rate=0.0)
+sentence_case("sentence-t5", 16, lambda: [Pooling(16, "mean"), Dense(16, 8, bias=False, activation_function=torch.nn.Identity()), Normalize()], model=T.T5ForConditionalGeneration(t5))

@@ -23,7 +23,8 @@ final class Plain {
             "generated_text",
             "translation_text",
             "summary_text",
-            "text");
+            "text",
+            "index");
 
     private Plain() {}
 
@@ -48,6 +49,17 @@ final class Plain {
     }
 
     private static String line(ObjectNode object) {
+        if (object.path("labels").isArray() && object.path("scores").isArray()) { // zero-shot-classification
+            List<String> lines = new ArrayList<>(List.of(object.path("sequence").asText()));
+            for (int i = 0; i < object.get("labels").size(); i++) {
+                lines.add(String.format(
+                        Locale.ROOT,
+                        "  %-20s %.4f",
+                        object.get("labels").get(i).asText(),
+                        object.get("scores").get(i).asDouble()));
+            }
+            return String.join(System.lineSeparator(), lines);
+        }
         StringBuilder line = new StringBuilder();
         for (String name : NAMES) {
             if (object.hasNonNull(name)) {

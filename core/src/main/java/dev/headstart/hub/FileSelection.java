@@ -34,7 +34,7 @@ public final class FileSelection {
             + "|(target_)?vocab\\.(txt|json)|merges\\.txt|[\\w.-]+\\.model|(source|target)\\.spm|[\\w.-]+\\.tiktoken|normalizer\\.json"
             + "|preprocessor_config\\.json|processor_config\\.json|image_processor\\.json|feature_extractor\\.json"
             + "|video_preprocessor_config\\.json"
-            + "|chat_template\\.(jinja|json)|modules\\.json|sentence_[\\w]*config\\.json|config_sentence_transformers\\.json"
+            + "|chat_template\\.(jinja|json)|modules\\.json|sentence_[\\w-]*config\\.json|config_sentence_transformers\\.json"
             + "|adapter_config\\.json|headstart_[\\w]+\\.json|README\\.md|LICENSE(\\.\\w+)?|NOTICE(\\.\\w+)?");
 
     /** Names that stand for a tokenizer or a processor: a model without any of them cannot be fed. */

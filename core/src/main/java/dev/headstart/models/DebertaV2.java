@@ -42,7 +42,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * DeBERTa-v2 and v3 (He et al. 2021, "DeBERTa: Decoding-enhanced BERT with Disentangled Attention"): an encoder whose scores are the sum of content to
  * content, content to position and position to content, with relative positions in buckets. Reference: transformers {@code modeling_deberta_v2.py}. B
- * batch, S length, H hidden size, E embedding size, h heads, I intermediate size, K positions to either side, V vocabulary.
+ * batch, S length, H hidden size, E embedding size, h heads, I intermediate size, R relative positions, V vocabulary.
  */
 public final class DebertaV2 {
     /** The classes of this family. */
@@ -131,7 +131,7 @@ public final class DebertaV2 {
                     .toList();
         }
 
-        /** K: rows of the table of relative positions to either side. */
+        /** Rows of the table of relative positions to either side. */
         int span() {
             return positionBuckets > 0 ? positionBuckets : maxRelativePositions;
         }
@@ -185,7 +185,8 @@ public final class DebertaV2 {
                                 ? position.weight()
                                         .tensor()
                                         .narrow(0, 0, Checks.length(x.size(1), c.maxPositionEmbeddings())) // [S, E]
-                                : position.forward(Checks.ids(positions, "position_ids", c.maxPositionEmbeddings())));
+                                : position.forward(
+                                        Checks.ids(positions, "position_ids", c.maxPositionEmbeddings())));
             }
             Tensor types = in.optional("token_type_ids");
             if (tokenType != null) {
@@ -202,7 +203,7 @@ public final class DebertaV2 {
     /**
      * Relative positions of a text.
      *
-     * @param table their embeddings, [1, 2 K, H]
+     * @param table the embeddings of those that occur, [1, R, H]
      * @param forth row of the table for each query and key, [S, S]
      * @param back the same with the direction turned round, [S, S]
      */
@@ -259,11 +260,11 @@ public final class DebertaV2 {
         private @Nullable Tensor positions(Tensor q, Tensor k, Relative at) {
             Tensor scores = null;
             if (positionKey != null) {
-                Tensor table = Attention.splitHeads(positionKey.forward(at.table), heads); // [1, h, 2 K, H/h]
+                Tensor table = Attention.splitHeads(positionKey.forward(at.table), heads); // [1, h, R, H/h]
                 scores = pick(q.matmul(table.transpose(2, 3)), at.forth).mul(new Scalar(scale));
             }
             if (positionQuery != null) {
-                Tensor table = Attention.splitHeads(positionQuery.forward(at.table), heads); // [1, h, 2 K, H/h]
+                Tensor table = Attention.splitHeads(positionQuery.forward(at.table), heads); // [1, h, R, H/h]
                 Tensor byKey = pick(k.matmul(table.transpose(2, 3)), at.back); // [B, h, Sk, Sq]
                 Tensor back = byKey.transpose(2, 3).mul(new Scalar(scale)); // [B, h, Sq, Sk]
                 scores = scores == null ? back : scores.add(back);
@@ -271,7 +272,7 @@ public final class DebertaV2 {
             return scores;
         }
 
-        /** @param scores [B, h, S, 2 K]; @param rows [S, S]; @return [B, h, S, S] */
+        /** @param scores [B, h, S, R]; @param rows [S, S]; @return [B, h, S, S] */
         private static Tensor pick(Tensor scores, Tensor rows) {
             long s = rows.size(0);
             return scores.gather(3, rows.expand(scores.size(0), scores.size(1), s, s));
@@ -410,18 +411,21 @@ public final class DebertaV2 {
             if (relative == null) {
                 return null;
             }
-            Tensor rows = relative.weight().tensor(); // [2 K, H]
-            Tensor table = positionDropout
-                    .forward(relativeNorm == null ? rows : relativeNorm.forward(rows))
-                    .unsqueeze(0);
             Tensor distance = distances(x.size(1), x); // [S, S]
             Scalar span = new Scalar(c.span());
-            return new Relative(
-                    table, row(distance.add(span)), row(distance.neg().add(span)));
+            Tensor forth = row(distance.add(span));
+            Tensor back = row(distance.neg().add(span));
+            long least = forth.min().item_long(); // rows that no pair of the text needs are left out
+            long most = forth.max().item_long();
+            Tensor rows = relative.weight().tensor().narrow(0, least, most - least + 1); // [R, H]
+            Tensor normed = relativeNorm == null ? rows : relativeNorm.forward(rows);
+            Scalar first = new Scalar(least);
+            return new Relative(positionDropout.forward(normed).unsqueeze(0), forth.sub(first), back.sub(first));
         }
 
         private Tensor row(Tensor shifted) {
-            return shifted.clamp(new ScalarOptional(new Scalar(0)), new ScalarOptional(new Scalar(2L * c.span() - 1)));
+            return shifted.clamp(
+                    new ScalarOptional(new Scalar(0)), new ScalarOptional(new Scalar(2L * c.span() - 1)));
         }
 
         /** How far each query stands behind each key, far distances in buckets that grow with the logarithm; int64 [S, S]. */
@@ -565,9 +569,7 @@ public final class DebertaV2 {
             Tensor states = features == null ? deberta.forward(in, trace) : features.unsqueeze(1); // [B, S, H]
             Tensor logits = head.forward(states); // [B, C]
             Tensor labels = in.optional("labels");
-            boolean number = labels != null
-                    && logits.size(1) == 1
-                    && config().problemType().isEmpty();
+            boolean number = labels != null && logits.size(1) == 1 && config().problemType().isEmpty();
             if (number) {
                 logits = logits.reshape(-1); // [B]
             }

@@ -72,12 +72,19 @@ public final class Family {
 
     /**
      * The class for a task by the end of its name: {@code ForSequenceClassification}; empty for the base model, of a checkpoint that holds an encoder
-     * alone ({@code T5EncoderModel}) that one. A class of the task that config.json names comes first ({@code DeiTForImageClassificationWithTeacher}).
+     * alone ({@code T5EncoderModel}) that one; {@code EncoderModel} for the encoder, in most families the base model. A class of the task that config.json
+     * names comes first ({@code DeiTForImageClassificationWithTeacher}).
      */
     String withHead(String suffix, ConfigJson config) {
         if (suffix.isEmpty()) {
             return config.architectures().stream()
                     .filter(named -> named.endsWith("EncoderModel") && classes.containsKey(named))
+                    .findFirst()
+                    .orElse(architectures().get(0));
+        }
+        if (suffix.equals("EncoderModel")) {
+            return classes.keySet().stream()
+                    .filter(c -> c.endsWith(suffix))
                     .findFirst()
                     .orElse(architectures().get(0));
         }

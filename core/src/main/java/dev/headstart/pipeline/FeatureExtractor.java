@@ -3,7 +3,7 @@ package dev.headstart.pipeline;
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.headstart.HeadstartException;
 import dev.headstart.hub.Hub;
-import dev.headstart.models.AutoModel;
+import dev.headstart.models.AutoModelForTextEncoding;
 import dev.headstart.models.ModelOutput;
 import dev.headstart.models.Tensors;
 import dev.headstart.text.EncodeOptions;
@@ -84,7 +84,7 @@ public final class FeatureExtractor extends TextPipeline {
             Pooling pooling,
             @Nullable Integer layer,
             EmbedOptions how) {
-        super(id, AutoModel.fromPretrained(id, encoder.load()), encoder);
+        super(id, AutoModelForTextEncoding.fromPretrained(id, encoder.load()), encoder);
         this.layer = layer;
         this.how = how;
         try {

@@ -2,7 +2,7 @@ package dev.headstart.pipeline;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.headstart.hub.Hub;
-import dev.headstart.models.AutoModel;
+import dev.headstart.models.AutoModelForTextEncoding;
 import dev.headstart.text.Encoding;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -21,7 +21,7 @@ public final class SentenceEmbeddingPipeline extends TextPipeline {
     }
 
     private SentenceEmbeddingPipeline(String id, PipelineOptions options, PipelineOptions encoder) {
-        super(id, AutoModel.fromPretrained(id, encoder.load()), encoder);
+        super(id, AutoModelForTextEncoding.fromPretrained(id, encoder.load()), encoder);
         try {
             head = new SentenceTransformer(
                     Hub.standard().resolve(id, options.load()).path());

@@ -7,6 +7,7 @@ import dev.headstart.models.ConfigJson;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
@@ -78,6 +79,17 @@ record SentenceSettings(
     /** As {@link #prompt(String, String)}, from the call arguments {@code prompt} and {@code prompt_name}. */
     String prompt(JsonNode kwargs) {
         return prompt(text(kwargs, "prompt"), text(kwargs, "prompt_name"));
+    }
+
+    /** The file with max_seq_length and do_lower_case beside an encoder, under any of the names it has had; empty without one. */
+    static ConfigJson limits(Path encoder) {
+        for (String name : List.of("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")) {
+            Path file = encoder.resolve("sentence_" + name + "_config.json");
+            if (Files.isRegularFile(file)) {
+                return ConfigJson.read(file);
+            }
+        }
+        return new ConfigJson(JsonNodeFactory.instance.objectNode(), encoder.toString());
     }
 
     /** A text among the call arguments; null when absent. */

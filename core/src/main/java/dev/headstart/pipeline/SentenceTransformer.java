@@ -79,10 +79,9 @@ final class SentenceTransformer implements AutoCloseable {
                 throw e;
             }
         }
-        Path bert = encoder.resolve("sentence_bert_config.json");
-        JsonNode limits = Files.exists(bert) ? ConfigJson.read(bert).node() : JSON.createObjectNode();
-        maxSeqLength = limits.path("max_seq_length").asInt(0);
-        lowerCase = limits.path("do_lower_case").asBoolean(false);
+        ConfigJson limits = SentenceSettings.limits(encoder);
+        maxSeqLength = limits.integer("max_seq_length", 0);
+        lowerCase = limits.flag("do_lower_case", false);
     }
 
     /** Pooling alone, whatever the modules say. @param mode cls, max or mean */
@@ -94,23 +93,30 @@ final class SentenceTransformer implements AutoCloseable {
         stages.add(pooling(new SentencePooling(mode)));
     }
 
-    /** Where the encoder of a folder stands: older folders have it beside the other modules instead of above them. */
+    /**
+     * Where the encoder of a folder stands: older folders have it beside the other modules instead of above them.
+     *
+     * @throws HeadstartException when the modules do not begin with an encoder
+     */
     static LoadOptions encoder(String id, LoadOptions options) {
         Path folder = Hub.standard().resolve(id, options).path();
         Path modules = folder.resolve("modules.json");
-        if (Files.exists(modules) && !Files.exists(folder.resolve("config.json"))) {
-            try {
-                for (JsonNode module : JSON.readTree(Files.readAllBytes(modules))) {
-                    String path = module.path("path").asText();
-                    if (module.path("type").asText().endsWith(".Transformer") && !path.isEmpty()) {
-                        return options.withSubfolder(path);
-                    }
-                }
-            } catch (IOException e) {
-                throw new HeadstartException(modules + ": cannot be read: " + e.getMessage(), e);
-            }
+        if (!Files.exists(modules)) {
+            return options;
         }
-        return options;
+        try {
+            JsonNode first = JSON.readTree(Files.readAllBytes(modules)).path(0);
+            if (!first.path("type").asText().endsWith(".Transformer")) {
+                throw new HeadstartException(modules + ": the first module must be a Transformer, found "
+                        + first.path("type").asText("none") + "; such models are not known");
+            }
+            String path = first.path("path").asText();
+            return path.isEmpty() || Files.exists(folder.resolve("config.json"))
+                    ? options
+                    : options.withSubfolder(path);
+        } catch (IOException e) {
+            throw new HeadstartException(modules + ": cannot be read: " + e.getMessage(), e);
+        }
     }
 
     private Stage stage(Path modules, String type, Path place) {

@@ -7,7 +7,6 @@ import dev.headstart.models.AutoModelForSequenceClassification;
 import dev.headstart.models.ConfigJson;
 import dev.headstart.models.Tensors;
 import dev.headstart.text.Encoding;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -57,10 +56,7 @@ public final class TextRankingPipeline extends TextPipeline {
             Path folder = Hub.standard().resolve(id, options.load()).path();
             settings = SentenceSettings.of(folder, false);
             activation = activation();
-            Path limits = folder.resolve("sentence_bert_config.json");
-            maxSeqLength = Files.isRegularFile(limits)
-                    ? ConfigJson.read(limits).integer("max_seq_length", Integer.MAX_VALUE)
-                    : Integer.MAX_VALUE;
+            maxSeqLength = SentenceSettings.limits(folder).integer("max_seq_length", Integer.MAX_VALUE);
         } catch (RuntimeException e) {
             close();
             throw e;
