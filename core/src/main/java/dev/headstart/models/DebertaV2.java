@@ -185,8 +185,7 @@ public final class DebertaV2 {
                                 ? position.weight()
                                         .tensor()
                                         .narrow(0, 0, Checks.length(x.size(1), c.maxPositionEmbeddings())) // [S, E]
-                                : position.forward(
-                                        Checks.ids(positions, "position_ids", c.maxPositionEmbeddings())));
+                                : position.forward(Checks.ids(positions, "position_ids", c.maxPositionEmbeddings())));
             }
             Tensor types = in.optional("token_type_ids");
             if (tokenType != null) {
@@ -424,8 +423,7 @@ public final class DebertaV2 {
         }
 
         private Tensor row(Tensor shifted) {
-            return shifted.clamp(
-                    new ScalarOptional(new Scalar(0)), new ScalarOptional(new Scalar(2L * c.span() - 1)));
+            return shifted.clamp(new ScalarOptional(new Scalar(0)), new ScalarOptional(new Scalar(2L * c.span() - 1)));
         }
 
         /** How far each query stands behind each key, far distances in buckets that grow with the logarithm; int64 [S, S]. */
@@ -569,7 +567,9 @@ public final class DebertaV2 {
             Tensor states = features == null ? deberta.forward(in, trace) : features.unsqueeze(1); // [B, S, H]
             Tensor logits = head.forward(states); // [B, C]
             Tensor labels = in.optional("labels");
-            boolean number = labels != null && logits.size(1) == 1 && config().problemType().isEmpty();
+            boolean number = labels != null
+                    && logits.size(1) == 1
+                    && config().problemType().isEmpty();
             if (number) {
                 logits = logits.reshape(-1); // [B]
             }
