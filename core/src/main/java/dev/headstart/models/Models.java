@@ -222,11 +222,19 @@ public final class Models {
                     device(options.device()),
                     config.hint()));
             PreTrainedModel<?> model = builder.build(loader.weights(), config);
-            loader.finish(name);
+            finish(loader, name, config);
             if (options.precision() != null) {
                 model.optimize(Precision.of(options.precision()));
             }
             return model;
+        }
+    }
+
+    private static void finish(WeightLoader loader, String name, ConfigJson config) {
+        try {
+            loader.finish(name);
+        } catch (HeadstartException e) { // weights are missing
+            throw new HeadstartException(e.getMessage() + TaskHint.of(config, name), e);
         }
     }
 
