@@ -3,17 +3,22 @@ package dev.headstart.cli;
 import dev.headstart.HeadstartException;
 import dev.headstart.data.Columns;
 import dev.headstart.train.Schedule;
+import dev.headstart.train.Trainer;
 import dev.headstart.train.TrainingArguments;
 import dev.headstart.train.finetune.FineTune;
 import dev.headstart.train.finetune.FineTuneOptions;
+import dev.headstart.train.vision.ImageFineTune;
+import dev.headstart.train.vision.ImageFineTuneOptions;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
@@ -29,17 +34,20 @@ final class FinetuneCommand implements Runnable {
     @Option(
             names = "--task",
             required = true,
-            description = "text-classification, token-classification, question-answering, fill-mask.")
+            description = "text-classification, token-classification, question-answering, fill-mask, image-classification.")
     private String task = "";
 
-    @Option(names = "--model", required = true, paramLabel = "ID", description = "Folder or id.")
+    @Option(names = "--model", paramLabel = "ID", description = "Folder or id.")
     private String model = "";
+
+    @Mixin
+    private ImageTrainingOptions images = new ImageTrainingOptions();
 
     @Option(
             names = "--train",
             required = true,
             paramLabel = "FILE",
-            description = "csv, tsv, jsonl, json, conll or Parquet.")
+            description = "csv, tsv, jsonl, json, conll or Parquet; images: also class folders, or FILE.npz#SPLIT.")
     private Path train = Path.of("");
 
     @Option(
@@ -131,6 +139,12 @@ final class FinetuneCommand implements Runnable {
             names = {"--optim", "--optimizer"},
             description = "adamw or sgd (${DEFAULT-VALUE}).")
     private String optimizer = "adamw";
+
+    @Option(names = "--momentum", description = "Of sgd (${DEFAULT-VALUE}).")
+    private double momentum = 0.9;
+
+    @Option(names = "--nesterov", description = "Nesterov's momentum (sgd).")
+    private boolean nesterov;
 
     @Option(
             names = {"--label-smoothing", "--label-smoothing-factor"},
@@ -254,12 +268,22 @@ final class FinetuneCommand implements Runnable {
                 .maxGradNorm(maxGradNorm)
                 .weightDecay(weightDecay)
                 .optimizer(optimizer)
+                .momentum(momentum)
+                .nesterov(nesterov)
                 .earlyStopping(patience, 0)
                 .evalSteps(evalSteps)
                 .saveSteps(saveSteps)
                 .saveTotalLimit(saveTotalLimit)
                 .bf16(precision.equals("bf16"))
                 .seed(seed);
+        if (task.equals("image-classification")) {
+            ImageFineTune job = new ImageFineTune(images(arguments));
+            run(job::requestStop, () -> job.run().result());
+            return;
+        }
+        if (model.isEmpty()) {
+            throw new HeadstartException("--model is missing; give the folder or id of a pre-trained model");
+        }
         FineTuneOptions options = new FineTuneOptions(task, model, train, output)
                 .validation(validation)
                 .validationSplit(validationSplit)
@@ -287,9 +311,33 @@ final class FinetuneCommand implements Runnable {
                 .command(commandLine());
         columns.forEach(options::column);
         FineTune job = new FineTune(options);
+        run(job::requestStop, () -> job.run().result());
+    }
+
+    private ImageFineTuneOptions images(TrainingArguments arguments) {
+        ImageFineTuneOptions options = new ImageFineTuneOptions(train, output)
+                .validation(validation)
+                .validationSplit(validationSplit)
+                .mode(mode)
+                .arguments(arguments)
+                .overwrite(overwrite)
+                .resume(resume)
+                .evalBatchSize(evalBatchSize)
+                .maxSamples(maxTrain, maxEval)
+                .labelSmoothing(labelSmoothing)
+                .lora(loraRank, loraAlpha, loraDropout, loraTargets, loraMerge)
+                .offline(offline)
+                .command(commandLine());
+        columns.forEach(options::column);
+        images.start(options, model);
+        return options;
+    }
+
+    /** Trains; Ctrl-C ends it with a checkpoint. */
+    private void run(Runnable requestStop, Supplier<Trainer.Result> job) {
         CountDownLatch done = new CountDownLatch(1);
         Thread onInterrupt = new Thread(() -> {
-            job.requestStop();
+            requestStop.run();
             try {
                 done.await(5, TimeUnit.MINUTES); // the step that runs ends, then a checkpoint is written
             } catch (InterruptedException e) {
@@ -298,10 +346,10 @@ final class FinetuneCommand implements Runnable {
         });
         Runtime.getRuntime().addShutdownHook(onInterrupt);
         try {
-            FineTune.Report report = job.run();
-            if (report.result().reason().equals("interrupted")) {
+            Trainer.Result result = job.get();
+            if (result.reason().equals("interrupted")) {
                 throw new HeadstartException("interrupted after step "
-                        + report.result().steps() + "; the checkpoint is in " + output + ", go on with --resume");
+                        + result.steps() + "; the checkpoint is in " + output + ", go on with --resume");
             }
             System.out.println(output);
         } finally {

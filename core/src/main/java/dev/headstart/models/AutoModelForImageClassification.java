@@ -15,4 +15,9 @@ public final class AutoModelForImageClassification {
     public static PreTrainedModel<?> fromPretrained(String id, LoadOptions options) {
         return Models.withHead(id, "ForImageClassification", options);
     }
+
+    /** With new weights from the options' seed. @param config config.json of any image classifier */
+    public static PreTrainedModel<?> fromConfig(ConfigJson config, LoadOptions options) {
+        return Models.fromConfig(config, Models.family(config).withHead("ForImageClassification", config), options);
+    }
 }

@@ -339,6 +339,16 @@ public final class ImageProcessor {
      * @throws HeadstartException when the results differ in size and the processor does not pad
      */
     public ImageBatch preprocess(List<Image> images) {
+        return preprocess(images, false);
+    }
+
+    /**
+     * As {@link #preprocess(List)}.
+     *
+     * @param channelsLast whether the samples of {@code pixel_values} lie in the order of torch's channels_last, which convolutions like; the
+     *     shape is the same
+     */
+    public ImageBatch preprocess(List<Image> images, boolean channelsLast) {
         if (images.isEmpty()) {
             throw new HeadstartException("preprocess: expected at least one image, found none");
         }
@@ -363,17 +373,20 @@ public final class ImageProcessor {
             height = padSize.height;
             width = padSize.width;
         }
-        return fill(ready, height, width, masked);
+        return fill(ready, height, width, masked, channelsLast);
     }
 
-    private ImageBatch fill(Image[] ready, int height, int width, boolean masked) {
+    private ImageBatch fill(Image[] ready, int height, int width, boolean masked, boolean channelsLast) {
         try (PointerScope scope = new PointerScope()) {
             int plane = Math.multiplyExact(height, width);
-            Tensor values = torch.empty(ready.length, 3, height, width); // [B, 3, H, W]
-            FloatPointer data = new FloatPointer(values.data_ptr_float());
+            Tensor stored = channelsLast
+                    ? torch.empty(ready.length, height, width, 3) // [B, H, W, 3]
+                    : torch.empty(ready.length, 3, height, width); // [B, 3, H, W]
+            Tensor values = channelsLast ? stored.permute(0, 3, 1, 2) : stored; // [B, 3, H, W]
+            FloatPointer data = new FloatPointer(stored.data_ptr_float());
             int h = height, w = width;
             IntStream.range(0, ready.length).parallel().forEach(i -> {
-                float[] planes = planes(ready[i], h, w);
+                float[] planes = channelsLast ? rows(ready[i], h, w) : planes(ready[i], h, w);
                 try (FloatPointer at = new FloatPointer(data).position(3L * plane * i)) {
                     at.put(planes, 0, planes.length);
                 }
@@ -407,6 +420,21 @@ public final class ImageProcessor {
                 for (int end = o + image.width(); o < end; o++, i += 3) {
                     result[o] = values[rgb[i] & 255];
                 }
+            }
+        }
+        return result;
+    }
+
+    /** The samples of one image in reading order, zero where it is padded. */
+    private float[] rows(Image image, int height, int width) {
+        float[] result = new float[3 * height * width], red = table[0], green = table[1], blue = table[2];
+        byte[] rgb = image.rgb();
+        for (int y = 0, i = 0; y < image.height(); y++) {
+            int o = 3 * y * width;
+            for (int end = o + 3 * image.width(); o < end; o += 3, i += 3) {
+                result[o] = red[rgb[i] & 255];
+                result[o + 1] = green[rgb[i + 1] & 255];
+                result[o + 2] = blue[rgb[i + 2] & 255];
             }
         }
         return result;

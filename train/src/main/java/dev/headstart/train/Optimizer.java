@@ -39,7 +39,7 @@ public abstract class Optimizer implements AutoCloseable {
                     }
                 }
                 if (!with.isEmpty()) {
-                    step(with, group.weightDecay(), lr);
+                    step(with, group.weightDecay(), lr * group.rate());
                 }
             }
         }

@@ -14,8 +14,9 @@ import java.util.regex.Pattern;
  *
  * @param parameters in a fixed order
  * @param weightDecay their weight decay
+ * @param rate what the learning rate is multiplied with
  */
-public record ParameterGroup(List<Parameter> parameters, double weightDecay) {
+public record ParameterGroup(List<Parameter> parameters, double weightDecay, double rate) {
     /** Where weight decay does harm: biases and the weights of normalizations (transformers get_decay_parameter_names). */
     private static final Pattern NO_DECAY = Pattern.compile(
             "(.*\\.)?(bias|[^.]*(norm|Norm)[^.]*\\.weight|ln_(f|\\d+|pre|post)\\.weight|bn\\d*\\.weight)",
@@ -24,6 +25,11 @@ public record ParameterGroup(List<Parameter> parameters, double weightDecay) {
     /** Copies the list. */
     public ParameterGroup {
         parameters = List.copyOf(parameters);
+    }
+
+    /** Parameters that learn at the full rate. */
+    public ParameterGroup(List<Parameter> parameters, double weightDecay) {
+        this(parameters, weightDecay, 1);
     }
 
     /** Every parameter of a model in training mode that is not frozen, adapters included, in the model's order. */

@@ -19,6 +19,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.function.Function;
+import java.util.function.Supplier;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
@@ -57,6 +58,7 @@ public final class Trainer {
     private Objective objective = Objective.ofModel();
     private @Nullable Function<PreTrainedModel<?>, Map<String, Double>> evaluation;
     private @Nullable LoraAdapter adapter;
+    private @Nullable Supplier<List<ParameterGroup>> groups;
     private @Nullable Checkpoints checkpoints;
     private boolean resume;
     private volatile boolean stop;
@@ -131,6 +133,12 @@ public final class Trainer {
         return this;
     }
 
+    /** Which parameters are trained how; all that are not frozen when training begins, in two groups by weight decay, unless set. */
+    public Trainer groups(Supplier<List<ParameterGroup>> value) {
+        groups = value;
+        return this;
+    }
+
     /** Where checkpoints go; none are written unless set. */
     public Trainer checkpoints(Path folder) {
         checkpoints = new Checkpoints(folder);
@@ -161,14 +169,16 @@ public final class Trainer {
     public Result train() {
         long begin = System.nanoTime();
         model.train();
-        List<Parameter> trained = ParameterGroup.trainable(model);
+        List<ParameterGroup> trained = groups != null
+                ? groups.get()
+                : ParameterGroup.split(
+                        ParameterGroup.trainable(model), args.weightDecay, ParameterGroup::isBiasOrNorm);
         if (trained.isEmpty()) {
             throw new HeadstartException("nothing to train: every parameter of the model is frozen");
         }
-        List<ParameterGroup> groups = ParameterGroup.split(trained, args.weightDecay, ParameterGroup::isBiasOrNorm);
         try (Optimizer optimizer = args.optimizer.equals("sgd")
-                ? new Sgd(groups, args.momentum)
-                : new AdamW(groups, args.adamBeta1, args.adamBeta2, args.adamEpsilon)) {
+                ? new Sgd(trained, args.momentum, 0, args.nesterov)
+                : new AdamW(trained, args.adamBeta1, args.adamBeta2, args.adamEpsilon)) {
             if (resume && checkpoints != null) {
                 checkpoints.latest().ifPresent(path -> restore(path, optimizer));
             }
@@ -286,6 +296,9 @@ public final class Trainer {
     }
 
     private Done step(Optimizer optimizer, List<int[]> batches, double lr) {
+        if (step + 1 < total) {
+            data.announce(plan.step(step + 1), BatchPlan.random(args.seed, step + 1, 3));
+        }
         long seed = BatchPlan.random(args.seed, step, 2).nextLong();
         torch.manual_seed(seed);
         SplittableRandom random = BatchPlan.random(args.seed, step, 3);

@@ -22,6 +22,7 @@ public final class TrainingArguments implements Cloneable {
     double weightDecay;
     String optimizer = "adamw";
     double momentum = 0.9;
+    boolean nesterov;
     double adamBeta1 = 0.9;
     double adamBeta2 = 0.999;
     double adamEpsilon = 1e-8;
@@ -108,6 +109,11 @@ public final class TrainingArguments implements Cloneable {
         return this;
     }
 
+    /** Weight decay of all but biases and normalizations. */
+    public double weightDecay() {
+        return weightDecay;
+    }
+
     /** {@code adamw} or {@code sgd}. */
     public TrainingArguments optimizer(String value) {
         optimizer = value;
@@ -117,6 +123,12 @@ public final class TrainingArguments implements Cloneable {
     /** Momentum of sgd. */
     public TrainingArguments momentum(double value) {
         momentum = value;
+        return this;
+    }
+
+    /** Whether sgd's momentum is Nesterov's. */
+    public TrainingArguments nesterov(boolean value) {
+        nesterov = value;
         return this;
     }
 
@@ -245,6 +257,7 @@ public final class TrainingArguments implements Cloneable {
             m.put("adam_epsilon", adamEpsilon);
         } else {
             m.put("momentum", momentum);
+            m.put("nesterov", nesterov);
         }
         m.put("bf16", bf16);
         m.put("group_by_length", groupByLength);

@@ -1,5 +1,6 @@
 package dev.headstart.train;
 
+import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
 import org.bytedeco.pytorch.Tensor;
@@ -21,4 +22,12 @@ public interface TrainingData {
      * @param random for what is drawn anew each time (masks); depends on the seed and the step alone
      */
     Map<String, Tensor> batch(int[] indexes, SplittableRandom random);
+
+    /**
+     * Says what the next step will ask for, so that it can be prepared while this one runs. Does nothing unless overridden.
+     *
+     * @param batches the next step's, in order
+     * @param random in the state in which {@link #batch} will get it
+     */
+    default void announce(List<int[]> batches, SplittableRandom random) {}
 }

@@ -22,6 +22,7 @@ public final class TrainingLog implements TrainerCallback {
     private static final ObjectMapper JSON = new ObjectMapper();
     private final Path file;
     private final boolean resume;
+    private final String unit;
     private long shown;
     private double secondsSince;
     private double lossSince;
@@ -30,8 +31,14 @@ public final class TrainingLog implements TrainerCallback {
 
     /** @param file jsonl, appended to; @param resume whether what it holds of earlier steps stays */
     public TrainingLog(Path file, boolean resume) {
+        this(file, resume, "tokens");
+    }
+
+    /** @param file to write; @param resume whether to go on with it; @param unit what the examples are counted in: tokens, images */
+    public TrainingLog(Path file, boolean resume, String unit) {
         this.file = file;
         this.resume = resume;
+        this.unit = unit;
     }
 
     @Override
@@ -62,7 +69,7 @@ public final class TrainingLog implements TrainerCallback {
         if (s.gradNorm() != null) {
             line.put("grad_norm", s.gradNorm());
         }
-        line.put("tokens", s.tokens()).put("tokens_per_second", Math.round(s.tokens() / s.seconds()));
+        line.put(unit, s.tokens()).put(unit + "_per_second", Math.round(s.tokens() / s.seconds()));
         append(line);
         secondsSince += s.seconds();
         lossSince += s.loss();
@@ -71,13 +78,14 @@ public final class TrainingLog implements TrainerCallback {
         if (secondsSince > 10 || s.step() == s.total() || shown == 0) {
             LOG.info(String.format(
                     Locale.ROOT,
-                    "step %d/%d, epoch %.2f: loss %.4f, learning rate %.3g, %.0f tokens/s, %s left",
+                    "step %d/%d, epoch %.2f: loss %.4f, learning rate %.3g, %.0f %s/s, %s left",
                     s.step(),
                     s.total(),
                     s.epoch(),
                     lossSince / stepsSince,
                     s.learningRate(),
                     tokensSince / secondsSince,
+                    unit,
                     time(secondsSince / stepsSince * (s.total() - s.step()))));
             shown = s.step();
             secondsSince = 0;
