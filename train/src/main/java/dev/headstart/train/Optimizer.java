@@ -122,7 +122,9 @@ public abstract class Optimizer implements AutoCloseable {
                     name,
                     Memory.scoped(() -> t.dim() == 0
                             ? t.clone()
-                            : t.to(p.tensor().device(), t.scalar_type()).clone()));
+                            : torch.empty_like(p.tensor())
+                                    .to(t.scalar_type())
+                                    .copy_(t)));
         });
     }
 

@@ -96,6 +96,7 @@ public final class ImageFineTune {
         checkOutput();
         ImageSamples all = ImageSamples.open(options.train, options.columns, options.onError)
                 .checked(options.onError);
+        labels(all.counts().keySet());
         ImageSamples train = all, validation;
         if (options.validation != null) {
             validation = ImageSamples.open(options.validation, options.columns, options.onError)
