@@ -34,7 +34,8 @@ final class FinetuneCommand implements Runnable {
     @Option(
             names = "--task",
             required = true,
-            description = "text-classification, token-classification, question-answering, fill-mask, image-classification.")
+            description =
+                    "text-classification, token-classification, question-answering, fill-mask, image-classification.")
     private String task = "";
 
     @Option(names = "--model", paramLabel = "ID", description = "Folder or id.")
@@ -348,8 +349,8 @@ final class FinetuneCommand implements Runnable {
         try {
             Trainer.Result result = job.get();
             if (result.reason().equals("interrupted")) {
-                throw new HeadstartException("interrupted after step "
-                        + result.steps() + "; the checkpoint is in " + output + ", go on with --resume");
+                throw new HeadstartException("interrupted after step " + result.steps() + "; the checkpoint is in "
+                        + output + ", go on with --resume");
             }
             System.out.println(output);
         } finally {

@@ -13,8 +13,9 @@ final class ImageTrainingOptions {
     @Option(
             names = "--config",
             paramLabel = "NAME",
-            description = "Images: begin with new weights: resnet20, resnet14-wide (small images), resnet18, resnet34, resnet50, vit-tiny, or a"
-                    + " folder with config.json and preprocessor_config.json.")
+            description =
+                    "Images: begin with new weights: resnet20, resnet14-wide (small images), resnet18, resnet34, resnet50, vit-tiny, or a"
+                            + " folder with config.json and preprocessor_config.json.")
     @Nullable
     String config;
 
@@ -40,10 +41,7 @@ final class ImageTrainingOptions {
     @Option(names = "--rand-augment", paramLabel = "N", description = "Images: RandAugment with so many operations.")
     private int operations;
 
-    @Option(
-            names = "--rand-augment-magnitude",
-            paramLabel = "M",
-            description = "Images: 0 to 30 (${DEFAULT-VALUE}).")
+    @Option(names = "--rand-augment-magnitude", paramLabel = "M", description = "Images: 0 to 30 (${DEFAULT-VALUE}).")
     private int magnitude = 9;
 
     @Option(
@@ -85,7 +83,8 @@ final class ImageTrainingOptions {
 
     @Option(
             names = "--metric",
-            description = "Images: which chooses the checkpoint: accuracy, f1_macro, auc, auc_ovr, loss (${DEFAULT-VALUE}).")
+            description =
+                    "Images: which chooses the checkpoint: accuracy, f1_macro, auc, auc_ovr, loss (${DEFAULT-VALUE}).")
     private String metric = "accuracy";
 
     @Option(

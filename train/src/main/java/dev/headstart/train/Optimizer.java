@@ -122,9 +122,7 @@ public abstract class Optimizer implements AutoCloseable {
                     name,
                     Memory.scoped(() -> t.dim() == 0
                             ? t.clone()
-                            : torch.empty_like(p.tensor())
-                                    .to(t.scalar_type())
-                                    .copy_(t)));
+                            : torch.empty_like(p.tensor()).to(t.scalar_type()).copy_(t)));
         });
     }
 

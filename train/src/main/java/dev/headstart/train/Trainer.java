@@ -8,7 +8,6 @@ import dev.headstart.io.Safetensors;
 import dev.headstart.io.StagedFile;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.nn.Ops;
-import dev.headstart.nn.Parameter;
 import dev.headstart.peft.LoraAdapter;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -171,8 +170,7 @@ public final class Trainer {
         model.train();
         List<ParameterGroup> trained = groups != null
                 ? groups.get()
-                : ParameterGroup.split(
-                        ParameterGroup.trainable(model), args.weightDecay, ParameterGroup::isBiasOrNorm);
+                : ParameterGroup.split(ParameterGroup.trainable(model), args.weightDecay, ParameterGroup::isBiasOrNorm);
         if (trained.isEmpty()) {
             throw new HeadstartException("nothing to train: every parameter of the model is frozen");
         }

@@ -107,8 +107,8 @@ final class ImageBatches implements TrainingData, AutoCloseable {
             pixels.releaseReference();
         }
         Map<String, Tensor> batch = new LinkedHashMap<>();
-        Tensor labels = Tensors.int64(
-                Arrays.stream(indexes).mapToLong(this::label).toArray()); // [B]
+        Tensor labels =
+                Tensors.int64(Arrays.stream(indexes).mapToLong(this::label).toArray()); // [B]
         batch.put("pixel_values", pixels);
         batch.put("labels", labels);
         if (mixing != null) {

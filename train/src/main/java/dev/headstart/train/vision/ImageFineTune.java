@@ -105,8 +105,10 @@ public final class ImageFineTune {
             List<ImageSamples> parts = all.split(options.validationSplit, SPLIT_SEED);
             train = parts.get(0);
             validation = parts.get(1);
-            LOG.info("no --validation: {} of {} images are set aside, drawn from each class with a fixed seed",
-                    validation.size(), all.size());
+            LOG.info(
+                    "no --validation: {} of {} images are set aside, drawn from each class with a fixed seed",
+                    validation.size(),
+                    all.size());
         }
         train = train.balanced(options.maxTrainSamples, SPLIT_SEED);
         validation = validation.balanced(options.maxEvalSamples, SPLIT_SEED);
@@ -134,10 +136,10 @@ public final class ImageFineTune {
                             .resolve(options.model, FileSelection.NO_WEIGHTS, load)
                             .path());
             Mixing mixing = options.mixup > 0 || options.cutmix > 0 ? new Mixing(options.mixup, options.cutmix) : null;
-            try (ImageBatches batches = new ImageBatches(
-                            train, processor, labels, options.augmentation, mixing, options.onError);
-                    ImageBatches evaluation = new ImageBatches(
-                            validation, processor, labels, Augmentation.NONE, null, OnError.FAIL)) {
+            try (ImageBatches batches =
+                            new ImageBatches(train, processor, labels, options.augmentation, mixing, options.onError);
+                    ImageBatches evaluation =
+                            new ImageBatches(validation, processor, labels, Augmentation.NONE, null, OnError.FAIL)) {
                 return train(model, processor, batches, evaluation, counts);
             }
         }
@@ -191,9 +193,8 @@ public final class ImageFineTune {
             return labels;
         }
         if (given.size() != labels.size()) {
-            throw new HeadstartException(
-                    "--class-names gives " + given.size() + " names, the data has " + labels.size() + " classes: "
-                            + labels.values());
+            throw new HeadstartException("--class-names gives " + given.size() + " names, the data has " + labels.size()
+                    + " classes: " + labels.values());
         }
         Map<Integer, String> names = new TreeMap<>();
         labels.keySet().forEach(i -> names.put(i, given.get(i)));
@@ -215,8 +216,7 @@ public final class ImageFineTune {
         }
         channelsLast(model);
         boolean up = !options.metric.equals("loss");
-        try (MovingAverage average =
-                options.ema > 0 ? new MovingAverage(model, options.ema, options.output) : null) {
+        try (MovingAverage average = options.ema > 0 ? new MovingAverage(model, options.ema, options.output) : null) {
             Trainer run = new Trainer(
                             model,
                             options.arguments
@@ -229,8 +229,7 @@ public final class ImageFineTune {
                     .checkpoints(options.output)
                     .resume(options.resume)
                     .evaluation(m -> evaluate(m, validation, average))
-                    .callback(new TrainingLog(
-                            options.output.resolve("training_log.jsonl"), options.resume, "images"))
+                    .callback(new TrainingLog(options.output.resolve("training_log.jsonl"), options.resume, "images"))
                     .callback(new TrainerCallback() {
                         @Override
                         public void onSave(long step, Path staging) {
@@ -303,7 +302,11 @@ public final class ImageFineTune {
         Tensor labels = java.util.Objects.requireNonNull(inputs.remove("labels")); // [B] or [B, C]
         Tensor logits = logits(Objective.forward(model, inputs)).to(ScalarType.Float); // [B, C]
         return torch.cross_entropy_loss(
-                logits, labels.to(logits.device(), labels.scalar_type()), new TensorOptional(), 1, -100,
+                logits,
+                labels.to(logits.device(), labels.scalar_type()),
+                new TensorOptional(),
+                1,
+                -100,
                 options.labelSmoothing);
     }
 
@@ -315,8 +318,7 @@ public final class ImageFineTune {
         return logits;
     }
 
-    private Map<String, Double> evaluate(
-            PreTrainedModel<?> model, ImageBatches data, @Nullable MovingAverage average) {
+    private Map<String, Double> evaluate(PreTrainedModel<?> model, ImageBatches data, @Nullable MovingAverage average) {
         if (average == null) {
             return evaluate(model, data);
         }

@@ -21,7 +21,8 @@ final class ImageModels {
     record Start(ConfigJson config, ImageProcessor processor) {}
 
     /** The names there are. */
-    static final List<String> NAMES = List.of("resnet20", "resnet14-wide", "resnet18", "resnet34", "resnet50", "vit-tiny");
+    static final List<String> NAMES =
+            List.of("resnet20", "resnet14-wide", "resnet18", "resnet34", "resnet50", "vit-tiny");
 
     /**
      * By name: {@code resnet20} (16, 32, 64 channels) and {@code resnet14-wide} (48, 96, 176) for small images, which are enlarged to 64 x 64 so that

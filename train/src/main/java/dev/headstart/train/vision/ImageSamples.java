@@ -72,8 +72,7 @@ final class ImageSamples {
         }
         List<Supplier<Image>> sources = new ArrayList<>();
         List<String> labels = new ArrayList<>();
-        try (RowReader reader =
-                RowReader.open(location, ReadOptions.defaults().withOnError(onError))) {
+        try (RowReader reader = RowReader.open(location, ReadOptions.defaults().withOnError(onError))) {
             Columns found = Columns.infer(reader, columns, List.of(Role.IMAGE, Role.LABEL), List.of());
             Path base = Files.isDirectory(location)
                     ? Path.of("")
@@ -117,7 +116,9 @@ final class ImageSamples {
             }
             long[] label = Tensors.longs(classes);
             byte[] bytes = new byte[Math.toIntExact(images.numel())];
-            new BytePointer(images.contiguous().data_ptr()).capacity(bytes.length).get(bytes);
+            new BytePointer(images.contiguous().data_ptr())
+                    .capacity(bytes.length)
+                    .get(bytes);
             List<Supplier<Image>> sources = new ArrayList<>();
             List<String> labels = new ArrayList<>();
             int size = bytes.length / n;

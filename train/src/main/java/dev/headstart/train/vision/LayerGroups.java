@@ -30,7 +30,8 @@ final class LayerGroups implements TrainerCallback {
     /** @param over part of all steps in which the groups are unfrozen one after the other; 0: nothing is frozen */
     LayerGroups(PreTrainedModel<?> model, double over) {
         if (!(over >= 0 && over <= 1)) {
-            throw new HeadstartException("--gradual-unfreezing must be a part of the training in [0, 1], found " + over);
+            throw new HeadstartException(
+                    "--gradual-unfreezing must be a part of the training in [0, 1], found " + over);
         }
         this.model = model;
         this.over = over;
@@ -80,8 +81,7 @@ final class LayerGroups implements TrainerCallback {
         List<ParameterGroup> all = new ArrayList<>();
         for (int i = 0; i < groups.size(); i++) {
             double rate = Math.pow(decay, i);
-            for (ParameterGroup g :
-                    ParameterGroup.split(groups.get(i), weightDecay, ParameterGroup::isBiasOrNorm)) {
+            for (ParameterGroup g : ParameterGroup.split(groups.get(i), weightDecay, ParameterGroup::isBiasOrNorm)) {
                 all.add(new ParameterGroup(g.parameters(), g.weightDecay(), rate));
             }
         }

@@ -19,8 +19,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 record Mixing(double mixup, double cutmix) {
     Mixing {
         if (!(mixup >= 0 && cutmix >= 0)) {
-            throw new HeadstartException(
-                    "--mixup and --cutmix must be 0 or above, found " + mixup + " and " + cutmix);
+            throw new HeadstartException("--mixup and --cutmix must be 0 or above, found " + mixup + " and " + cutmix);
         }
     }
 

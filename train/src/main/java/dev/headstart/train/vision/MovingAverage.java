@@ -39,8 +39,9 @@ final class MovingAverage implements TrainerCallback, AutoCloseable {
         this.model = model;
         this.decay = decay;
         this.checkpoints = checkpoints;
-        tensors().forEach((name, t) -> average.put(
-                name, Memory.scoped(() -> t.detach().clone())));
+        tensors()
+                .forEach((name, t) ->
+                        average.put(name, Memory.scoped(() -> t.detach().clone())));
     }
 
     /** Weights and statistics that are numbers with a fraction. */
@@ -98,7 +99,8 @@ final class MovingAverage implements TrainerCallback, AutoCloseable {
                 NoGradGuard guard = new NoGradGuard()) {
             Map<String, Tensor> mine = tensors();
             average.forEach((name, t) -> {
-                Tensor p = java.util.Objects.requireNonNull(mine.get(name)), before = p.detach().clone();
+                Tensor p = java.util.Objects.requireNonNull(mine.get(name)),
+                        before = p.detach().clone();
                 p.copy_(t);
                 t.copy_(before);
             });

@@ -34,11 +34,9 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** A tiny ResNet learns whether stripes lie or stand. */
 class ImageFineTuneTest {
-    private static final String CONFIG =
-            """
+    private static final String CONFIG = """
             {"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}""";
-    private static final String PROCESSOR =
-            """
+    private static final String PROCESSOR = """
             {"image_processor_type": "ViTImageProcessor", "size": {"height": 24, "width": 24}, "resample": 2}""";
 
     @TempDir
@@ -85,14 +83,14 @@ class ImageFineTuneTest {
     }
 
     private ImageFineTuneOptions options(Path train, String out) {
-        return new ImageFineTuneOptions(train, dir.resolve(out)).arguments(sgd(4)).offline(true);
+        return new ImageFineTuneOptions(train, dir.resolve(out))
+                .arguments(sgd(4))
+                .offline(true);
     }
 
     private Path trained() throws IOException {
         Path train = stripes("train", 48, 1);
-        new ImageFineTune(options(train, "base")
-                        .fromNothing(config.toString())
-                        .validation(stripes("val", 16, 2)))
+        new ImageFineTune(options(train, "base").fromNothing(config.toString()).validation(stripes("val", 16, 2)))
                 .run();
         return dir.resolve("base");
     }
@@ -174,9 +172,7 @@ class ImageFineTuneTest {
             assertThat(groups.openAfter(10, 60)).isEqualTo(2);
             assertThat(groups.openAfter(29, 60)).isEqualTo(3);
             assertThat(groups.openAfter(30, 60)).isEqualTo(4);
-            assertThat(groups.rates(0.5, 0.1))
-                    .extracting(g -> g.rate())
-                    .containsOnly(1.0, 0.5, 0.25, 0.125);
+            assertThat(groups.rates(0.5, 0.1)).extracting(g -> g.rate()).containsOnly(1.0, 0.5, 0.25, 0.125);
 
             groups.close();
             groups.onBegin(1, 60);
@@ -214,8 +210,7 @@ class ImageFineTuneTest {
         try (PreTrainedModel<?> m = AutoModelForImageClassification.fromPretrained(model.toString())) {
             side = m.config().integer("image_size", 224);
         }
-        Files.writeString(
-                model.resolve("preprocessor_config.json"), PROCESSOR.replace("24", Integer.toString(side)));
+        Files.writeString(model.resolve("preprocessor_config.json"), PROCESSOR.replace("24", Integer.toString(side)));
         ImageFineTune.Report report = new ImageFineTune(options(stripes("train", 48, 1), "lora")
                         .model(model.toString())
                         .validation(stripes("val", 16, 2))
@@ -271,7 +266,8 @@ class ImageFineTuneTest {
         Path train = stripes("train", 8, 1);
         Path one = Files.createDirectories(dir.resolve("one/lying"));
         Files.copy(train.resolve("lying/0.png"), one.resolve("0.png"));
-        assertThatThrownBy(() -> new ImageFineTune(options(dir.resolve("one"), "out1").fromNothing("resnet20")).run())
+        assertThatThrownBy(() ->
+                        new ImageFineTune(options(dir.resolve("one"), "out1").fromNothing("resnet20")).run())
                 .isInstanceOf(HeadstartException.class)
                 .hasMessageContainingAll("at least 2 classes", "found 1", "lying");
         assertThat(dir.resolve("out1")).doesNotExist();
@@ -340,7 +336,8 @@ class ImageFineTuneTest {
         Map<Integer, String> labels = Map.of(0, "lying", 1, "standing");
         Augmentation all = new Augmentation(0.125, 0.5, 0.5, 2, 9, 0.25);
         int[][] asked = {{0, 9, 3}, {4, 12}};
-        try (ImageBatches ahead = new ImageBatches(samples, processor, labels, all, new Mixing(0.5, 0.5), OnError.FAIL);
+        try (ImageBatches ahead =
+                        new ImageBatches(samples, processor, labels, all, new Mixing(0.5, 0.5), OnError.FAIL);
                 ImageBatches plain =
                         new ImageBatches(samples, processor, labels, all, new Mixing(0.5, 0.5), OnError.FAIL);
                 PointerScope scope = new PointerScope()) {
@@ -366,8 +363,8 @@ class ImageFineTuneTest {
             for (int seed = 0; seed < 20; seed++) {
                 float[] pixels = new float[2 * 3 * 8 * 8];
                 java.util.Arrays.fill(pixels, pixels.length / 2, pixels.length, 1f);
-                Map<String, Tensor> batch = new java.util.HashMap<>(Map.of(
-                        "pixel_values", Tensors.float32(pixels, 2, 3, 8, 8), "labels", Tensors.int64(0, 1)));
+                Map<String, Tensor> batch = new java.util.HashMap<>(
+                        Map.of("pixel_values", Tensors.float32(pixels, 2, 3, 8, 8), "labels", Tensors.int64(0, 1)));
                 new Mixing(0, 1).apply(batch, 2, new SplittableRandom(seed));
                 float[] mixed = Tensors.floats(batch.get("pixel_values"));
                 double foreign = 0;
