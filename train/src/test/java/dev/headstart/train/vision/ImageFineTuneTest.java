@@ -129,7 +129,7 @@ class ImageFineTuneTest {
                 try (var batch = processor.preprocess(List.of(samples.image(i)));
                         PointerScope scope = new PointerScope();
                         var result = model.forward(dev.headstart.models.Inputs.of(batch.modelInputs()))) {
-                    float[] logits = Tensors.floats(result.tensors().get("logits"));
+                    float[] logits = Tensors.floats(get(result.tensors(), "logits"));
                     right += (logits[1] > logits[0]) == samples.label(i).equals("standing") ? 1 : 0;
                 }
             }
@@ -329,6 +329,10 @@ class ImageFineTuneTest {
         zip.closeEntry();
     }
 
+    private static Tensor get(Map<String, Tensor> tensors, String name) {
+        return java.util.Objects.requireNonNull(tensors.get(name), name);
+    }
+
     @Test
     void announcedBatchesAreThoseAskedFor() throws IOException {
         ImageSamples samples = ImageSamples.open(stripes("train", 8, 1), Map.of(), OnError.FAIL);
@@ -345,11 +349,11 @@ class ImageFineTuneTest {
             SplittableRandom a = new SplittableRandom(5), b = new SplittableRandom(5);
             for (int[] indexes : asked) {
                 Map<String, Tensor> x = ahead.batch(indexes, a), y = plain.batch(indexes, b);
-                assertThat(x.get("pixel_values").shape()).containsExactly(indexes.length, 3, 24, 24);
-                assertThat(Tensors.floats(x.get("pixel_values")))
-                        .containsExactly(Tensors.floats(y.get("pixel_values")));
-                assertThat(Tensors.floats(x.get("labels"))).containsExactly(Tensors.floats(y.get("labels")));
-                float[] shares = Tensors.floats(x.get("labels"));
+                assertThat(get(x, "pixel_values").shape()).containsExactly(indexes.length, 3, 24, 24);
+                assertThat(Tensors.floats(get(x, "pixel_values")))
+                        .containsExactly(Tensors.floats(get(y, "pixel_values")));
+                assertThat(Tensors.floats(get(x, "labels"))).containsExactly(Tensors.floats(get(y, "labels")));
+                float[] shares = Tensors.floats(get(x, "labels"));
                 for (int r = 0; r < indexes.length; r++) {
                     assertThat(shares[2 * r] + shares[2 * r + 1]).isCloseTo(1, within(1e-6f));
                 }
@@ -366,12 +370,12 @@ class ImageFineTuneTest {
                 Map<String, Tensor> batch = new java.util.HashMap<>(
                         Map.of("pixel_values", Tensors.float32(pixels, 2, 3, 8, 8), "labels", Tensors.int64(0, 1)));
                 new Mixing(0, 1).apply(batch, 2, new SplittableRandom(seed));
-                float[] mixed = Tensors.floats(batch.get("pixel_values"));
+                float[] mixed = Tensors.floats(get(batch, "pixel_values"));
                 double foreign = 0;
                 for (int i = 0; i < mixed.length / 2; i++) {
                     foreign += mixed[i];
                 }
-                assertThat(Tensors.floats(batch.get("labels"))[1])
+                assertThat(Tensors.floats(get(batch, "labels"))[1])
                         .isCloseTo((float) (foreign / (mixed.length / 2)), within(1e-6f));
             }
         }
