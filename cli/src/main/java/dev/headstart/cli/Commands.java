@@ -40,13 +40,14 @@ final class Commands {
         add("convert", "ConvertCommand", "convert weights of another format into a folder with safetensors");
         add("doctor", "DoctorCommand", "check this machine: JVM, processor, memory, native libraries, caches");
         add("evaluate", "EvaluateCommand", "score predictions against references, with bootstrap intervals");
-        add("extract", "ExtractCommand", "features of many texts into a file; resumes after a break");
+        add("extract", "ExtractCommand", "features of many texts or images into a file; resumes after a break");
         add("finetune", "FinetuneCommand", "adapt a pre-trained model to your data: full, head only, LoRA");
         add("forward", "ForwardCommand", "run a model once on the tensors of a file (raw, for comparisons)");
         add("models", "ModelsCommand", "list, show, fetch and remove models");
         add("preprocess", "PreprocessCommand", "run files through a model's processor, as safetensors");
         add("pretrain", "PretrainCommand", "train BERT, GPT or T5 from nothing on your texts");
         add("run", "RunCommand", "run a task on texts or files");
+        add("search", "SearchCommand", "find the images of a folder that are like an image or fit a text");
         add("start-up", "StartUpCommand", "");
         add("train-steps", "TrainStepsCommand", "train on given batches (raw, for comparisons)");
         add("tokenize", "TokenizeCommand", "show how a model's tokenizer splits texts");

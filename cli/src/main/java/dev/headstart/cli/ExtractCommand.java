@@ -18,6 +18,7 @@ import dev.headstart.data.RowReader;
 import dev.headstart.pipeline.EmbedOptions;
 import dev.headstart.pipeline.FeatureExtractor;
 import dev.headstart.pipeline.FeatureExtractor.Pooling;
+import dev.headstart.pipeline.ImageFeatures;
 import dev.headstart.pipeline.PipelineOptions;
 import dev.headstart.text.Encoding;
 import java.io.IOException;
@@ -46,7 +47,7 @@ import picocli.CommandLine.Spec;
  */
 @Command(
         name = "extract",
-        description = "Computes features of many texts and writes them to a file.",
+        description = "Computes features of many texts or images and writes them to a file.",
         footer = {
             "",
             "The output's ending, or --format, chooses safetensors, npy, csv, jsonl or parquet. Until it is whole it stands in OUTPUT.partial;",
@@ -66,7 +67,7 @@ final class ExtractCommand implements Runnable {
             names = "--input",
             required = true,
             paramLabel = "FILE",
-            description = "csv, tsv, jsonl, json, txt, Parquet, also .gz; - for standard input.")
+            description = "csv, tsv, jsonl, json, txt, Parquet, also .gz; - for standard input; or a folder of images.")
     private String input = "";
 
     @Option(names = "--output", required = true, paramLabel = "FILE", description = "File to write.")
@@ -199,6 +200,10 @@ final class ExtractCommand implements Runnable {
                 .withOnError(onError);
         PrintWriter err = Objects.requireNonNull(spec).commandLine().getErr();
         long start = System.nanoTime();
+        if (!input.equals("-") && Files.isDirectory(Path.of(input))) {
+            folder(target, load, read, err, start);
+            return;
+        }
         try (RowReader reader = RowReader.open(input, read)) {
             Map<Role, String> given = new EnumMap<>(Role.class);
             if (column != null) {
@@ -220,6 +225,23 @@ final class ExtractCommand implements Runnable {
                 writer.finish();
                 summary(reader, writer, (System.nanoTime() - start) / 1e9, err);
             }
+        }
+    }
+
+    /** A folder of images. */
+    private void folder(FeatureFormat target, LoadOptions load, ReadOptions read, PrintWriter err, long start) {
+        if (pooling != Pooling.MODEL || layer != null) {
+            throw new HeadstartException("--pooling and --layer are for texts; images have the model's pooled output");
+        }
+        try (RowReader reader = RowReader.open(Path.of(input), read);
+                FeatureWriter writer = FeatureWriter.open(output, target, false, settings(target), resume)) {
+            if (!writer.complete()) {
+                try (ImageFeatures features = new ImageFeatures(model, PipelineOptions.DEFAULT.withLoad(load))) {
+                    new ImageExtraction(reader, Path.of(input), features, writer).run(err);
+                }
+            }
+            writer.finish();
+            summary(reader, writer, (System.nanoTime() - start) / 1e9, err);
         }
     }
 
