@@ -209,4 +209,22 @@ class ImageProcessorTest {
                 .isInstanceOf(HeadstartException.class)
                 .hasMessageContaining("preprocessor_config.json");
     }
+
+    @ParameterizedTest
+    @org.junit.jupiter.params.provider.ValueSource(
+            strings = {"ViT", "CLIP", "DeiT", "ConvNext", "Segformer", "MobileNetV2", "Bit", "Detr", "Yolos"})
+    void imagesOfOnePixelsWidthGoThrough(String name) throws IOException {
+        ImageProcessor processor = ImageProcessor.of((com.fasterxml.jackson.databind.node.ObjectNode)
+                new com.fasterxml.jackson.databind.ObjectMapper()
+                        .readTree("{\"image_processor_type\": \"" + name + "ImageProcessor\"}"));
+        for (int[] sides : new int[][] {{1, 1}, {1, 3000}, {3000, 1}}) {
+            Image thin = new Image(sides[0], sides[1], new byte[3 * sides[0] * sides[1]], "thin.png");
+            try (ImageBatch batch = processor.preprocess(java.util.List.of(thin))) {
+                assertThat(batch.pixelValues().dim()).isEqualTo(4);
+                assertThat(batch.pixelValues().isfinite().all().item_bool()).isTrue();
+            } catch (dev.headstart.HeadstartException e) { // or says why not
+                assertThat(e).hasMessageContaining("thin.png");
+            }
+        }
+    }
 }

@@ -116,6 +116,16 @@ class ImageTest {
                 .hasMessageContaining("found a folder");
     }
 
+    @Test
+    void aFileThatMayNotBeReadIsNamed() throws IOException {
+        Path file = Files.write(folder.resolve("secret.png"), resource("scene.png"));
+        org.junit.jupiter.api.Assumptions.assumeTrue(
+                file.toFile().setReadable(false) && !Files.isReadable(file), "skipped: this user may read everything");
+        assertThatThrownBy(() -> Image.read(file))
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContainingAll("secret.png", "cannot be read");
+    }
+
     @ParameterizedTest
     @CsvSource({"%PDF-1.4 hello,a PDF", "PK\u0003\u0004....,a zip archive", "hello world,68 65 6c 6c 6f"})
     void otherContentIsNamed(String content, String found) throws IOException {
