@@ -31,7 +31,9 @@ final class ContactSheet {
                 meter{width:100%;height:.5rem}</style></head><body><header>
                 """);
         if (example != null) {
-            b.append("<img alt=\"the query\" src=\"").append(data(thumbnail(example))).append("\">");
+            b.append("<img alt=\"the query\" src=\"")
+                    .append(data(thumbnail(example)))
+                    .append("\">");
         }
         b.append("<div><h1>")
                 .append(example != null ? "Most like this image" : "&ldquo;" + escaped(query) + "&rdquo;")
@@ -44,7 +46,10 @@ final class ContactSheet {
             String name = escaped(h.path().toString());
             String score = String.format(Locale.ROOT, "%.3f", h.score());
             b.append("<li><img alt=\"").append(name).append("\" src=\"").append(data(h.thumbnail()));
-            b.append("\"><div><b>").append(score).append("</b><meter min=\"0\" max=\"1\" value=\"").append(score);
+            b.append("\"><div><b>")
+                    .append(score)
+                    .append("</b><meter min=\"0\" max=\"1\" value=\"")
+                    .append(score);
             b.append("\"></meter><span>").append(name).append("</span></div></li>\n");
         }
         return b.append("</ol></body></html>\n").toString();

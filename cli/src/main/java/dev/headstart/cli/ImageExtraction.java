@@ -51,7 +51,8 @@ final class ImageExtraction {
         this.features = features;
         this.writer = writer;
         this.skip = reader.options().onError() == OnError.SKIP;
-        this.column = Columns.infer(reader, Map.of(), List.of(Role.IMAGE), List.of()).get(Role.IMAGE);
+        this.column =
+                Columns.infer(reader, Map.of(), List.of(Role.IMAGE), List.of()).get(Role.IMAGE);
     }
 
     void run(PrintWriter err) {
@@ -146,7 +147,10 @@ final class ImageExtraction {
                 prepared.add(image);
             } else if (skip) {
                 reader.problems()
-                        .report("unreadable image", String.valueOf(Objects.requireNonNull(failures[i]).getMessage()));
+                        .report(
+                                "unreadable image",
+                                String.valueOf(
+                                        Objects.requireNonNull(failures[i]).getMessage()));
             } else {
                 throw new HeadstartException(
                         Objects.requireNonNull(failures[i]).getMessage()
@@ -155,11 +159,6 @@ final class ImageExtraction {
             }
         }
         return new Window(
-                good,
-                prepared,
-                seen,
-                reader.fraction(),
-                last,
-                reader.problems().byKind());
+                good, prepared, seen, reader.fraction(), last, reader.problems().byKind());
     }
 }

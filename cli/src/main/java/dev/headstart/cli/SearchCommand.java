@@ -98,12 +98,12 @@ final class SearchCommand implements Runnable {
         Path file = imageQuery();
         Image example = file == null ? null : Image.read(file);
         PrintWriter err = Objects.requireNonNull(spec).commandLine().getErr();
-        LoadOptions load =
-                LoadOptions.defaults().withPrecision(precision).withOffline(offline ? Boolean.TRUE : null);
+        LoadOptions load = LoadOptions.defaults().withPrecision(precision).withOffline(offline ? Boolean.TRUE : null);
         try (ImageFeatures features = new ImageFeatures(model, PipelineOptions.DEFAULT.withLoad(load))) {
             float[] wanted = unit(
                     example != null
-                            ? features.images(List.of(features.prepare(example))).get(0)
+                            ? features.images(List.of(features.prepare(example)))
+                                    .get(0)
                             : features.texts(List.of(query)).get(0));
             Problems problems = new Problems(onError);
             List<Hit> hits = search(features, wanted, files, problems, err);
@@ -139,8 +139,8 @@ final class SearchCommand implements Runnable {
 
     private List<Path> files() {
         if (!Files.isDirectory(folder)) {
-            throw new HeadstartException(folder + ": expected a folder of images, found "
-                    + (Files.exists(folder) ? "a file" : "nothing"));
+            throw new HeadstartException(
+                    folder + ": expected a folder of images, found " + (Files.exists(folder) ? "a file" : "nothing"));
         }
         try (Stream<Path> all = Files.walk(folder)) {
             List<Path> found = all.filter(p -> {
@@ -150,8 +150,8 @@ final class SearchCommand implements Runnable {
                     .sorted()
                     .toList();
             if (found.isEmpty()) {
-                throw new HeadstartException(folder + ": no images (" + String.join(", ", new java.util.TreeSet<>(ENDINGS))
-                        + ") in this folder");
+                throw new HeadstartException(folder + ": no images ("
+                        + String.join(", ", new java.util.TreeSet<>(ENDINGS)) + ") in this folder");
             }
             return found;
         } catch (IOException | java.io.UncheckedIOException e) {
@@ -165,8 +165,7 @@ final class SearchCommand implements Runnable {
     private List<Hit> search(
             ImageFeatures features, float[] wanted, List<Path> files, Problems problems, PrintWriter err) {
         List<Hit> best = new ArrayList<>();
-        try (ProgressBar bar =
-                new ProgressBar(err, TransferProgress.onTerminal(), "search", "images", 0, 0)) {
+        try (ProgressBar bar = new ProgressBar(err, TransferProgress.onTerminal(), "search", "images", 0, 0)) {
             CompletableFuture<Ready> coming = load(features, files, 0, problems);
             for (int from = 0; from < files.size(); from += WINDOW) {
                 Ready ready = join(coming);
@@ -250,9 +249,8 @@ final class SearchCommand implements Runnable {
     private void print(List<Hit> hits, PrintWriter out) {
         if (json) {
             ArrayNode all = new ObjectMapper().createArrayNode();
-            hits.forEach(h -> all.addObject()
-                    .put("score", h.score())
-                    .put("path", h.path().toString()));
+            hits.forEach(h ->
+                    all.addObject().put("score", h.score()).put("path", h.path().toString()));
             out.println(all);
         } else {
             hits.forEach(h -> out.println(String.format(Locale.ROOT, "%.4f  %s", h.score(), h.path())));

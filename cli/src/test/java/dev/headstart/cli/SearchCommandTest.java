@@ -49,7 +49,10 @@ class SearchCommandTest {
             g.setColor(colours[i]);
             g.fillRect(5 * i, 3, 20, 30);
             g.dispose();
-            ImageIO.write(image, "png", photos.resolve((i == 3 ? "more/" : "") + "a<" + i + ">.png").toFile());
+            ImageIO.write(
+                    image,
+                    "png",
+                    photos.resolve((i == 3 ? "more/" : "") + "a<" + i + ">.png").toFile());
         }
         Files.writeString(photos.resolve("broken.jpg"), "no image");
     }
@@ -63,8 +66,18 @@ class SearchCommandTest {
     void anImageIsMostLikeItself() throws IOException {
         Path query = photos.resolve("a<1>.png"), sheet = dir.resolve("sheet.html");
         Result r = HeadstartCommandTest.run(
-                "search", "--query", query.toString(), "--folder", photos.toString(), "--model", clip, "--top-k", "3",
-                "--html", sheet.toString(), "--json");
+                "search",
+                "--query",
+                query.toString(),
+                "--folder",
+                photos.toString(),
+                "--model",
+                clip,
+                "--top-k",
+                "3",
+                "--html",
+                sheet.toString(),
+                "--json");
         JsonNode hits = json(r);
         assertThat(hits).hasSize(3);
         assertThat(hits.get(0).path("path").asText()).isEqualTo(query.toString());
@@ -83,19 +96,25 @@ class SearchCommandTest {
         Map<String, Double> scores = new HashMap<>();
         json(HeadstartCommandTest.run(
                         "search", "--query", "a red car", "--folder", photos.toString(), "--model", clip, "--json"))
-                .forEach(h -> scores.put(h.path("path").asText(), h.path("score").asDouble()));
+                .forEach(
+                        h -> scores.put(h.path("path").asText(), h.path("score").asDouble()));
         assertThat(scores).hasSize(4);
         try (PreTrainedModel<?> model = AutoModel.fromPretrained(clip);
                 Tokenizer tokenizer = Tokenizer.fromPretrained(clip);
                 PointerScope scope = new PointerScope()) {
             for (String path : scores.keySet()) {
                 Map<String, Tensor> in = new HashMap<>();
-                in.put("input_ids", Tensors.int64(tokenizer.encode("a red car").ids()).unsqueeze(0));
-                try (var batch = ImageProcessor.fromFolder(Path.of(clip)).preprocess(List.of(Image.read(Path.of(path))))) {
+                in.put(
+                        "input_ids",
+                        Tensors.int64(tokenizer.encode("a red car").ids()).unsqueeze(0));
+                try (var batch =
+                        ImageProcessor.fromFolder(Path.of(clip)).preprocess(List.of(Image.read(Path.of(path))))) {
                     in.putAll(batch.modelInputs());
                     try (var out = model.forward(Inputs.of(in))) {
-                        float[] image = Tensors.floats(java.util.Objects.requireNonNull(out.tensors().get("image_embeds")));
-                        float[] text = Tensors.floats(java.util.Objects.requireNonNull(out.tensors().get("text_embeds")));
+                        float[] image = Tensors.floats(
+                                java.util.Objects.requireNonNull(out.tensors().get("image_embeds")));
+                        float[] text = Tensors.floats(
+                                java.util.Objects.requireNonNull(out.tensors().get("text_embeds")));
                         double cosine = 0;
                         for (int i = 0; i < text.length; i++) {
                             cosine += image[i] * text[i];
@@ -109,7 +128,8 @@ class SearchCommandTest {
 
     @Test
     void namesWhatIsWrong() {
-        assertThat(HeadstartCommandTest.run("search", "--query", "dog.jpg", "--folder", photos.toString(), "--model", clip)
+        assertThat(HeadstartCommandTest.run(
+                                "search", "--query", "dog.jpg", "--folder", photos.toString(), "--model", clip)
                         .err())
                 .contains("dog.jpg: no such file");
         assertThat(HeadstartCommandTest.run("search", "--query", "a dog", "--folder", dir + "/none", "--model", clip)
@@ -131,8 +151,16 @@ class SearchCommandTest {
         assertThat(out).doesNotExist();
 
         Result r = HeadstartCommandTest.run(
-                "extract", "--model", clip, "--input", photos.toString(), "--output", dir.resolve("g.jsonl").toString(),
-                "--on-error", "skip", "--json");
+                "extract",
+                "--model",
+                clip,
+                "--input",
+                photos.toString(),
+                "--output",
+                dir.resolve("g.jsonl").toString(),
+                "--on-error",
+                "skip",
+                "--json");
         JsonNode summary = json(r);
         assertThat(summary.path("rows").asInt()).isEqualTo(3); // one level of files
         assertThat(summary.path("skipped").asInt()).isEqualTo(1);

@@ -79,7 +79,8 @@ public final class ImageFeatures implements AutoCloseable {
     }
 
     private static boolean alike(ImageBatch a, ImageBatch b) {
-        return a.pixelMask() == null && Arrays.equals(a.pixelValues().shape(), b.pixelValues().shape());
+        return a.pixelMask() == null
+                && Arrays.equals(a.pixelValues().shape(), b.pixelValues().shape());
     }
 
     private void compute(List<ImageBatch> some, List<float[]> into) {
@@ -90,7 +91,8 @@ public final class ImageFeatures implements AutoCloseable {
                             "pixel_values",
                             torch.cat(new TensorVector(
                                     some.stream().map(ImageBatch::pixelValues).toArray(Tensor[]::new)))));
-            try (ModelOutput out = model instanceof CLIPModel clip ? clip.imageFeatures(inputs) : model.forward(inputs)) {
+            try (ModelOutput out =
+                    model instanceof CLIPModel clip ? clip.imageFeatures(inputs) : model.forward(inputs)) {
                 rows(pooled(out), into);
             }
         } finally {
@@ -101,8 +103,9 @@ public final class ImageFeatures implements AutoCloseable {
     /** The vectors of texts in the images' space. @throws HeadstartException when the model is no CLIP */
     public List<float[]> texts(List<String> texts) {
         if (tokenizer == null || !(model instanceof CLIPModel clip)) {
-            throw new HeadstartException("texts need a model that puts texts and images into one space (CLIP), found model_type "
-                    + model.config().modelType() + "; use such a model, or give an image");
+            throw new HeadstartException(
+                    "texts need a model that puts texts and images into one space (CLIP), found model_type "
+                            + model.config().modelType() + "; use such a model, or give an image");
         }
         List<float[]> all = new ArrayList<>();
         try (PointerScope scope = new PointerScope();

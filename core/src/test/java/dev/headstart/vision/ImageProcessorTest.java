@@ -214,8 +214,8 @@ class ImageProcessorTest {
     @org.junit.jupiter.params.provider.ValueSource(
             strings = {"ViT", "CLIP", "DeiT", "ConvNext", "Segformer", "MobileNetV2", "Bit", "Detr", "Yolos"})
     void imagesOfOnePixelsWidthGoThrough(String name) throws IOException {
-        ImageProcessor processor = ImageProcessor.of((com.fasterxml.jackson.databind.node.ObjectNode)
-                new com.fasterxml.jackson.databind.ObjectMapper()
+        ImageProcessor processor = ImageProcessor.of(
+                (com.fasterxml.jackson.databind.node.ObjectNode) new com.fasterxml.jackson.databind.ObjectMapper()
                         .readTree("{\"image_processor_type\": \"" + name + "ImageProcessor\"}"));
         for (int[] sides : new int[][] {{1, 1}, {1, 3000}, {3000, 1}}) {
             Image thin = new Image(sides[0], sides[1], new byte[3 * sides[0] * sides[1]], "thin.png");
