@@ -41,7 +41,8 @@ class SearchCommandTest {
     @BeforeEach
     void photos() throws IOException {
         clip = Shared.require("golden/clip/model/model").toString();
-        photos = Files.createDirectories(dir.resolve("photos/more")).getParent();
+        photos = dir.resolve("photos");
+        Files.createDirectories(photos.resolve("more"));
         Color[] colours = {Color.RED, Color.GREEN, Color.BLUE, Color.WHITE};
         for (int i = 0; i < 4; i++) {
             BufferedImage image = new BufferedImage(40 + 10 * i, 50, BufferedImage.TYPE_INT_RGB);
