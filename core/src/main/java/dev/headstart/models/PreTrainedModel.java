@@ -29,6 +29,7 @@ import java.util.stream.Stream;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * A model with its weights. Safe to call from many threads while it is in inference mode; {@link #close} waits for running calls, later calls throw
@@ -214,7 +215,7 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
     }
 
     /**
-     * Packs the Linear layers for fast inference at the given precision and frees the originals, and in fp32 folds batch normalizations; {@link #train} undoes it. On a GPU the plain kernels
+     * Packs the Linear layers for fast inference at the given precision and frees the originals, and folds batch normalizations and activations into convolutions; {@link #train} undoes it. On a GPU the plain kernels
      * are the fast ones and nothing is packed.
      */
     public final void optimize(Precision precision) {
@@ -227,8 +228,8 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
             }
             boolean cuda =
                     state.parameters().values().iterator().next().tensor().is_cuda();
-            if (precision == Precision.FP32 && !cuda) {
-                state.foldNorms();
+            if (!cuda) {
+                state.foldNorms(precision == Precision.BF16 ? ScalarType.BFloat16 : ScalarType.Float);
             }
         });
     }

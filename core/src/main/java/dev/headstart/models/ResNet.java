@@ -13,6 +13,8 @@ import dev.headstart.nn.Conv2d;
 import dev.headstart.nn.ConvNorm;
 import dev.headstart.nn.Init;
 import dev.headstart.nn.Linear;
+import dev.headstart.nn.Memory;
+import dev.headstart.nn.Ops;
 import dev.headstart.nn.Trace;
 import dev.headstart.nn.Weights;
 import java.util.ArrayList;
@@ -96,7 +98,7 @@ public final class ResNet {
 
         /** @param x [B, in, H, W]; @return [B, out, H / stride, W / stride] */
         Tensor forward(Tensor x) {
-            return activation.apply(layers.forward(x));
+            return layers.forward(x, activation);
         }
     }
 
@@ -139,11 +141,13 @@ public final class ResNet {
 
         /** @param x [B, in, H, W]; @return [B, out, H / stride, W / stride] */
         Tensor forward(Tensor x) {
-            Tensor y = x;
-            for (ConvLayer layer : layers) {
-                y = layer.forward(y);
-            }
-            return activation.apply(y.add(shortcut.forward(x)));
+            return Memory.local(() -> {
+                Tensor y = x;
+                for (ConvLayer layer : layers.subList(0, layers.size() - 1)) {
+                    y = layer.forward(y);
+                }
+                return layers.get(layers.size() - 1).layers.forward(y, shortcut.forward(x), activation);
+            });
         }
     }
 
@@ -206,7 +210,7 @@ public final class ResNet {
                 }
                 trace.hidden(x);
             }
-            return x;
+            return x.to(Ops.type(first.weight().tensor())); // bf16 ends here
         }
     }
 

@@ -2,25 +2,18 @@ package dev.headstart.nn;
 
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch.MemoryFormat;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A convolution without bias and its batch normalization. For inference the two can be folded into one convolution, whose weights lie channels-last;
+ * A convolution without bias and its batch normalization. For inference the two can be folded into one convolution with its activation and a residual added;
  * where gradients are asked for, and in training, the plain pair computes.
  */
 public final class ConvNorm {
     private final Conv2d convolution;
     private final BatchNorm2d normalization;
-    private volatile @Nullable Folded folded;
-
-    private record Folded(Tensor weight, TensorOptional bias) {
-        void close() {
-            bias.close();
-            weight.close();
-        }
-    }
+    private volatile @Nullable FusedConv2d folded;
 
     ConvNorm(Conv2d convolution, BatchNorm2d normalization) {
         this.convolution = convolution;
@@ -29,11 +22,25 @@ public final class ConvNorm {
 
     /** @param x [B, in, H, W]; @return [B, out, H', W'] */
     public Tensor forward(Tensor x) {
-        Folded f = folded;
+        return forward(x, Activation.LINEAR);
+    }
+
+    /** @param x [B, in, H, W]; @return act(norm(conv(x))), [B, out, H', W'] */
+    public Tensor forward(Tensor x, Activation act) {
+        FusedConv2d f = folded;
         if (f == null || GradMode.is_enabled()) {
-            return normalization.forward(convolution.forward(x));
+            return act.apply(normalization.forward(convolution.forward(x)));
         }
-        return convolution.apply(x, f.weight, f.bias);
+        return f.apply(x, act, null);
+    }
+
+    /** A residual connection's end. @param other [B, out, H', W']; @return act(norm(conv(x)) + other) */
+    public Tensor forward(Tensor x, Tensor other, Activation act) {
+        FusedConv2d f = folded;
+        if (f == null || GradMode.is_enabled()) {
+            return act.apply(normalization.forward(convolution.forward(x)).add(other));
+        }
+        return f.apply(x, act, other);
     }
 
     /** The input in the order in which the folded convolution is fastest. */
@@ -50,18 +57,19 @@ public final class ConvNorm {
         return folded != null;
     }
 
-    void fold() {
+    /** @param type of the folded weights and of the results: float or bfloat16 */
+    void fold(ScalarType type) {
         unfold();
         Memory.scoped(() -> {
             Tensor[] affine = normalization.affine();
             Tensor w = convolution.weight().tensor().detach();
-            Tensor scaled = w.mul(affine[0].detach().view(-1, 1, 1, 1)).contiguous(MemoryFormat.ChannelsLast);
-            folded = new Folded(Memory.keep(scaled), Memory.keep(new TensorOptional(affine[1].detach())));
+            Tensor scaled = w.mul(affine[0].detach().view(-1, 1, 1, 1));
+            folded = new FusedConv2d(scaled, affine[1].detach(), convolution.shape(), type);
         });
     }
 
     void unfold() {
-        Folded f = folded;
+        FusedConv2d f = folded;
         folded = null;
         if (f != null) {
             f.close();

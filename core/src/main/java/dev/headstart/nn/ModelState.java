@@ -10,6 +10,7 @@ import java.util.stream.Stream;
 import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /** What the layers of one model share: its parameters by name, its Linear layers, and whether it is training. */
@@ -41,9 +42,9 @@ public final class ModelState {
         return convNorms;
     }
 
-    /** Folds every batch normalization into its convolution, for inference in fp32. */
-    public void foldNorms() {
-        convNorms.forEach(ConvNorm::fold);
+    /** Folds every batch normalization into its convolution, for inference. @param type of the folded weights and of their results */
+    public void foldNorms(ScalarType type) {
+        convNorms.forEach(c -> c.fold(type));
     }
 
     /** Parameters that an adapter put on top, by name: trained and freed with the model, not saved with it. */
