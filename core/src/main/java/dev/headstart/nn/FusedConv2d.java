@@ -20,8 +20,8 @@ final class FusedConv2d {
     private static final OperatorHandle PACK = Ops.find("mkldnn::_reorder_convolution_weight", "");
     private static final OperatorHandle PLAIN = Ops.find("mkldnn::_convolution_pointwise", "");
     private static final OperatorHandle BINARY = Ops.find("mkldnn::_convolution_pointwise", "binary");
-    private static final Type.TypePtr INTEGER = Memory.keep(
-            PACK.schema().arguments().getPointer(1).type().get().containedType(0));
+    private static final Type.TypePtr INTEGER =
+            Memory.keep(PACK.schema().arguments().getPointer(1).type().get().containedType(0));
     private static final IValue NO_SCALARS = Ops.emptyList(PLAIN, 8);
     private static final IValue NONE = Memory.keep(new IValue());
 
@@ -46,7 +46,8 @@ final class FusedConv2d {
     FusedConv2d(Tensor weight, Tensor bias, Conv2d.Shape shape, ScalarType type) {
         this.type = type;
         this.packs = shape.groups() == 1 && weight.size(0) % BLOCK == 0 && weight.size(1) % BLOCK == 0;
-        this.plain = Memory.keep(weight.to(type).contiguous(packs ? MemoryFormat.Contiguous : MemoryFormat.ChannelsLast));
+        this.plain =
+                Memory.keep(weight.to(type).contiguous(packs ? MemoryFormat.Contiguous : MemoryFormat.ChannelsLast));
         this.plainValue = Memory.keep(new IValue(plain));
         this.bias = Memory.keep(new IValue(Memory.keep(bias.to(type).contiguous())));
         this.geometry = new IValue[] {
@@ -130,16 +131,12 @@ final class FusedConv2d {
             Packed made;
             try (PointerScope scope = new PointerScope()) {
                 Tensor w = Memory.keep(Ops.call(
-                        PACK,
-                        new IValue(plain),
-                        geometry[0],
-                        geometry[1],
-                        geometry[2],
-                        geometry[3],
-                        longs(size)));
+                        PACK, new IValue(plain), geometry[0], geometry[1], geometry[2], geometry[3], longs(size)));
                 made = new Packed(size, w, Memory.keep(new IValue(w)));
             }
-            if (packed.size() >= SIZES) { // sizes come and go; another thread may still use it, so it is left to the garbage collector
+            if (packed.size()
+                    >= SIZES) { // sizes come and go; another thread may still use it, so it is left to the garbage
+                // collector
                 packed.remove(0);
             }
             packed.add(made);
