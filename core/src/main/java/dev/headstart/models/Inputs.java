@@ -3,8 +3,12 @@ package dev.headstart.models;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import dev.headstart.HeadstartException;
+import dev.headstart.nn.Ops;
 import dev.headstart.nn.Trace;
 import dev.headstart.text.Encoded;
+import java.util.Arrays;
+import java.util.Locale;
+import java.util.stream.Collectors;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
@@ -125,6 +129,49 @@ public final class Inputs {
     /** Whether a differentiable result is asked for. */
     public boolean gradients() {
         return gradients;
+    }
+
+    /**
+     * Fails when token ids are no whole numbers or not [batch, length] (or [batch, choices, length]), or when a mask is of another length: some
+     * operators would take such a mask and compute nonsense.
+     */
+    void checkTokens() {
+        for (String prefix : new String[] {"", "decoder_"}) {
+            Tensor ids = tensors.get(prefix + "input_ids");
+            if (ids == null) {
+                continue;
+            }
+            long[] shape = ids.shape();
+            if (ids.is_floating_point() || shape.length < 2 || shape.length > 3 || shape[shape.length - 1] == 0) {
+                throw new HeadstartException("input " + prefix
+                        + "input_ids: expected whole numbers of shape [batch, length], found " + describe(ids));
+            }
+            for (String name : new String[] {prefix + "attention_mask", prefix + "token_type_ids"}) {
+                Tensor beside = tensors.get(name);
+                if (beside != null && beside.dim() == shape.length && !fits(beside.shape(), shape)) {
+                    throw new HeadstartException("input " + name + ": expected the shape of " + prefix + "input_ids, "
+                            + Arrays.toString(shape) + ", found " + describe(beside));
+                }
+            }
+        }
+    }
+
+    /** Equal, or one row for all. */
+    private static boolean fits(long[] shape, long[] ids) {
+        int last = ids.length - 1;
+        boolean oneForAll = Arrays.stream(shape, 0, last).allMatch(n -> n == 1);
+        return shape[last] == ids[last] && (oneForAll || Arrays.equals(shape, ids));
+    }
+
+    private static String describe(Tensor t) {
+        return Arrays.toString(t.shape()) + " " + Ops.type(t).name().toLowerCase(Locale.ROOT);
+    }
+
+    /** Every tensor's name, shape and type, for messages. */
+    String describe() {
+        return tensors.entrySet().stream()
+                .map(e -> e.getKey() + " " + describe(e.getValue()))
+                .collect(Collectors.joining(", "));
     }
 
     /** Fails when the caller gave an argument that the model did not look at. */

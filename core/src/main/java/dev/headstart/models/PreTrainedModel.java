@@ -58,15 +58,30 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
      *
      * @param in tensors under the names of transformers' forward arguments; they stay the caller's
      * @return the outputs, to be closed by the caller
-     * @throws HeadstartException when an argument is missing or unknown
+     * @throws HeadstartException when an argument is missing, unknown, or of a shape or type that the model cannot take
      */
     public O forward(Inputs in) {
+        in.checkTokens();
         return call(in.gradients(), () -> {
             Inputs placed = place(in);
-            O out = compute(placed);
+            O out;
+            try {
+                out = compute(placed);
+            } catch (RuntimeException e) {
+                throw e.getClass() == RuntimeException.class ? refused(placed, e) : e;
+            }
             placed.checkAllUsed(getClass().getSimpleName());
             return out;
         });
+    }
+
+    /** JavaCPP throws plain RuntimeExceptions for what libtorch says; their first line is the message, C++ frames follow. */
+    private HeadstartException refused(Inputs in, RuntimeException e) {
+        String said = String.valueOf(e.getMessage()).lines().findFirst().orElse("");
+        return new HeadstartException(
+                getClass().getSimpleName() + " cannot compute with these inputs (" + in.describe() + "): " + said
+                        + "; check their shapes and types",
+                e);
     }
 
     /** Runs the model on tokenized text. */

@@ -4,6 +4,7 @@ import static org.bytedeco.pytorch.global.torch.binary_cross_entropy_with_logits
 import static org.bytedeco.pytorch.global.torch.cross_entropy_loss;
 import static org.bytedeco.pytorch.global.torch.mse_loss;
 
+import dev.headstart.HeadstartException;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
@@ -30,7 +31,17 @@ public final class Losses {
      * @param smoothing label smoothing in [0, 1)
      */
     public static Tensor crossEntropy(Tensor logits, Tensor labels, long ignoreIndex, double smoothing) {
-        Tensor flat = logits.reshape(-1, logits.size(-1)).to(ScalarType.Float); // [N, C]
+        long classes = logits.size(-1);
+        if (!labels.is_cuda()) { // where looking would stall the GPU, it is the one that fails
+            Tensor outside = labels.lt(new Scalar(0)).logical_or(labels.ge(new Scalar((double) classes)));
+            Tensor wrong = labels.masked_select(outside.logical_and(labels.ne(new Scalar((double) ignoreIndex))));
+            if (wrong.numel() > 0) {
+                throw new HeadstartException("labels: " + wrong.flatten().select(0, 0).item_long()
+                        + " is outside 0.." + (classes - 1)
+                        + "; does the model have as many classes (num_labels) as the data?");
+            }
+        }
+        Tensor flat = logits.reshape(-1, classes).to(ScalarType.Float); // [N, C]
         return cross_entropy_loss(flat, labels.reshape(-1), new TensorOptional(), MEAN, ignoreIndex, smoothing);
     }
 

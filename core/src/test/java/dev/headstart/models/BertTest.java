@@ -248,6 +248,21 @@ class BertTest {
     }
 
     @Test
+    void labelsThatTheModelHasNoClassForAreNamed() {
+        try (PointerScope scope = new PointerScope();
+                var model = BertForSequenceClassification.fromPretrained(
+                        tiny("bert-classification").toString(), CPU)) {
+            for (long label : new long[] {77, -1}) {
+                fails(
+                        () -> model.forward(ids(2, 5, 3).with("labels", Tensor.create(label))),
+                        "labels: " + label + " is outside 0..",
+                        "num_labels");
+            }
+            model.forward(ids(2, 5, 3).with("labels", Tensor.create(0L))).close();
+        }
+    }
+
+    @Test
     void wrongInputsAreNamed() {
         try (PointerScope scope = new PointerScope();
                 BertModel model = base()) {
@@ -255,6 +270,24 @@ class BertTest {
             fails(() -> model.forward(ids(2, 1_000_000)), "input_ids", "1000000", "outside");
             long[] longText = new long[model.maxLength() + 1];
             fails(() -> model.forward(ids(longText)), "at most " + model.maxLength());
+            fails(
+                    () -> model.forward(Inputs.of(Map.of("input_ids", torch.ones(1, 4)))),
+                    "input_ids: expected whole numbers of shape [batch, length], found [1, 4] float");
+            fails(
+                    () -> model.forward(Inputs.of(Map.of("input_ids", Tensor.create(2L, 5L, 3L)))),
+                    "input_ids",
+                    "found [3] long");
+            fails(() -> model.forward(ids()), "input_ids", "found [1, 0] long");
+            Tensor five = torch.ones(1, 5).to(torch.ScalarType.Long);
+            fails(
+                    () -> model.forward(ids(2, 5, 6, 3).with("attention_mask", five)),
+                    "attention_mask: expected the shape of input_ids, [1, 4], found [1, 5] long");
+            fails(() -> model.forward(ids(2, 5, 6, 3).with("token_type_ids", five)), "token_type_ids", "[1, 5] long");
+            fails(
+                    () -> model.forward(ids(2, 5, 6, 3).with("position_ids", five)),
+                    "BertModel cannot compute with these inputs",
+                    "position_ids [1, 5] long",
+                    "check their shapes");
             fails(() -> model.forward(ids(2, 3).with("colour", torch.ones(1))), "takes no colour", "input_ids");
         }
     }
