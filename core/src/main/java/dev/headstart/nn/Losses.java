@@ -36,9 +36,10 @@ public final class Losses {
             Tensor outside = labels.lt(new Scalar(0)).logical_or(labels.ge(new Scalar((double) classes)));
             Tensor wrong = labels.masked_select(outside.logical_and(labels.ne(new Scalar((double) ignoreIndex))));
             if (wrong.numel() > 0) {
-                throw new HeadstartException("labels: " + wrong.flatten().select(0, 0).item_long()
-                        + " is outside 0.." + (classes - 1)
-                        + "; does the model have as many classes (num_labels) as the data?");
+                throw new HeadstartException(
+                        "labels: " + wrong.flatten().select(0, 0).item_long()
+                                + " is outside 0.." + (classes - 1)
+                                + "; does the model have as many classes (num_labels) as the data?");
             }
         }
         Tensor flat = logits.reshape(-1, classes).to(ScalarType.Float); // [N, C]
