@@ -68,14 +68,8 @@ public final class DistilBert {
         DistilBertConfig c = DistilBertConfig.of(config);
         TextEmbeddings.Shape shape = new TextEmbeddings.Shape(
                 c.vocabSize(), c.dim(), c.maxPositionEmbeddings(), 0, c.padTokenId(), true, NORM_EPS, c.dropout());
-        Weights e = w.sub("embeddings");
-        TextEmbeddings embeddings = c.sinusoidalPosEmbds()
-                ? new TextEmbeddings(
-                        e,
-                        shape,
-                        e.sub("position_embeddings")
-                                .embedding(c.maxPositionEmbeddings(), c.dim(), new Init.Sinusoids()))
-                : new TextEmbeddings(e, shape);
+        Init positions = c.sinusoidalPosEmbds() ? new Init.Sinusoids() : null;
+        TextEmbeddings embeddings = new TextEmbeddings(w.sub("embeddings"), shape, positions);
         List<PostNormLayer> layers = new ArrayList<>();
         for (int i = 0; i < c.nLayers(); i++) {
             layers.add(block(w.sub("transformer.layer." + i), c));

@@ -2,6 +2,7 @@ package dev.headstart.models;
 
 import dev.headstart.nn.Dropout;
 import dev.headstart.nn.Embedding;
+import dev.headstart.nn.Init;
 import dev.headstart.nn.LayerNorm;
 import dev.headstart.nn.Weights;
 import org.bytedeco.pytorch.Scalar;
@@ -50,18 +51,17 @@ final class TextEmbeddings {
     private final Dropout dropout;
 
     TextEmbeddings(Weights w, Shape shape) {
-        this(
-                w,
-                shape,
-                w.sub("position_embeddings")
-                        .embedding(shape.maxPositions, shape.size, shape.countPadding ? -1 : shape.padTokenId));
+        this(w, shape, null);
     }
 
-    /** @param position the table of positions */
-    TextEmbeddings(Weights w, Shape shape, Embedding position) {
+    /** @param positions how a new table of positions starts; null for as other tables do */
+    TextEmbeddings(Weights w, Shape shape, @Nullable Init positions) {
         this.shape = shape;
-        this.position = position;
         word = w.sub("word_embeddings").embedding(shape.vocabSize, shape.size, shape.padTokenId);
+        Weights p = w.sub("position_embeddings");
+        position = positions == null
+                ? p.embedding(shape.maxPositions, shape.size, shape.countPadding ? -1 : shape.padTokenId)
+                : p.embedding(shape.maxPositions, shape.size, positions);
         tokenType = shape.types == 0 ? null : w.sub("token_type_embeddings").embedding(shape.types, shape.size);
         norm = w.sub("LayerNorm").layerNorm(shape.size, shape.normEps);
         dropout = w.dropout(shape.dropout);
