@@ -6,10 +6,13 @@ import dev.headstart.nn.Attention;
 import dev.headstart.nn.Embedding;
 import dev.headstart.nn.Linear;
 import dev.headstart.nn.Ops;
+import dev.headstart.nn.Packing;
 import dev.headstart.nn.PostNormLayer;
 import dev.headstart.nn.Trace;
 import java.util.List;
+import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /** Embeddings, layers, pooler: the part that all classes of BERT and its relatives share. B batch, S length, H hidden size. */
@@ -53,15 +56,46 @@ final class EncoderBody {
     Tensor forward(Inputs in, Trace trace) {
         Tensor embedded = embeddings.forward(in); // [B, S, E]
         Tensor x = trace.hidden(projection == null ? embedded : projection.forward(embedded)); // [B, S, H]
+        ScalarType given = Ops.type(x);
+        if (given == ScalarType.Float && !layers.isEmpty() && layers.get(0).isBf16()) {
+            x = x.to(ScalarType.BFloat16);
+        }
+        Packing rows = packing(in, trace, x);
+        Tensor last = rows == null ? padded(x, in, trace) : packed(x, in, rows);
+        return Ops.type(last) == given ? last : last.to(given);
+    }
+
+    private Tensor padded(Tensor start, Inputs in, Trace trace) {
+        Tensor x = start;
         Tensor mask = Attention.additiveMask(in.optional("attention_mask"), Ops.type(x)); // [B, 1, 1, S]
         if (bias != null) {
-            Tensor b = bias.of(x); // [1, h, S, S]
+            Tensor b = bias.of(x).to(Ops.type(x)); // [1, h, S, S]
             mask = mask == null ? b : b.add(mask); // [B, h, S, S]
         }
         for (PostNormLayer layer : layers) {
             x = trace.hidden(layer.forward(x, mask, trace));
         }
         return x;
+    }
+
+    private Tensor packed(Tensor start, Inputs in, Packing rows) {
+        in.optional("attention_mask"); // says what the lengths say
+        List<Tensor> biases = bias == null ? null : rows.cut(bias.of(start).to(Ops.type(start)));
+        Tensor x = rows.pack(start); // [T, H]
+        for (PostNormLayer layer : layers) {
+            x = layer.forward(x, rows, biases);
+        }
+        return rows.unpack(x); // [B, S, H]
+    }
+
+    /** How to leave out padding, where the caller allows it, something is padded, and it is faster: on the CPU, without gradients. */
+    private static @Nullable Packing packing(Inputs in, Trace trace, Tensor x) {
+        int[] lengths = in.lengths();
+        if (lengths == null || trace.wantsHidden() || trace.wantsAttention() || x.is_cuda() || GradMode.is_enabled()) {
+            return null;
+        }
+        Packing rows = new Packing(lengths, (int) x.size(1));
+        return rows.saves() ? rows : null;
     }
 
     /** @param x [B, S, H]; @return [B, H]; null without a pooler */

@@ -23,20 +23,27 @@ public final class Inputs {
     private final boolean attentions;
     private final boolean gradients;
     private final JsonNode kwargs;
+    private final int @Nullable [] lengths;
     private final Set<String> asked = new TreeSet<>();
 
     private Inputs(
-            Map<String, Tensor> tensors, boolean hiddenStates, boolean attentions, boolean gradients, JsonNode kwargs) {
+            Map<String, Tensor> tensors,
+            boolean hiddenStates,
+            boolean attentions,
+            boolean gradients,
+            JsonNode kwargs,
+            int @Nullable [] lengths) {
         this.tensors = tensors;
         this.hiddenStates = hiddenStates;
         this.attentions = attentions;
         this.gradients = gradients;
         this.kwargs = kwargs;
+        this.lengths = lengths;
     }
 
     /** Tensors by argument name; they stay the caller's. */
     public static Inputs of(Map<String, Tensor> tensors) {
-        return new Inputs(new LinkedHashMap<>(tensors), false, false, false, JsonNodeFactory.instance.objectNode());
+        return new Inputs(new LinkedHashMap<>(tensors), false, false, false, JsonNodeFactory.instance.objectNode(), null);
     }
 
     /** Tokenized text. The tensors are made in the caller's scope. */
@@ -55,27 +62,37 @@ public final class Inputs {
 
     /** Asks for hidden states. */
     public Inputs withHiddenStates(boolean on) {
-        return new Inputs(tensors, on, attentions, gradients, kwargs);
+        return new Inputs(tensors, on, attentions, gradients, kwargs, lengths);
     }
 
     /** Asks for attention weights. */
     public Inputs withAttentions(boolean on) {
-        return new Inputs(tensors, hiddenStates, on, gradients, kwargs);
+        return new Inputs(tensors, hiddenStates, on, gradients, kwargs, lengths);
     }
 
     /** Asks for a differentiable result although the model is in inference mode (explanations). */
     public Inputs withGradients(boolean on) {
-        return new Inputs(tensors, hiddenStates, attentions, on, kwargs);
+        return new Inputs(tensors, hiddenStates, attentions, on, kwargs, lengths);
     }
 
     /** Arguments that are no tensors, a JSON object. */
     public Inputs withKwargs(JsonNode object) {
-        return new Inputs(tensors, hiddenStates, attentions, gradients, object);
+        return new Inputs(tensors, hiddenStates, attentions, gradients, object, lengths);
+    }
+
+    /**
+     * Allows the model to leave out padding: only the first {@code lengths[row]} positions of each row count, and what the outputs hold at the
+     * others is of no interest (models that make use of it leave zeros there).
+     *
+     * @param lengths one a row, as attention_mask says too
+     */
+    public Inputs withLengths(int[] lengths) {
+        return new Inputs(tensors, hiddenStates, attentions, gradients, kwargs, lengths.clone());
     }
 
     /** The same call with other tensors. */
     Inputs replace(Map<String, Tensor> others) {
-        return new Inputs(others, hiddenStates, attentions, gradients, kwargs);
+        return new Inputs(others, hiddenStates, attentions, gradients, kwargs, lengths);
     }
 
     /** Every tensor by name. */
@@ -114,6 +131,11 @@ public final class Inputs {
     /** A new trace that collects what this call asks for. */
     public Trace trace() {
         return new Trace(hiddenStates, attentions);
+    }
+
+    /** How many positions of each row count, where the others are of no interest; else null. */
+    int @Nullable [] lengths() {
+        return lengths;
     }
 
     /** Whether hidden states are asked for. */

@@ -136,7 +136,7 @@ public final class Linear {
         if (k == null || !released) {
             return weight.tensor();
         }
-        Tensor w = k.weight(); // [out, in]
+        Tensor w = Memory.handOver(k.weight()); // [out, in]
         return transposed ? w.transpose(0, 1).contiguous() : w;
     }
 

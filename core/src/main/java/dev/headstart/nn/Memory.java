@@ -32,13 +32,17 @@ public final class Memory {
      * so gives its intermediate results back at once: memory stays small and warm.
      */
     public static Tensor local(Supplier<Tensor> body) {
-        PointerScope outer = PointerScope.getInnerScope();
-        Tensor result = scoped(body);
-        if (outer != null) {
-            outer.attach(result);
-            result.releaseReference();
+        return handOver(scoped(body));
+    }
+
+    /** Gives a kept tensor to the innermost open scope, which frees it; without one it stays the caller's to close. */
+    static Tensor handOver(Tensor kept) {
+        PointerScope scope = PointerScope.getInnerScope();
+        if (scope != null) {
+            scope.attach(kept);
+            kept.releaseReference();
         }
-        return result;
+        return kept;
     }
 
     /** Runs {@code body} in a scope of its own; everything it makes is freed. */

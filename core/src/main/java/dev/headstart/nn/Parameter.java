@@ -22,7 +22,7 @@ public final class Parameter {
         this.head = head;
         this.fresh = fresh;
         this.value = Memory.keep(value);
-        this.optional = Memory.keep(new TensorOptional(value));
+        this.optional = optionalOf(value);
     }
 
     /** Full path under transformers' names: {@code bert.encoder.layer.0.output.dense.weight}. */
@@ -78,7 +78,7 @@ public final class Parameter {
         Tensor oldValue = value;
         TensorOptional oldOptional = optional;
         value = Memory.keep(next);
-        optional = Memory.keep(new TensorOptional(next));
+        optional = optionalOf(next);
         oldOptional.close();
         oldValue.close();
     }
@@ -95,6 +95,11 @@ public final class Parameter {
             moved.set_requires_grad(trained);
             set(moved);
         });
+    }
+
+    /** In a scope of its own: the caller's may live as long as a whole load, and would keep the memory of a replaced value until then. */
+    private static TensorOptional optionalOf(Tensor value) {
+        return Memory.scoped(() -> new TensorOptional(value));
     }
 
     void close() {

@@ -1,5 +1,6 @@
 package dev.headstart.nn;
 
+import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -41,6 +42,19 @@ public final class PostNormLayer {
                     Attention.mergeHeads(Attention.attend(q, k, v, mask, scale, weightDropout, trace)); // [B, S, H]
             return norm.forward(dropout.forward(output.forward(context)).add(x));
         }
+
+        Tensor forward(Tensor x, Packing rows, @Nullable List<Tensor> bias) {
+            double scale = 1 / Math.sqrt((double) query.out() / heads);
+            Trace none = Trace.none();
+            Tensor context = Memory.local(() -> rows.attend(
+                    query.forward(x),
+                    key.forward(x),
+                    value.forward(x),
+                    heads,
+                    (run, q, k, v) ->
+                            Attention.attend(q, k, v, bias == null ? null : bias.get(run), scale, weightDropout, none)));
+            return norm.forward(dropout.forward(output.forward(context)).add(x)); // [T, H]
+        }
     }
 
     /**
@@ -76,5 +90,22 @@ public final class PostNormLayer {
     public Tensor forward(Tensor x, @Nullable Tensor mask, Trace trace) {
         return Memory.local(
                 () -> feedForward.forward(Memory.local(() -> attention.forward(x, mask, trace)))); // [B, S, H]
+    }
+
+    /**
+     * Runs the layer on texts without padding.
+     *
+     * @param x [T, H]
+     * @param rows which positions belong together
+     * @param bias added to the scores of each run, [1, h, length, length]; null for none
+     * @return [T, H]
+     */
+    public Tensor forward(Tensor x, Packing rows, @Nullable List<Tensor> bias) {
+        return Memory.local(() -> feedForward.forward(Memory.local(() -> attention.forward(x, rows, bias))));
+    }
+
+    /** Whether the layer's Linears compute in bfloat16, so that activations between them need no other type. */
+    public boolean isBf16() {
+        return feedForward.up().kernelName().equals("packed-bf16");
     }
 }

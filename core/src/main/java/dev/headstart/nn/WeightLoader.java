@@ -188,10 +188,11 @@ public final class WeightLoader {
             }
             throw Weights.wrongShape(source.fileOf(name), name, info.shape(), shape, plan.configHint());
         }
-        Tensor t = source.tensor(name);
-        return t.is_floating_point()
-                ? finite(name, t).to(plan.device(), plan.type())
-                : t.to(plan.device(), Ops.type(t));
+        try (Tensor t = source.tensor(name)) { // ours to close: without it the bytes stay until a garbage collection
+            return t.is_floating_point()
+                    ? finite(name, t).to(plan.device(), plan.type())
+                    : t.to(plan.device(), Ops.type(t));
+        }
     }
 
     private Tensor finite(String name, Tensor t) {

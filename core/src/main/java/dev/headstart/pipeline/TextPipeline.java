@@ -149,7 +149,8 @@ abstract class TextPipeline implements Pipeline {
         }
         Map<String, Tensor> tensors = new LinkedHashMap<>();
         all.forEach((name, values) -> tensors.put(name, Tensors.int64(values)));
-        return Inputs.of(tensors);
+        return Inputs.of(tensors)
+                .withLengths(Arrays.stream(some).map(i -> rows.get(i).length()).toArray());
     }
 
     /** The output tensor of the given name. */
