@@ -43,7 +43,8 @@ public final class Inputs {
 
     /** Tensors by argument name; they stay the caller's. */
     public static Inputs of(Map<String, Tensor> tensors) {
-        return new Inputs(new LinkedHashMap<>(tensors), false, false, false, JsonNodeFactory.instance.objectNode(), null);
+        return new Inputs(
+                new LinkedHashMap<>(tensors), false, false, false, JsonNodeFactory.instance.objectNode(), null);
     }
 
     /** Tokenized text. The tensors are made in the caller's scope. */

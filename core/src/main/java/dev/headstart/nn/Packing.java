@@ -77,8 +77,8 @@ public final class Packing {
         for (int i = 0; i < parts.length; i++) {
             Run r = runs.get(i);
             int run = i;
-            parts[i] = Memory.local(() -> Attention.mergeHeads(attention.of(
-                            run, heads(q, r, heads), heads(k, r, heads), heads(v, r, heads)))
+            parts[i] = Memory.local(() -> Attention.mergeHeads(
+                            attention.of(run, heads(q, r, heads), heads(k, r, heads), heads(v, r, heads)))
                     .view(r.texts() * r.length(), q.size(1)));
         }
         return parts.length == 1 ? parts[0] : torch.cat(new TensorVector(parts), 0); // [T, h * d]

@@ -51,8 +51,8 @@ public final class PostNormLayer {
                     key.forward(x),
                     value.forward(x),
                     heads,
-                    (run, q, k, v) ->
-                            Attention.attend(q, k, v, bias == null ? null : bias.get(run), scale, weightDropout, none)));
+                    (run, q, k, v) -> Attention.attend(
+                            q, k, v, bias == null ? null : bias.get(run), scale, weightDropout, none)));
             return norm.forward(dropout.forward(output.forward(context)).add(x)); // [T, H]
         }
     }

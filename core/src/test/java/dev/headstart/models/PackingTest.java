@@ -90,7 +90,9 @@ class PackingTest {
                     float[] got =
                             Tensors.floats(byToken ? other.select(0, r).narrow(0, 0, LENGTHS[r]) : other.select(0, r));
                     for (int i = 0; i < want.length; i++) {
-                        assertThat((double) got[i]).as("%s row %d", name, r).isCloseTo(want[i], offset(tolerance * (1 + Math.abs(want[i]))));
+                        assertThat((double) got[i])
+                                .as("%s row %d", name, r)
+                                .isCloseTo(want[i], offset(tolerance * (1 + Math.abs(want[i]))));
                     }
                 }
             });
