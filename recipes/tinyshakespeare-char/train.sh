@@ -6,5 +6,5 @@ data=$1 output=$2
 shift 2 || { echo "usage: $0 INPUT_TXT OUTPUT" >&2; exit 2; }
 exec "${HEADSTART:-$here/../../headstart}" pretrain --objective clm --tokenizer char --data "$data" --output "$output" \
   --config mini --config-overrides n_layer=4,n_head=4,n_embd=128,n_positions=64 --block-size 64 --batch-size 12 \
-  --max-steps 2000 --lr 1e-3 --warmup-steps 100 --dropout 0 --validation-split 0.1 --eval-steps 250 --eval-tokens 120000 \
+  --max-steps 2000 --lr 3e-3 --warmup-steps 100 --dropout 0 --validation-split 0.1 --eval-steps 250 --eval-tokens 120000 \
   --seed 1337 "$@"

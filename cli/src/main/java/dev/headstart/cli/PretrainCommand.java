@@ -232,7 +232,8 @@ final class PretrainCommand implements Runnable {
         List<String> typed =
                 s == null ? List.of() : s.commandLine().getParseResult().originalArgs();
         StringBuilder b = new StringBuilder("headstart pretrain");
-        for (String arg : typed) {
+        boolean named = !typed.isEmpty() && typed.get(0).equals("pretrain");
+        for (String arg : named ? typed.subList(1, typed.size()) : typed) {
             b.append(' ').append(arg.startsWith("/") ? Path.of(arg).getFileName() : arg);
         }
         return b.toString();

@@ -103,10 +103,10 @@ final class PretrainReport {
         report.result().metrics().forEach((k, v) -> b.append(String.format(Locale.ROOT, "| %s | %.4f |\n", k, v)));
         b.append(String.format(
                 Locale.ROOT,
-                "\nOn held-out text (the last %.4g %% of every document; up to %,d of its %,d tokens), with the weights of step"
-                        + " %d of %d.\n\n",
+                "\nOn held-out text (the last %.4g %% of every document, %,d of its %,d tokens), with the weights of step %d"
+                        + " of %d.\n\n",
                 options.validationSplit * 100,
-                options.evalTokens,
+                Math.min(options.evalTokens, report.evalTokens()),
                 report.evalTokens(),
                 report.result().bestStep(),
                 report.result().steps()));
