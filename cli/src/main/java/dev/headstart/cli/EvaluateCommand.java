@@ -4,8 +4,11 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
+import dev.headstart.data.Columns;
 import dev.headstart.pipeline.Perplexity;
 import dev.headstart.pipeline.PipelineOptions;
+import dev.headstart.train.finetune.FineTuneOptions;
+import dev.headstart.train.finetune.ModelEvaluation;
 import dev.headstart.train.metrics.Evaluation;
 import dev.headstart.train.metrics.PredictionFiles;
 import dev.headstart.train.metrics.SeqEval;
@@ -15,6 +18,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -32,6 +36,7 @@ import picocli.CommandLine.Spec;
             "Files are csv, tsv, jsonl, json, txt, Parquet or CoNLL. Rows are matched by an id column that both files have, else by order.",
             "Tasks: text-classification, multi-label-classification, regression, sentence-similarity, token-classification,",
             "question-answering, translation, summarization, text-generation (columns nll and tokens).",
+            "With --model: text-classification, token-classification, question-answering, sentence-similarity run the model on --data.",
             "perplexity takes --model and --input instead: exp of the mean negative log-likelihood a token, sliding window."
         })
 final class EvaluateCommand implements Runnable {
@@ -44,7 +49,7 @@ final class EvaluateCommand implements Runnable {
     @Option(names = "--predictions", paramLabel = "FILE", description = "The predictions.")
     private @Nullable Path predictions;
 
-    @Option(names = "--model", paramLabel = "ID", description = "perplexity: folder or id of a language model.")
+    @Option(names = "--model", paramLabel = "ID", description = "Folder or id: the model is run on --references (or --input) instead of reading predictions.")
     private @Nullable String model;
 
     @Option(names = "--input", paramLabel = "FILE", description = "perplexity: the text, UTF-8.")
@@ -65,7 +70,10 @@ final class EvaluateCommand implements Runnable {
     @Option(names = "--precision", paramLabel = "P", description = "perplexity: auto, fp32 (default), bf16.")
     private @Nullable String precision;
 
-    @Option(names = "--references", paramLabel = "FILE", description = "The right answers.")
+    @Option(
+            names = {"--references", "--data"},
+            paramLabel = "FILE",
+            description = "The right answers; with --model, the data with inputs and right answers.")
     private @Nullable Path references;
 
     @Option(names = "--prediction-column", paramLabel = "NAME", description = "Default: by the names people use.")
@@ -102,6 +110,15 @@ final class EvaluateCommand implements Runnable {
     @Option(names = "--seed", paramLabel = "N", description = "Of the resampling. Default: 0.")
     private long seed;
 
+    @Option(
+            names = "--column",
+            paramLabel = "ROLE=NAME",
+            description = "--model: which column is what: text=body, label=stars, ...")
+    private Map<Columns.Role, String> columns = Map.of();
+
+    @Option(names = "--offline", description = "--model: fetch nothing.")
+    private boolean offline;
+
     @Option(names = "--json", description = "Print one JSON object.")
     private boolean json;
 
@@ -109,6 +126,15 @@ final class EvaluateCommand implements Runnable {
     public void run() {
         if (task.equals("perplexity")) {
             perplexity();
+            return;
+        }
+        if (model != null) {
+            show(ModelEvaluation.run(
+                    new FineTuneOptions(task, model, given(references, "--references"), Path.of(""))
+                            .columns(columns)
+                            .offline(offline)
+                            .maxLength(maxLength),
+                    new Evaluation.Options(resamples, confidence, seed)));
             return;
         }
         Path predicted = given(predictions, "--predictions");
@@ -119,7 +145,10 @@ final class EvaluateCommand implements Runnable {
                 SeqEval.scheme(scheme),
                 stem,
                 new Evaluation.Options(resamples, confidence, seed));
-        Evaluation result = PredictionFiles.evaluate(PredictionFiles.Task.of(task), predicted, references, settings);
+        show(PredictionFiles.evaluate(PredictionFiles.Task.of(task), predicted, references, settings));
+    }
+
+    private void show(Evaluation result) {
         PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
         if (json) {
             ObjectNode node = result.toJson();

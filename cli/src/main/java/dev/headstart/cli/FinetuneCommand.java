@@ -35,7 +35,7 @@ final class FinetuneCommand implements Runnable {
             names = "--task",
             required = true,
             description =
-                    "text-classification, token-classification, question-answering, fill-mask, image-classification.")
+                    "text-classification, token-classification, question-answering, sentence-embedding, fill-mask, image-classification.")
     private String task = "";
 
     @Option(names = "--model", paramLabel = "ID", description = "Folder or id.")
@@ -227,6 +227,18 @@ final class FinetuneCommand implements Runnable {
     @Option(names = "--no-generation-metrics", description = "Text to text: evaluate the loss alone, generate nothing.")
     private boolean noGenerationMetrics;
 
+    @Option(
+            names = "--loss",
+            description =
+                    "sentence-embedding: multiple-negatives-ranking, cosent or cosine; default: by the columns (pairs and triplets, or scores).")
+    private @Nullable String loss;
+
+    @Option(
+            names = "--matryoshka-dims",
+            split = ",",
+            description = "sentence-embedding: train the vectors' first N elements too, for each N.")
+    private List<Integer> matryoshka = List.of();
+
     @Option(names = "--lora-half", description = "Write the adapter in 16 bit: half the file.")
     private boolean loraHalf;
 
@@ -302,6 +314,7 @@ final class FinetuneCommand implements Runnable {
                 .classWeights(classWeights)
                 .lora(loraRank, loraAlpha, loraDropout, loraTargets, loraMerge)
                 .loraHalf(loraHalf)
+                .sentenceLoss(loss, matryoshka)
                 .mlmProbability(mlmProbability)
                 .sourcePrefix(sourcePrefix)
                 .maxTargetLength(maxTargetLength)

@@ -92,7 +92,17 @@ public record LoraConfig(
             Map.entry("gemma3_text", List.of("q_proj", "v_proj")),
             Map.entry("qwen2", List.of("q_proj", "v_proj")),
             Map.entry("qwen3", List.of("q_proj", "v_proj")),
-            Map.entry("whisper", List.of("q_proj", "v_proj")));
+            Map.entry("whisper", List.of("q_proj", "v_proj")),
+            // What peft has no default for: the same two of the attention's projections.
+            Map.entry("albert", List.of("query", "value")),
+            Map.entry("modernbert", List.of("Wqkv")),
+            Map.entry("deit", List.of("query", "value")),
+            Map.entry("dinov2", List.of("query", "value")),
+            Map.entry("swin", List.of("query", "value")),
+            Map.entry("marian", List.of("q_proj", "v_proj")),
+            Map.entry("pegasus", List.of("q_proj", "v_proj")),
+            Map.entry("m2m_100", List.of("q_proj", "v_proj")),
+            Map.entry("clip", List.of("q_proj", "v_proj")));
 
     /** Checks the values. */
     public LoraConfig {

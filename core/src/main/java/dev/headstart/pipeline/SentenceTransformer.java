@@ -34,7 +34,7 @@ import org.slf4j.LoggerFactory;
  * What stands around the encoder in a sentence-transformers folder: prompts before the text; pooling, dense layers, normalization after it
  * (modules.json). A folder without modules.json is pooled by the mean over its tokens, as sentence-transformers does with a bare encoder.
  */
-final class SentenceTransformer implements AutoCloseable {
+public final class SentenceTransformer implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(SentenceTransformer.class);
     private static final ObjectMapper JSON = new ObjectMapper();
     private final List<Stage> stages = new ArrayList<>();
@@ -51,7 +51,7 @@ final class SentenceTransformer implements AutoCloseable {
     }
 
     /** As the folder says. */
-    SentenceTransformer(Path folder) {
+    public SentenceTransformer(Path folder) {
         settings = SentenceSettings.of(folder, true);
         Path modules = folder.resolve("modules.json");
         Path encoder = folder;
@@ -133,7 +133,7 @@ final class SentenceTransformer implements AutoCloseable {
     }
 
     /** Most tokens a text may have. @param tokenizers by the tokenizer and the model; what the folder says goes before the tokenizer's own limit */
-    int limit(int tokenizers, int model) {
+    public int limit(int tokenizers, int model) {
         return maxSeqLength > 0 ? Math.min(maxSeqLength, model) : tokenizers;
     }
 
@@ -142,7 +142,7 @@ final class SentenceTransformer implements AutoCloseable {
     }
 
     /** The text as the encoder's tokenizer gets it. */
-    String prepare(String prompt, String text) {
+    public String prepare(String prompt, String text) {
         return lowerCase ? (prompt + text).toLowerCase(Locale.ROOT) : prompt + text;
     }
 
@@ -260,6 +260,21 @@ final class SentenceTransformer implements AutoCloseable {
         Tensor norm = x.norm(new ScalarOptional(new Scalar(2.0)), new long[] {-1}, true)
                 .clamp(new ScalarOptional(new Scalar(1e-12)));
         return x.div(norm);
+    }
+
+    /**
+     * From token vectors to sentence vectors, with gradients where the vectors carry them.
+     *
+     * @param x [B, S, H]
+     * @param mask int64 [B, S], 0 at padding
+     * @return [B, D]
+     */
+    public Tensor apply(Tensor x, Tensor mask) {
+        Tensor y = x.to(ScalarType.Float);
+        for (Stage stage : stages) {
+            y = stage.apply(y, mask);
+        }
+        return y;
     }
 
     @Override

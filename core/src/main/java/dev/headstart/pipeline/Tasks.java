@@ -32,9 +32,21 @@ public final class Tasks {
 
     static {
         add("fill-mask", "bert-base-uncased", "bert-base-uncased", FillMaskPipeline::new);
-        add("text-classification", null, "textattack/bert-base-uncased-SST-2", TextClassificationPipeline::new);
-        add("token-classification", null, "dslim/bert-base-NER", TokenClassificationPipeline::new);
-        add("question-answering", null, "deepset/bert-base-cased-squad2", QuestionAnsweringPipeline::new);
+        add(
+                "text-classification",
+                "headstart/sentiment-minilm-lora",
+                "textattack/bert-base-uncased-SST-2",
+                TextClassificationPipeline::new);
+        add(
+                "token-classification",
+                "headstart/ner-minilm-lora",
+                "dslim/bert-base-NER",
+                TokenClassificationPipeline::new);
+        add(
+                "question-answering",
+                "headstart/qa-minilm-lora",
+                "deepset/bert-base-cased-squad2",
+                QuestionAnsweringPipeline::new);
         add("feature-extraction", "bert-base-uncased", "bert-base-uncased", FeatureExtractionPipeline::new);
         add(
                 "sentence-embedding",

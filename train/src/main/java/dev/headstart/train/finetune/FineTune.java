@@ -3,6 +3,7 @@ package dev.headstart.train.finetune;
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
 import dev.headstart.models.AutoModelForCausalLM;
+import dev.headstart.models.AutoModel;
 import dev.headstart.models.AutoModelForMaskedLM;
 import dev.headstart.models.AutoModelForQuestionAnswering;
 import dev.headstart.models.AutoModelForSeq2SeqLM;
@@ -59,6 +60,7 @@ public final class FineTune {
      * @param evalExamples how many
      * @param test metrics on the test data, of the weights that were kept; empty without test data
      * @param testExamples how many
+     * @param before validation metrics before training; empty where the model could not do the task
      * @param trainedParameters number of elements that were trained
      * @param parameters number of elements of the whole model
      */
@@ -69,6 +71,7 @@ public final class FineTune {
             int evalExamples,
             Map<String, Double> test,
             int testExamples,
+            Map<String, Double> before,
             long trainedParameters,
             long parameters) {}
 
@@ -102,11 +105,11 @@ public final class FineTune {
                 .withOffline(options.offline ? Boolean.TRUE : null)
                 .withId2label(task.id2label());
         try (Tokenizer tokenizer = Tokenizer.fromPretrained(options.model, load);
-                PreTrainedModel<?> model = load(task.head(), load)) {
+                PreTrainedModel<?> model = load(task.head(), options.model, load)) {
             if (task.problemType() != null) {
                 model.config().node().put("problem_type", task.problemType());
             }
-            int maxLength = maxLength(tokenizer, model, task);
+            int maxLength = maxLength(options, tokenizer, model, task);
             TextData train = task.examples(splits.train(), tokenizer, maxLength);
             TextData validation = task.examples(splits.validation(), tokenizer, maxLength);
             TextData test = splits.test().isEmpty() ? null : task.examples(splits.test(), tokenizer, maxLength);
@@ -114,14 +117,15 @@ public final class FineTune {
         }
     }
 
-    private PreTrainedModel<?> load(String head, LoadOptions load) {
+    static PreTrainedModel<?> load(String head, String id, LoadOptions load) {
         return switch (head) {
-            case "ForSequenceClassification" -> AutoModelForSequenceClassification.fromPretrained(options.model, load);
-            case "ForTokenClassification" -> AutoModelForTokenClassification.fromPretrained(options.model, load);
-            case "ForQuestionAnswering" -> AutoModelForQuestionAnswering.fromPretrained(options.model, load);
-            case "ForCausalLM" -> AutoModelForCausalLM.fromPretrained(options.model, load);
-            case "ForSeq2SeqLM" -> AutoModelForSeq2SeqLM.fromPretrained(options.model, load);
-            case "ForMaskedLM" -> AutoModelForMaskedLM.fromPretrained(options.model, load);
+            case "ForSequenceClassification" -> AutoModelForSequenceClassification.fromPretrained(id, load);
+            case "ForTokenClassification" -> AutoModelForTokenClassification.fromPretrained(id, load);
+            case "ForQuestionAnswering" -> AutoModelForQuestionAnswering.fromPretrained(id, load);
+            case "ForCausalLM" -> AutoModelForCausalLM.fromPretrained(id, load);
+            case "ForSeq2SeqLM" -> AutoModelForSeq2SeqLM.fromPretrained(id, load);
+            case "" -> AutoModel.fromPretrained(id, load);
+            case "ForMaskedLM" -> AutoModelForMaskedLM.fromPretrained(id, load);
             default -> throw new IllegalStateException(head);
         };
     }
@@ -144,7 +148,7 @@ public final class FineTune {
         }
     }
 
-    private int maxLength(Tokenizer tokenizer, PreTrainedModel<?> model, FineTuneTask task) {
+    static int maxLength(FineTuneOptions options, Tokenizer tokenizer, PreTrainedModel<?> model, FineTuneTask task) {
         int limit = Math.min(tokenizer.modelMaxLength() > 0 ? tokenizer.modelMaxLength() : 512, model.maxLength());
         int wanted = options.maxLength > 0 ? options.maxLength : task.defaultMaxLength();
         if (options.maxLength > limit) {
@@ -205,6 +209,11 @@ public final class FineTune {
                         }
                     });
             trainer = run;
+            Map<String, Double> before = Map.of();
+            if (task.evaluatesBefore()) {
+                before = task.evaluate(model, validation);
+                LOG.info("before training: {}", TrainingLog.shown(before));
+            }
             if (stop) {
                 run.requestStop();
             }
@@ -222,6 +231,7 @@ public final class FineTune {
                     validation.size(),
                     testMetrics,
                     test == null ? 0 : test.size(),
+                    before,
                     trained,
                     model.numParameters());
             if (!result.reason().equals("interrupted")) {
@@ -269,16 +279,18 @@ public final class FineTune {
             Report report,
             Usage usage) {
         Path out = options.output;
-        if (adapter != null && options.loraMerge) {
+        boolean merge = options.loraMerge || task.mergesAdapters();
+        if (adapter != null && merge) {
             adapter.merge();
         }
-        if (adapter != null && !options.loraMerge) {
+        if (adapter != null && !merge) {
             adapter.save(out, options.loraHalf ? ScalarType.Half : null);
             model.saveConfig(out);
         } else {
             model.savePretrained(out);
         }
         tokenizer.savePretrained(out);
+        task.finish(out);
         History history = History.read(out.resolve(LOG_FILE));
         ModelCard.write(out.resolve("README.md"), options, task, model, adapter, report, history, usage);
         ReportPage.write(out.resolve("report.html"), options, task, report, history);

@@ -66,6 +66,11 @@ public final class FineTuneOptions {
     boolean offline;
 
     @Nullable
+    String sentenceLoss;
+
+    List<Integer> matryoshka = List.of();
+
+    @Nullable
     String command;
 
     final Map<Columns.Role, String> columns = new EnumMap<>(Columns.Role.class);
@@ -194,6 +199,19 @@ public final class FineTuneOptions {
     /** Names a column. */
     public FineTuneOptions column(Columns.Role role, String name) {
         columns.put(role, name);
+        return this;
+    }
+
+    /** Names columns. */
+    public FineTuneOptions columns(Map<Columns.Role, String> values) {
+        columns.putAll(values);
+        return this;
+    }
+
+    /** Sentence embeddings: multiple-negatives-ranking, cosent or cosine; null chooses by the columns. @param dims sizes at which truncated vectors are trained too */
+    public FineTuneOptions sentenceLoss(@Nullable String name, List<Integer> dims) {
+        sentenceLoss = name;
+        matryoshka = List.copyOf(dims);
         return this;
     }
 

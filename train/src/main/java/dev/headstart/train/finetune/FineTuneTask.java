@@ -8,6 +8,7 @@ import dev.headstart.data.RowReader;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.text.Tokenizer;
 import dev.headstart.train.Objective;
+import dev.headstart.train.metrics.Evaluation;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -28,6 +29,11 @@ abstract class FineTuneTask {
     static final Logger LOG = LoggerFactory.getLogger(FineTune.class);
     final FineTuneOptions options;
 
+    /** The classes of the model that is evaluated; null while training. */
+    @Nullable
+    Map<Integer, String> known;
+
+
     FineTuneTask(FineTuneOptions options) {
         this.options = options;
     }
@@ -38,13 +44,14 @@ abstract class FineTuneTask {
                 new SequenceClassificationTask(options);
             case "token-classification", "ner" -> new TokenClassificationTask(options);
             case "question-answering" -> new QuestionAnsweringTask(options);
+            case "sentence-embedding", "sentence-similarity" -> new SentenceEmbeddingTask(options);
             case "fill-mask", "masked-lm" -> new MaskedLmTask(options);
             case "text-generation", "causal-lm" -> new CausalLmTask(options);
             case "text2text-generation", "seq2seq-lm", "translation", "summarization" -> new Seq2SeqTask(options);
             default ->
                 throw new HeadstartException(
                         "--task " + options.task
-                                + " is not known; known: text-classification, token-classification, question-answering, fill-mask, text-generation, text2text-generation");
+                                + " is not known; known: text-classification, token-classification, question-answering, sentence-embedding, fill-mask, text-generation, text2text-generation");
         };
     }
 
@@ -85,6 +92,20 @@ abstract class FineTuneTask {
 
     abstract Map<String, Double> evaluate(PreTrainedModel<?> model, TextData data);
 
+    /**
+     * The same with intervals, where the task can.
+     *
+     * @throws HeadstartException where it cannot
+     */
+    Evaluation evaluation(PreTrainedModel<?> model, TextData data, Evaluation.Options how) {
+        throw new HeadstartException("--task " + options.task + " cannot be evaluated by --model; give --predictions");
+    }
+
+    /** Takes the classes from a model that exists instead of from training data. */
+    void labels(Map<Integer, String> ofModel) {
+        known = ofModel;
+    }
+
     /** The metric that says which checkpoint is best. */
     abstract String mainMetric();
 
@@ -96,6 +117,19 @@ abstract class FineTuneTask {
     int defaultMaxLength() {
         return 0;
     }
+
+    /** Whether the metrics before training are of interest: the model already does the task. */
+    boolean evaluatesBefore() {
+        return false;
+    }
+
+    /** Whether the result must be a whole model, adapters added in. */
+    boolean mergesAdapters() {
+        return false;
+    }
+
+    /** Writes what else belongs to the result. */
+    void finish(Path out) {}
 
     /** What makes two rows the same example, for overlap between splits. */
     abstract String key(Row row, Columns columns);
@@ -147,12 +181,40 @@ abstract class FineTuneTask {
         }
     }
 
+    /** The data of an evaluation. */
+    final List<Row> readForEvaluation() {
+        List<Row> rows = new ArrayList<>();
+        Columns columns = read(options.train, options.columns, rows);
+        cut(rows, options.maxEvalSamples);
+        read(List.of(), rows, List.of(), columns);
+        return rows;
+    }
+
+    /** The class that a label of the data means: its name in whatever case, else its number. */
+    static int indexOf(String label, Map<Integer, String> classes, Row row) {
+        for (Map.Entry<Integer, String> e : classes.entrySet()) {
+            if (e.getValue().equalsIgnoreCase(label)) {
+                return e.getKey();
+            }
+        }
+        if (label.matches("\\d{1,6}") && classes.containsKey(Integer.parseInt(label))) {
+            return Integer.parseInt(label);
+        }
+        throw new HeadstartException(row.where() + ": label '" + label + "' is no class of this model, which has "
+                + String.join(", ", classes.values()) + " (or their numbers, from 0)");
+    }
+
+    /** Finds the columns. */
+    Columns infer(RowReader reader, Map<Columns.Role, String> given) {
+        return Columns.infer(reader, given, required(), optional());
+    }
+
     private Columns read(Path file, Map<Columns.Role, String> given, List<Row> into) {
         try (RowReader reader = RowReader.open(file, ReadOptions.defaults())) {
             if (reader.peek(1).isEmpty()) {
                 throw new HeadstartException(file + ": no examples; expected at least one row of data");
             }
-            Columns columns = Columns.infer(reader, given, required(), optional());
+            Columns columns = infer(reader, given);
             into.addAll(reader.readAll());
             return columns;
         }

@@ -50,10 +50,15 @@ final class ModelCard {
                 .append(": ")
                 .append(String.format(Locale.ROOT, "%,d of %,d", report.trainedParameters(), report.parameters()))
                 .append(" parameters trained).\n\n");
-        b.append("## Evaluation\n\n| metric | value |\n|---|---|\n");
-        report.result()
-                .metrics()
-                .forEach((metric, v) -> b.append(String.format(Locale.ROOT, "| %s | %.4f |\n", metric, v)));
+        Map<String, Double> before = report.before();
+        b.append("## Evaluation\n\n")
+                .append(before.isEmpty() ? "| metric | value |\n|---|---|\n" : "| metric | before | after |\n|---|---|---|\n");
+        report.result().metrics().forEach((metric, v) -> {
+            String was = before.isEmpty()
+                    ? ""
+                    : String.format(Locale.ROOT, "%.4f | ", before.getOrDefault(metric, Double.NaN));
+            b.append(String.format(Locale.ROOT, "| %s | %s%.4f |\n", metric, was, v));
+        });
         b.append(String.format(
                 Locale.ROOT,
                 "\nOn %,d examples, with the weights of step %d of %d.\n\n",
@@ -127,6 +132,7 @@ final class ModelCard {
             case "ForSequenceClassification" -> "text-classification";
             case "ForTokenClassification" -> "token-classification";
             case "ForQuestionAnswering" -> "question-answering";
+            case "" -> "sentence-similarity";
             default -> "fill-mask";
         };
     }

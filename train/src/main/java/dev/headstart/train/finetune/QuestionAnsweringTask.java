@@ -13,7 +13,7 @@ import dev.headstart.text.Span;
 import dev.headstart.text.Tokenizer;
 import dev.headstart.text.Truncation;
 import dev.headstart.train.Objective;
-import dev.headstart.train.metrics.Squad;
+import dev.headstart.train.metrics.Evaluation;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -209,7 +209,32 @@ final class QuestionAnsweringTask extends FineTuneTask {
     @Override
     Map<String, Double> evaluate(PreTrainedModel<?> model, TextData data) {
         Examples examples = (Examples) data;
-        String[] best = new String[examples.rows.size()];
+        double[] loss = new double[1];
+        @Nullable String[] best = answer(model, examples, loss);
+        Map<String, Double> metrics = new LinkedHashMap<>();
+        metrics.put("loss", loss[0] / examples.size());
+        score(examples, best, new Evaluation.Options(0, 0.95, 0))
+                .metrics()
+                .forEach((name, v) -> metrics.put(name, v.value()));
+        return metrics;
+    }
+
+    @Override
+    Evaluation evaluation(PreTrainedModel<?> model, TextData data, Evaluation.Options how) {
+        Examples examples = (Examples) data;
+        return score(examples, answer(model, examples, new double[1]), how);
+    }
+
+    private Evaluation score(Examples examples, @Nullable String[] best, Evaluation.Options how) {
+        List<List<String>> gold = map(
+                examples.rows, r -> answers(r).stream().map(Answer::text).toList());
+        return Evaluation.answers(
+                gold, Arrays.stream(best).map(b -> b == null ? "" : b).toList(), how);
+    }
+
+    /** The best answer to each question. @param losses its first element gets the sum of the losses */
+    private @Nullable String[] answer(PreTrainedModel<?> model, Examples examples, double[] losses) {
+        @Nullable String[] best = new String[examples.rows.size()];
         double[] score = new double[best.length];
         Arrays.fill(score, Double.NEGATIVE_INFINITY);
         double loss = 0;
@@ -245,19 +270,7 @@ final class QuestionAnsweringTask extends FineTuneTask {
                 }
             }
         }
-        double exact = 0;
-        double f1 = 0;
-        for (int i = 0; i < best.length; i++) {
-            List<String> gold =
-                    answers(examples.rows.get(i)).stream().map(Answer::text).toList();
-            String found = best[i] == null ? "" : best[i];
-            exact += Squad.exactMatch(found, gold);
-            f1 += Squad.f1(found, gold);
-        }
-        Map<String, Double> metrics = new LinkedHashMap<>();
-        metrics.put("loss", loss / examples.size());
-        metrics.put("exact_match", 100 * exact / best.length);
-        metrics.put("f1", 100 * f1 / best.length);
-        return metrics;
+        losses[0] = loss;
+        return best;
     }
 }

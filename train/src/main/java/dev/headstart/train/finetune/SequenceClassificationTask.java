@@ -17,6 +17,7 @@ import dev.headstart.train.Objective;
 import dev.headstart.train.metrics.Evaluation;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -90,7 +91,12 @@ final class SequenceClassificationTask extends FineTuneTask {
                 }
             }
         }
-        type = options.problemType == null ? inferred(train, column) : options.problemType;
+        Map<Integer, String> ofModel = known;
+        if (options.problemType != null) {
+            type = options.problemType;
+        } else {
+            type = ofModel != null && ofModel.size() == 1 ? "regression" : inferred(ofModel == null ? train : validation, column);
+        }
         if (!List.of("single_label_classification", "multi_label_classification", "regression")
                 .contains(type)) {
             throw new HeadstartException("--problem-type " + type
@@ -101,6 +107,15 @@ final class SequenceClassificationTask extends FineTuneTask {
             train.forEach(r -> r.number(column));
             validation.forEach(r -> r.number(column));
             test.forEach(r -> r.number(column));
+            return;
+        }
+        if (ofModel != null) {
+            id2label = ofModel;
+            Map<String, Integer> found2id = new HashMap<>();
+            for (Row row : validation) {
+                names(row, column).forEach(name -> found2id.computeIfAbsent(name, n -> indexOf(n, ofModel, row)));
+            }
+            label2id = found2id;
             return;
         }
         Set<String> names = new TreeSet<>();
@@ -340,33 +355,51 @@ final class SequenceClassificationTask extends FineTuneTask {
                 examples, indexes -> Objective.forward(model, examples.batch(indexes, new SplittableRandom(0))));
     }
 
+    @Override
+    Evaluation evaluation(PreTrainedModel<?> model, TextData data, Evaluation.Options how) {
+        Examples examples = (Examples) data;
+        return score(
+                examples,
+                logits(
+                        examples,
+                        indexes -> Objective.forward(model, examples.batch(indexes, new SplittableRandom(0))),
+                        new double[1]),
+                how);
+    }
+
     /** Outputs (loss, logits) of a batch of examples. */
     interface Forward {
         Map<String, Tensor> apply(int[] indexes);
     }
 
     Map<String, Double> evaluate(Examples examples, Forward forward) {
+        double[] loss = new double[1];
+        float[][] logits = logits(examples, forward, loss);
+        Map<String, Double> metrics = new LinkedHashMap<>();
+        metrics.put("loss", loss[0] / examples.size());
+        score(examples, logits, new Evaluation.Options(0, 0.95, 0))
+                .metrics()
+                .forEach((name, v) -> metrics.put(name, v.value()));
+        return metrics;
+    }
+
+    /** @param loss its first element gets the sum of the losses; @return [N][C] */
+    private float[][] logits(Examples examples, Forward forward, double[] loss) {
         int n = examples.size();
         int classes = type.equals("regression") ? 1 : id2label.size();
         float[][] logits = new float[n][];
-        double loss = 0;
         for (int[] indexes : examples.inOrderOfLength(options.evalBatchSize)) {
             try (PointerScope scope = new PointerScope()) {
                 Map<String, Tensor> out = forward.apply(indexes);
                 Tensor l = out.get("loss");
-                loss += (l == null ? Double.NaN : l.item_double()) * indexes.length;
+                loss[0] += (l == null ? Double.NaN : l.item_double()) * indexes.length;
                 float[] flat = Tensors.floats(logits(out)); // [B, C]
                 for (int r = 0; r < indexes.length; r++) {
                     logits[indexes[r]] = Arrays.copyOfRange(flat, r * classes, (r + 1) * classes);
                 }
             }
         }
-        Map<String, Double> metrics = new LinkedHashMap<>();
-        metrics.put("loss", loss / n);
-        score(examples, logits, new Evaluation.Options(0, 0.95, 0))
-                .metrics()
-                .forEach((name, v) -> metrics.put(name, v.value()));
-        return metrics;
+        return logits;
     }
 
     private Evaluation score(Examples examples, float[][] logits, Evaluation.Options how) {

@@ -48,23 +48,23 @@ abstract class TextData implements TrainingData {
     }
 
     @Override
-    public final int size() {
+    public int size() {
         return ids.size();
     }
 
     @Override
-    public final int length(int index) {
+    public int length(int index) {
         return ids.get(index).length;
     }
 
     @Override
-    public final Map<String, Tensor> batch(int[] indexes, SplittableRandom random) {
-        int width = Arrays.stream(indexes).map(this::length).max().orElse(0);
+    public Map<String, Tensor> batch(int[] indexes, SplittableRandom random) {
+        int width = Arrays.stream(indexes).map(this::textLength).max().orElse(0);
         long[][] rows = new long[indexes.length][];
         long[][] mask = new long[indexes.length][];
         for (int r = 0; r < rows.length; r++) {
             rows[r] = padded(ids.get(indexes[r]), width, padId);
-            mask[r] = padded(ones(length(indexes[r])), width, 0);
+            mask[r] = padded(ones(textLength(indexes[r])), width, 0);
         }
         Map<String, Tensor> batch = new LinkedHashMap<>();
         labels(batch, rows, indexes, random);
@@ -78,6 +78,11 @@ abstract class TextData implements TrainingData {
             batch.put("token_type_ids", Tensors.int64(segments)); // [B, S]
         }
         return batch;
+    }
+
+    /** Tokens of one text: what {@link #length} is where an example is one text. */
+    int textLength(int text) {
+        return ids.get(text).length;
     }
 
     /** Puts the labels of a batch in. @param rows the padded ids, [B, S]; may be changed (masks) */

@@ -11,8 +11,10 @@ import dev.headstart.text.Encoding;
 import dev.headstart.text.Tokenizer;
 import dev.headstart.text.Truncation;
 import dev.headstart.train.Objective;
+import dev.headstart.train.metrics.Evaluation;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -76,6 +78,16 @@ final class TokenClassificationTask extends FineTuneTask {
                             + tags(row).size() + " tags; every word needs one");
                 }
             }
+        }
+        Map<Integer, String> ofModel = known;
+        if (ofModel != null) {
+            id2label = ofModel;
+            Map<String, Integer> found2id = new HashMap<>();
+            for (Row row : validation) {
+                tags(row).forEach(tag -> found2id.computeIfAbsent(tag, n -> indexOf(n, ofModel, row)));
+            }
+            label2id = found2id;
+            return;
         }
         train.forEach(r -> names.addAll(tags(r)));
         if (names.size() < 2) {
@@ -154,9 +166,26 @@ final class TokenClassificationTask extends FineTuneTask {
 
     @Override
     Map<String, Double> evaluate(PreTrainedModel<?> model, TextData data) {
-        Examples examples = (Examples) data;
         List<List<String>> gold = new ArrayList<>();
         List<List<String>> found = new ArrayList<>();
+        Map<String, Double> metrics = tag(model, (Examples) data, gold, found);
+        if (entities) {
+            ENTITIES.add(metrics, gold, found);
+        }
+        return metrics;
+    }
+
+    @Override
+    Evaluation evaluation(PreTrainedModel<?> model, TextData data, Evaluation.Options how) {
+        List<List<String>> gold = new ArrayList<>();
+        List<List<String>> found = new ArrayList<>();
+        tag(model, (Examples) data, gold, found);
+        return Evaluation.entities(gold, found, null, how);
+    }
+
+    /** Tags of the words, as they should be and as the model has them; loss and accuracy. */
+    private Map<String, Double> tag(
+            PreTrainedModel<?> model, Examples examples, List<List<String>> gold, List<List<String>> found) {
         double loss = 0;
         long right = 0;
         long all = 0;
@@ -190,9 +219,6 @@ final class TokenClassificationTask extends FineTuneTask {
         Map<String, Double> metrics = new LinkedHashMap<>();
         metrics.put("loss", loss / examples.size());
         metrics.put("accuracy", all == 0 ? Double.NaN : (double) right / all);
-        if (entities) {
-            ENTITIES.add(metrics, gold, found);
-        }
         return metrics;
     }
 
@@ -202,8 +228,8 @@ final class TokenClassificationTask extends FineTuneTask {
     }
 
     private static final Scores ENTITIES = (metrics, gold, found) -> {
-        var score = dev.headstart.train.metrics.Evaluation.entities(
-                gold, found, null, new dev.headstart.train.metrics.Evaluation.Options(0, 0.95, 0));
+        var score = Evaluation.entities(
+                gold, found, null, new Evaluation.Options(0, 0.95, 0));
         for (String name : List.of("precision", "recall", "f1")) {
             metrics.put(name, score.value(name));
         }

@@ -8,6 +8,7 @@ import dev.headstart.LoadOptions;
 import dev.headstart.models.AutoModelForSequenceClassification;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.models.Tensors;
+import dev.headstart.pipeline.SentenceTransformer;
 import dev.headstart.testing.Shared;
 import dev.headstart.train.Objective;
 import dev.headstart.train.Trainer;
@@ -20,6 +21,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.SplittableRandom;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
@@ -28,6 +30,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** A tiny BERT learns labels that one word decides. */
 class FineTuneTest {
@@ -184,5 +187,83 @@ class FineTuneTest {
                 .isInstanceOf(HeadstartException.class)
                 .hasMessageContaining("label");
         assertThat(dir.resolve("out")).doesNotExist();
+    }
+
+    /** Every family of encoders and GPT-2 take an adapter at peft's default layers, and its folder loads again. */
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "roberta/classification",
+                "distilbert/classification",
+                "electra/base",
+                "albert/base",
+                "mpnet/base",
+                "modernbert/base",
+                "xlm-roberta/base",
+                "gpt2/classification"
+            })
+    void everyFamilyTakesAnAdapter(String name) throws IOException {
+        model = Shared.require("golden/" + name + "/model");
+        Path train = data("train.csv", 24, 1, "city");
+        FineTune.Report report = new FineTune(
+                        new FineTuneOptions("text-classification", model.toString(), train, dir.resolve("out"))
+                                .validation(data("val.csv", 8, 2, "city"))
+                                .mode(FineTuneOptions.Mode.LORA)
+                                .maxLength(16)
+                                .offline(true)
+                                .arguments(TrainingArguments.defaults().maxSteps(2).batchSize(8)))
+                .run();
+        assertThat(report.result().steps()).isEqualTo(2);
+        assertThat(report.trainedParameters()).isPositive().isLessThan(report.parameters());
+        assertThat(dir.resolve("out/report.html")).content().contains("<svg");
+        assertThat(Files.list(dir.resolve("out/runs"))).isNotEmpty();
+        try (PreTrainedModel<?> again = AutoModelForSequenceClassification.fromPretrained(
+                dir.resolve("out").toString(), OFFLINE)) {
+            assertThat(again.config().id2label()).containsValues("city", "water");
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"scores", "triplets"})
+    void sentenceVectorsAreTrainedAndSavedForSentenceTransformers(String kind) throws IOException {
+        model = Shared.require("golden/sentence-transformers/mean-normalize/model");
+        boolean scores = kind.equals("scores");
+        SplittableRandom random = new SplittableRandom(1);
+        List<String> lines = new ArrayList<>();
+        if (!scores) {
+            lines.add("anchor,positive,negative");
+        }
+        for (int i = 0; i < 64; i++) { // pairs about the same thing have a word in common
+            String word = i % 2 == 0 ? "capital" : "sea";
+            String other = i % 2 == 0 ? "sea" : "capital";
+            String filler = FILLER[random.nextInt(FILLER.length)];
+            if (scores) {
+                boolean same = random.nextBoolean();
+                lines.add("the " + word + " " + filler + " " + i + "," + (same ? word : other) + " " + filler + ","
+                        + (same ? "5.0" : "0.5"));
+            } else {
+                lines.add("the " + word + " " + i + "," + word + " " + filler + "," + other + " " + filler);
+            }
+        }
+        Path file = Files.write(dir.resolve("pairs.csv"), lines);
+        FineTune.Report report = new FineTune(
+                        new FineTuneOptions("sentence-embedding", model.toString(), file, dir.resolve("out"))
+                                .validationSplit(0.25)
+                                .sentenceLoss(null, List.of(16, 8))
+                                .offline(true)
+                                .arguments(TrainingArguments.defaults()
+                                        .learningRate(5e-3)
+                                        .epochs(4)
+                                        .batchSize(8)))
+                .run();
+        assertThat(report.result().metrics().get("loss"))
+                .isLessThan(Objects.requireNonNull(report.before().get("loss")));
+        assertThat(report.before()).containsKey(scores ? "spearman" : "accuracy");
+        for (String name : List.of("modules.json", "1_Pooling/config.json", "model.safetensors", "tokenizer.json")) {
+            assertThat(dir.resolve("out").resolve(name)).exists();
+        }
+        try (SentenceTransformer head = new SentenceTransformer(dir.resolve("out"))) {
+            assertThat(head.limit(512, 512)).isPositive();
+        }
     }
 }

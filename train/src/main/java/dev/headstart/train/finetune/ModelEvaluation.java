@@ -1,0 +1,82 @@
+package dev.headstart.train.finetune;
+
+import dev.headstart.HeadstartException;
+import dev.headstart.LoadOptions;
+import dev.headstart.data.Columns;
+import dev.headstart.data.Columns.Role;
+import dev.headstart.data.ReadOptions;
+import dev.headstart.data.Row;
+import dev.headstart.data.RowReader;
+import dev.headstart.models.PreTrainedModel;
+import dev.headstart.pipeline.PipelineOptions;
+import dev.headstart.pipeline.SentenceEmbeddingPipeline;
+import dev.headstart.pipeline.Tasks;
+import dev.headstart.text.Tokenizer;
+import dev.headstart.train.metrics.Evaluation;
+import java.util.List;
+
+/** How good a model is on data with right answers. */
+public final class ModelEvaluation {
+    private ModelEvaluation() {}
+
+    /**
+     * Runs a model over data and compares: text-classification, token-classification, question-answering, sentence-similarity (cosine of the
+     * embeddings against scores). Labels of the data are names of the model's classes, or their numbers.
+     *
+     * @param options task, model, columns, evaluation batch size, lengths; the data is what would be trained on
+     * @throws HeadstartException when data and model do not fit
+     */
+    public static Evaluation run(FineTuneOptions options, Evaluation.Options how) {
+        LoadOptions load = LoadOptions.defaults().withOffline(options.offline ? Boolean.TRUE : null);
+        if (options.task.equals("sentence-similarity") || options.task.equals("sentence-embedding")) {
+            return similarity(options, load, how);
+        }
+        FineTuneTask task = FineTuneTask.of(options);
+        try (Tokenizer tokenizer = Tokenizer.fromPretrained(options.model, load);
+                PreTrainedModel<?> model = FineTune.load(task.head(), options.model, load)) {
+            task.labels(model.config().id2label());
+            List<Row> rows = task.readForEvaluation();
+            TextData data = task.examples(rows, tokenizer, FineTune.maxLength(options, tokenizer, model, task));
+            return task.evaluation(model, data, how);
+        }
+    }
+
+    private static Evaluation similarity(FineTuneOptions options, LoadOptions load, Evaluation.Options how) {
+        List<Row> rows;
+        Columns columns;
+        try (RowReader reader = RowReader.open(options.train, ReadOptions.defaults())) {
+            columns = Columns.infer(
+                    reader, options.columns, List.of(Role.TEXT, Role.TEXT_PAIR, Role.SCORE), List.of());
+            rows = reader.readAll();
+        }
+        if (rows.isEmpty()) {
+            throw new HeadstartException(options.train + ": no examples; expected at least one row of data");
+        }
+        double[] gold = rows.stream().mapToDouble(r -> r.number(columns.get(Role.SCORE))).toArray();
+        try (SentenceEmbeddingPipeline pipeline =
+                (SentenceEmbeddingPipeline) Tasks.find("sentence-embedding")
+                        .open(options.model, PipelineOptions.DEFAULT.withLoad(load))) {
+            List<float[]> first = pipeline.apply(
+                    rows.stream().map(r -> r.text(columns.get(Role.TEXT))).toList());
+            List<float[]> second = pipeline.apply(
+                    rows.stream().map(r -> r.text(columns.get(Role.TEXT_PAIR))).toList());
+            double[] found = new double[gold.length];
+            for (int i = 0; i < found.length; i++) {
+                found[i] = cosine(first.get(i), second.get(i));
+            }
+            return Evaluation.regression(gold, found, how);
+        }
+    }
+
+    static double cosine(float[] a, float[] b) {
+        double dot = 0;
+        double aa = 0;
+        double bb = 0;
+        for (int i = 0; i < a.length; i++) {
+            dot += (double) a[i] * b[i];
+            aa += (double) a[i] * a[i];
+            bb += (double) b[i] * b[i];
+        }
+        return dot / Math.max(1e-12, Math.sqrt(aa * bb));
+    }
+}
