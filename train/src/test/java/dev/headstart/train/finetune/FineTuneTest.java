@@ -216,7 +216,7 @@ class FineTuneTest {
         assertThat(report.result().steps()).isEqualTo(2);
         assertThat(report.trainedParameters()).isPositive().isLessThan(report.parameters());
         assertThat(dir.resolve("out/report.html")).content().contains("<svg");
-        assertThat(Files.list(dir.resolve("out/runs"))).isNotEmpty();
+        assertThat(dir.resolve("out/runs")).isNotEmptyDirectory();
         try (PreTrainedModel<?> again = AutoModelForSequenceClassification.fromPretrained(
                 dir.resolve("out").toString(), OFFLINE)) {
             assertThat(again.config().id2label()).containsValues("city", "water");
@@ -265,5 +265,81 @@ class FineTuneTest {
         try (SentenceTransformer head = new SentenceTransformer(dir.resolve("out"))) {
             assertThat(head.limit(512, 512)).isPositive();
         }
+    }
+
+    @Test
+    void aLossThatIsNotANumberKeepsTheLastGoodCheckpoint() {
+        int[] calls = {0};
+        Objective bad = (m, batch) -> {
+            Tensor loss = Objective.ofModel().loss(m, batch);
+            return ++calls[0] == 7 ? loss.mul(new Scalar(Double.NaN)) : loss;
+        };
+        assertThatThrownBy(() -> run("kept", false, -1, bad, new ArrayList<>())) // a checkpoint after every epoch of 5 steps
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("step 7: the loss is NaN")
+                .hasMessageContaining("the last good checkpoint is")
+                .hasMessageContaining("checkpoint-5");
+        assertThat(dir.resolve("kept/checkpoint-5/complete.json")).exists();
+        List<Double> after = new ArrayList<>();
+        run("kept", true, -1, Objective.ofModel(), after);
+        assertThat(after).hasSize(5);
+    }
+
+    @Test
+    void aHalfWrittenCheckpointIsNotResumedFrom() throws IOException {
+        List<Double> whole = new ArrayList<>();
+        run("half", false, 5, Objective.ofModel(), whole);
+        Path broken = Files.createDirectories(dir.resolve("half/checkpoint-9"));
+        Files.writeString(broken.resolve("model.safetensors"), "cut");
+        Path staging = Files.createDirectories(dir.resolve("half/.checkpoint-8.tmp"));
+        Files.writeString(staging.resolve("model.safetensors"), "cut");
+        run("half", true, -1, Objective.ofModel(), whole);
+        assertThat(whole).hasSize(10); // steps 6 to 10 followed 5
+        assertThat(staging).doesNotExist();
+    }
+
+    @Test
+    void emptySplitsMissingLabelsAndModelsWithoutTokenizerAreRefused() throws IOException {
+        Path good = data("train.csv", 16, 1, "city");
+        Path empty = Files.writeString(dir.resolve("empty.csv"), "text,label\n");
+        assertThatThrownBy(() -> tuning(good, empty, FineTuneOptions.Mode.FULL).run())
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("empty.csv")
+                .hasMessageContaining("no examples");
+        assertThatThrownBy(() -> tuning(empty, good, FineTuneOptions.Mode.FULL).run())
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("no examples");
+        Path missing = Files.writeString(dir.resolve("missing.csv"), "text,label\nthe sea,water\nthe end,\n");
+        assertThatThrownBy(() -> tuning(good, missing, FineTuneOptions.Mode.FULL).run())
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("the label (column 'label') is empty");
+        Path bare = Files.createDirectories(dir.resolve("bare"));
+        for (String name : List.of("config.json", "model.safetensors")) {
+            Files.copy(model.resolve(name), bare.resolve(name));
+        }
+        model = bare;
+        assertThatThrownBy(() -> tuning(good, good, FineTuneOptions.Mode.FULL).run())
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("tokenizer");
+        assertThat(dir.resolve("out")).doesNotExist();
+    }
+
+    @Test
+    void questionsOnOneTextStayOnOneSide() throws IOException {
+        List<String> lines = new ArrayList<>();
+        for (int i = 0; i < 40; i++) {
+            lines.add("{\"question\": \"q" + i + "\", \"context\": \"text " + i / 4
+                    + "\", \"answers\": {\"text\": [\"text\"], \"answer_start\": [0]}}");
+        }
+        Path file = Files.write(dir.resolve("qa.jsonl"), lines);
+        FineTuneTask.Splits splits = FineTuneTask.of(
+                        new FineTuneOptions("question-answering", model.toString(), file, dir.resolve("out"))
+                                .validationSplit(0.3))
+                .readSplits();
+        assertThat(splits.train()).hasSize(28);
+        assertThat(splits.validation()).hasSize(12);
+        assertThat(splits.validation().stream().map(r -> r.text("context")))
+                .doesNotContainAnyElementsOf(
+                        splits.train().stream().map(r -> r.text("context")).toList());
     }
 }
