@@ -49,7 +49,10 @@ final class EvaluateCommand implements Runnable {
     @Option(names = "--predictions", paramLabel = "FILE", description = "The predictions.")
     private @Nullable Path predictions;
 
-    @Option(names = "--model", paramLabel = "ID", description = "Folder or id: the model is run on --references (or --input) instead of reading predictions.")
+    @Option(
+            names = "--model",
+            paramLabel = "ID",
+            description = "Folder or id: the model is run on --references (or --input) instead of reading predictions.")
     private @Nullable String model;
 
     @Option(names = "--input", paramLabel = "FILE", description = "perplexity: the text, UTF-8.")

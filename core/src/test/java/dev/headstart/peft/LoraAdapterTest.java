@@ -75,13 +75,13 @@ class LoraAdapterTest {
             // What we write is what peft wrote: the same tensors, and a configuration that means the same.
             adapter.save(temp);
             Map<String, Tensor> ours = Safetensors.readMap(temp.resolve("adapter_model.safetensors"));
-            Map<String, Tensor> theirs =
-                    Safetensors.readMap(golden(name).resolve("adapter/adapter_model.safetensors"));
+            Map<String, Tensor> theirs = Safetensors.readMap(golden(name).resolve("adapter/adapter_model.safetensors"));
             assertThat(ours.keySet()).isEqualTo(theirs.keySet());
             theirs.forEach((key, t) -> assertThat(Tensors.floats(Objects.requireNonNull(ours.get(key))))
                     .as(key)
                     .isEqualTo(Tensors.floats(t)));
-            assertThat(LoraConfig.read(temp)).isEqualTo(LoraConfig.read(golden(name).resolve("adapter")));
+            assertThat(LoraConfig.read(temp))
+                    .isEqualTo(LoraConfig.read(golden(name).resolve("adapter")));
             String written = System.getProperty("headstart.peft.out"); // for conformance/peft_adapters.py --check
             if (written != null) {
                 adapter.save(Path.of(written, name, "java"));
@@ -119,8 +119,7 @@ class LoraAdapterTest {
         String config = Files.readString(golden(name).resolve("adapter/adapter_config.json"));
         Files.writeString(folder.resolve("adapter_config.json"), config.replace("\"BASE\"", "\"" + base + "\""));
         Files.copy(
-                golden(name).resolve("adapter/adapter_model.safetensors"),
-                folder.resolve("adapter_model.safetensors"));
+                golden(name).resolve("adapter/adapter_model.safetensors"), folder.resolve("adapter_model.safetensors"));
         return folder;
     }
 

@@ -67,9 +67,8 @@ public final class SentenceLosses {
                 throw new HeadstartException("matryoshka dimension " + dim + ": expected 1 to "
                         + columns.get(0).size(1) + ", the size of this model's vectors");
             }
-            Tensor one = loss.apply(columns.stream()
-                    .map(c -> normalise(c.narrow(1, 0, dim)))
-                    .toList());
+            Tensor one = loss.apply(
+                    columns.stream().map(c -> normalise(c.narrow(1, 0, dim))).toList());
             sum = sum == null ? one : sum.add(one);
         }
         if (sum == null) {

@@ -60,8 +60,9 @@ class SentenceLossesTest {
             float[] expected = floats(golden.path(name).path("gradient"));
             float[] found = Tensors.floats(all.get(0).grad());
             IntStream.range(0, expected.length)
-                    .forEach(i -> assertThat(found[i]).as(name).isCloseTo(
-                            expected[i], offset(1e-5f * Math.max(1, Math.abs(expected[i])))));
+                    .forEach(i -> assertThat(found[i])
+                            .as(name)
+                            .isCloseTo(expected[i], offset(1e-5f * Math.max(1, Math.abs(expected[i])))));
         }
     }
 
@@ -94,8 +95,8 @@ class SentenceLossesTest {
                         c,
                         dims,
                         some -> SentenceLosses.cosent(some.get(0), some.get(1), scores(), SentenceLosses.SCALE)));
-        assertThatThrownBy(() -> check(
-                        "cosine", 2, c -> SentenceLosses.matryoshka(c, List.of(16), some -> some.get(0))))
+        assertThatThrownBy(() ->
+                        check("cosine", 2, c -> SentenceLosses.matryoshka(c, List.of(16), some -> some.get(0))))
                 .isInstanceOf(HeadstartException.class)
                 .hasMessageContaining("matryoshka dimension 16: expected 1 to 8");
     }

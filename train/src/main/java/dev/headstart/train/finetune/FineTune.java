@@ -2,8 +2,8 @@ package dev.headstart.train.finetune;
 
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
-import dev.headstart.models.AutoModelForCausalLM;
 import dev.headstart.models.AutoModel;
+import dev.headstart.models.AutoModelForCausalLM;
 import dev.headstart.models.AutoModelForMaskedLM;
 import dev.headstart.models.AutoModelForQuestionAnswering;
 import dev.headstart.models.AutoModelForSeq2SeqLM;

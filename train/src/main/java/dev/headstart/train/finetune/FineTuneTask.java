@@ -33,7 +33,6 @@ abstract class FineTuneTask {
     @Nullable
     Map<Integer, String> known;
 
-
     FineTuneTask(FineTuneOptions options) {
         this.options = options;
     }

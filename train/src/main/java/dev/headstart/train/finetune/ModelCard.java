@@ -52,7 +52,10 @@ final class ModelCard {
                 .append(" parameters trained).\n\n");
         Map<String, Double> before = report.before();
         b.append("## Evaluation\n\n")
-                .append(before.isEmpty() ? "| metric | value |\n|---|---|\n" : "| metric | before | after |\n|---|---|---|\n");
+                .append(
+                        before.isEmpty()
+                                ? "| metric | value |\n|---|---|\n"
+                                : "| metric | before | after |\n|---|---|---|\n");
         report.result().metrics().forEach((metric, v) -> {
             String was = before.isEmpty()
                     ? ""

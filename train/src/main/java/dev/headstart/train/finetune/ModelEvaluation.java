@@ -45,17 +45,17 @@ public final class ModelEvaluation {
         List<Row> rows;
         Columns columns;
         try (RowReader reader = RowReader.open(options.train, ReadOptions.defaults())) {
-            columns = Columns.infer(
-                    reader, options.columns, List.of(Role.TEXT, Role.TEXT_PAIR, Role.SCORE), List.of());
+            columns = Columns.infer(reader, options.columns, List.of(Role.TEXT, Role.TEXT_PAIR, Role.SCORE), List.of());
             rows = reader.readAll();
         }
         if (rows.isEmpty()) {
             throw new HeadstartException(options.train + ": no examples; expected at least one row of data");
         }
-        double[] gold = rows.stream().mapToDouble(r -> r.number(columns.get(Role.SCORE))).toArray();
-        try (SentenceEmbeddingPipeline pipeline =
-                (SentenceEmbeddingPipeline) Tasks.find("sentence-embedding")
-                        .open(options.model, PipelineOptions.DEFAULT.withLoad(load))) {
+        double[] gold = rows.stream()
+                .mapToDouble(r -> r.number(columns.get(Role.SCORE)))
+                .toArray();
+        try (SentenceEmbeddingPipeline pipeline = (SentenceEmbeddingPipeline)
+                Tasks.find("sentence-embedding").open(options.model, PipelineOptions.DEFAULT.withLoad(load))) {
             List<float[]> first = pipeline.apply(
                     rows.stream().map(r -> r.text(columns.get(Role.TEXT))).toList());
             List<float[]> second = pipeline.apply(

@@ -226,8 +226,8 @@ final class QuestionAnsweringTask extends FineTuneTask {
     }
 
     private Evaluation score(Examples examples, @Nullable String[] best, Evaluation.Options how) {
-        List<List<String>> gold = map(
-                examples.rows, r -> answers(r).stream().map(Answer::text).toList());
+        List<List<String>> gold =
+                map(examples.rows, r -> answers(r).stream().map(Answer::text).toList());
         return Evaluation.answers(
                 gold, Arrays.stream(best).map(b -> b == null ? "" : b).toList(), how);
     }

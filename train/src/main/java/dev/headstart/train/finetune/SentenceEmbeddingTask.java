@@ -46,13 +46,12 @@ final class SentenceEmbeddingTask extends FineTuneTask {
     SentenceEmbeddingTask(FineTuneOptions options) {
         super(options);
         source = Hub.standard()
-                .resolve(
-                        options.model,
-                        LoadOptions.defaults().withOffline(options.offline ? Boolean.TRUE : null))
+                .resolve(options.model, LoadOptions.defaults().withOffline(options.offline ? Boolean.TRUE : null))
                 .path();
         if (!Files.isRegularFile(source.resolve("config.json"))) {
-            throw new HeadstartException(source
-                    + ": its encoder lies in a folder of its own (modules.json), which fine-tuning does not support; expected config.json beside modules.json");
+            throw new HeadstartException(
+                    source
+                            + ": its encoder lies in a folder of its own (modules.json), which fine-tuning does not support; expected config.json beside modules.json");
         }
         head = new SentenceTransformer(source);
     }
@@ -124,10 +123,8 @@ final class SentenceEmbeddingTask extends FineTuneTask {
             throw new HeadstartException(options.train + ": --loss " + loss
                     + " needs a column of scores; name it (--column score=NAME), or use multiple-negatives-ranking");
         }
-        highest = train.stream()
-                .mapToDouble(r -> Math.abs(r.number(score)))
-                .max()
-                .orElse(1);
+        highest =
+                train.stream().mapToDouble(r -> Math.abs(r.number(score))).max().orElse(1);
         highest = highest <= 1 ? 1 : highest;
         validation.forEach(r -> r.number(score));
         test.forEach(r -> r.number(score));

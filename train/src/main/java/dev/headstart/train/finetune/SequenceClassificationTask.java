@@ -95,7 +95,9 @@ final class SequenceClassificationTask extends FineTuneTask {
         if (options.problemType != null) {
             type = options.problemType;
         } else {
-            type = ofModel != null && ofModel.size() == 1 ? "regression" : inferred(ofModel == null ? train : validation, column);
+            type = ofModel != null && ofModel.size() == 1
+                    ? "regression"
+                    : inferred(ofModel == null ? train : validation, column);
         }
         if (!List.of("single_label_classification", "multi_label_classification", "regression")
                 .contains(type)) {

@@ -205,13 +205,13 @@ class FineTuneTest {
     void everyFamilyTakesAnAdapter(String name) throws IOException {
         model = Shared.require("golden/" + name + "/model");
         Path train = data("train.csv", 24, 1, "city");
-        FineTune.Report report = new FineTune(
-                        new FineTuneOptions("text-classification", model.toString(), train, dir.resolve("out"))
-                                .validation(data("val.csv", 8, 2, "city"))
-                                .mode(FineTuneOptions.Mode.LORA)
-                                .maxLength(16)
-                                .offline(true)
-                                .arguments(TrainingArguments.defaults().maxSteps(2).batchSize(8)))
+        FineTune.Report report = new FineTune(new FineTuneOptions(
+                                "text-classification", model.toString(), train, dir.resolve("out"))
+                        .validation(data("val.csv", 8, 2, "city"))
+                        .mode(FineTuneOptions.Mode.LORA)
+                        .maxLength(16)
+                        .offline(true)
+                        .arguments(TrainingArguments.defaults().maxSteps(2).batchSize(8)))
                 .run();
         assertThat(report.result().steps()).isEqualTo(2);
         assertThat(report.trainedParameters()).isPositive().isLessThan(report.parameters());
@@ -274,7 +274,8 @@ class FineTuneTest {
             Tensor loss = Objective.ofModel().loss(m, batch);
             return ++calls[0] == 7 ? loss.mul(new Scalar(Double.NaN)) : loss;
         };
-        assertThatThrownBy(() -> run("kept", false, -1, bad, new ArrayList<>())) // a checkpoint after every epoch of 5 steps
+        assertThatThrownBy(() ->
+                        run("kept", false, -1, bad, new ArrayList<>())) // a checkpoint after every epoch of 5 steps
                 .isInstanceOf(HeadstartException.class)
                 .hasMessageContaining("step 7: the loss is NaN")
                 .hasMessageContaining("the last good checkpoint is")
@@ -310,7 +311,8 @@ class FineTuneTest {
                 .isInstanceOf(HeadstartException.class)
                 .hasMessageContaining("no examples");
         Path missing = Files.writeString(dir.resolve("missing.csv"), "text,label\nthe sea,water\nthe end,\n");
-        assertThatThrownBy(() -> tuning(good, missing, FineTuneOptions.Mode.FULL).run())
+        assertThatThrownBy(
+                        () -> tuning(good, missing, FineTuneOptions.Mode.FULL).run())
                 .isInstanceOf(HeadstartException.class)
                 .hasMessageContaining("the label (column 'label') is empty");
         Path bare = Files.createDirectories(dir.resolve("bare"));
