@@ -9,6 +9,7 @@ import dev.headstart.nn.Kernels;
 import dev.headstart.nn.Linear;
 import dev.headstart.nn.Memory;
 import dev.headstart.nn.ModelState;
+import dev.headstart.nn.Natives;
 import dev.headstart.nn.Ops;
 import dev.headstart.nn.Parameter;
 import dev.headstart.nn.Precision;
@@ -174,6 +175,7 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
     /** Training mode: dropout drops, results carry gradients, plain kernels. Parameters that are not frozen require gradients. */
     public final void train() {
         exclusive(() -> {
+            Natives.blasThreads(true);
             state.training(true);
             Stream.concat(state.parameters().values().stream(), state.added().values().stream())
                     .filter(p -> !p.isBuffer() && p.tensor().is_floating_point() && !p.isFrozen())
@@ -238,8 +240,13 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
             if (state.training()) {
                 throw new IllegalStateException("optimize() is for inference; call eval() first");
             }
+            Natives.blasThreads(false);
             for (Linear l : state.linears()) {
-                Kernels.pack(l, precision, state.isShared(l.weight()));
+                if (this instanceof GenerativeModel) {
+                    Kernels.packForDecoding(l, precision, state.isShared(l.weight()));
+                } else {
+                    Kernels.pack(l, precision, state.isShared(l.weight()));
+                }
             }
             boolean cuda =
                     state.parameters().values().iterator().next().tensor().is_cuda();

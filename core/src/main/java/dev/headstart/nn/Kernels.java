@@ -1,8 +1,6 @@
 package dev.headstart.nn;
 
 import org.bytedeco.pytorch.GradMode;
-import org.bytedeco.pytorch.IValue;
-import org.bytedeco.pytorch.OperatorHandle;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
@@ -31,10 +29,40 @@ public final class Kernels {
         });
     }
 
+    /**
+     * Packs a Linear of a model that generates, one token after the other, where reading the weights is what takes time: fp32 as ever,
+     * bf16 with half-precision weights, int8 and int4 with quantized ones. Does nothing on other devices.
+     *
+     * @param shared whether an embedding shares the weight, which then stays
+     */
+    public static void packForDecoding(Linear layer, Precision precision, boolean shared) {
+        if (layer.weight().tensor().is_cuda()) {
+            return;
+        }
+        Memory.scoped(() -> {
+            layer.unpack();
+            if (precision == Precision.FP32 && shared && Ops.type(layer.weight().tensor()) == ScalarType.Float) {
+                layer.pack(new SharedFp32(layer.weight(), layer.transposed(), layer.bias()), true);
+                return;
+            }
+            Tensor stored = layer.weight().tensor().detach();
+            Tensor w = layer.transposed() ? stored.transpose(0, 1).contiguous() : stored; // [out, in]
+            Kernel kernel = precision == Precision.BF16 && HalfDecode.supported(w)
+                    ? new HalfDecode(w, layer.biasOrNull(), shared)
+                    : build(w, layer.biasOrNull(), precision);
+            layer.pack(kernel, shared);
+        });
+    }
+
     private static Kernel build(Tensor w, @Nullable TensorOptional bias, Precision precision) {
         return switch (precision) {
             case FP32 -> new OneDnn(w, bias, ScalarType.Float);
             case BF16 -> new OneDnn(w, bias, ScalarType.BFloat16);
+            case INT8 -> new DynamicInt8(QuantizedWeight.int8(w), bias);
+            case INT4 -> {
+                QuantizedWeight q = QuantizedWeight.int4(w, QuantizedWeight.GROUP);
+                yield q == null ? new DynamicInt8(QuantizedWeight.int8(w), bias) : new GroupInt4(q, bias);
+            }
         };
     }
 
@@ -48,63 +76,5 @@ public final class Kernels {
 
     static Tensor empty() {
         return torch.empty(0);
-    }
-
-    /** oneDNN's prepacked linear with its activation fused (engine.md: 2 times OpenBLAS in fp32). */
-    private static final class OneDnn implements Kernel {
-        private static final OperatorHandle PACK = Ops.find("mkldnn::_reorder_linear_weight", "");
-        private static final OperatorHandle LINEAR = Ops.find("mkldnn::_linear_pointwise", "");
-        private static final IValue NO_SCALARS = Ops.emptyList(LINEAR, 4);
-        private static final IValue NONE = Memory.keep(new IValue());
-        private final ScalarType type;
-        private final Tensor packed;
-        private final IValue weight;
-        private final IValue bias;
-
-        OneDnn(Tensor w, @Nullable TensorOptional bias, ScalarType type) {
-            this.type = type;
-            this.packed = Memory.keep(Ops.call(PACK, new IValue(w.to(type).contiguous()), NONE));
-            this.weight = Memory.keep(new IValue(packed));
-            this.bias = bias == null
-                    ? NONE
-                    : Memory.keep(new IValue(bias.get().detach().to(type).clone()));
-        }
-
-        @Override
-        public Tensor apply(Tensor x, Activation act) {
-            refuseGradients(name());
-            String fused = act.fused();
-            String algorithm = act.algorithm();
-            ScalarType given = Ops.type(x);
-            Tensor y = Ops.call(
-                    LINEAR,
-                    new IValue(given == type ? x : x.to(type)),
-                    weight,
-                    bias,
-                    new IValue(fused == null ? "none" : fused),
-                    NO_SCALARS,
-                    algorithm == null ? NONE : new IValue(algorithm));
-            Tensor result = fused == null ? act.apply(y) : y;
-            return given == type ? result : result.to(given);
-        }
-
-        @Override
-        public String name() {
-            return type == ScalarType.Float ? "packed-fp32" : "packed-bf16";
-        }
-
-        @Override
-        public Tensor weight() {
-            return Memory.scoped(() -> packed.to_dense().to(ScalarType.Float));
-        }
-
-        @Override
-        public void close() {
-            weight.close();
-            packed.close();
-            if (bias != NONE) {
-                bias.close();
-            }
-        }
     }
 }

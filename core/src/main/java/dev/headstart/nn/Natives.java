@@ -69,6 +69,21 @@ public final class Natives {
         }
     }
 
+    /**
+     * How many threads OpenBLAS uses inside one of its products. Inference wants one: its threads and those of OpenMP, which wait actively for the next
+     * operation, otherwise fight for the cores (a step of decoding took five times, attention over 512 tokens twice as long); large products go through
+     * oneDNN. Training, whose plain kernels are OpenBLAS products, wants all.
+     */
+    public static void blasThreads(boolean training) {
+        int wanted = training ? org.bytedeco.pytorch.global.torch.get_num_threads() : 1;
+        if (blas != wanted) {
+            blas = wanted;
+            org.bytedeco.openblas.presets.openblas_nolapack.blas_set_num_threads(wanted);
+        }
+    }
+
+    private static volatile int blas;
+
     /** JavaCPP's name of this platform: {@code linux-x86_64}. */
     public static String platform() {
         return Loader.getPlatform();

@@ -7,15 +7,19 @@ import java.util.Locale;
 public enum Precision {
     /** 32-bit floats: equal to the reference. */
     FP32,
-    /** bfloat16 weights and activations. */
-    BF16;
+    /** bfloat16 weights and activations; a model that generates has half-precision weights and fp32 activations where it reads one token at a time. */
+    BF16,
+    /** 8-bit weights, a scale a channel; activations rounded to 8 bits with a scale a row. */
+    INT8,
+    /** 4-bit weights, scale and zero a group of 32; bfloat16 activations. For models that generate. */
+    INT4;
 
-    /** By name, any case: fp32, bf16. */
+    /** By name, any case: fp32, bf16, int8, int4. */
     public static Precision of(String name) {
         try {
             return valueOf(name.toUpperCase(Locale.ROOT));
         } catch (IllegalArgumentException e) {
-            throw new HeadstartException("unknown precision \"" + name + "\"; known: fp32, bf16", e);
+            throw new HeadstartException("unknown precision \"" + name + "\"; known: fp32, bf16, int8, int4", e);
         }
     }
 }
