@@ -61,7 +61,8 @@ public final class DecoderBenchmark {
                 for (String name : args[10].isEmpty() ? new String[0] : args[10].split(",")) {
                     peers.put(name, new LinePeer(args[0], args[1], name, folder, precision, args[4]));
                     seconds.put(name, new double[rounds]);
-                    long[][] theirs = peers.get(name).generate(tokens, beams, prompts).ids();
+                    long[][] theirs =
+                            peers.get(name).generate(tokens, beams, prompts).ids();
                     System.out.printf(
                             Locale.ROOT,
                             "%s: the first %d of %d tokens agree%n",
@@ -103,7 +104,8 @@ public final class DecoderBenchmark {
                     .with("num_beams", beams)
                     .with("do_sample", false);
             if (model.isEncoderDecoder()) {
-                long[] flat = Arrays.stream(prompts).flatMapToLong(Arrays::stream).toArray();
+                long[] flat =
+                        Arrays.stream(prompts).flatMapToLong(Arrays::stream).toArray();
                 request.inputs(Map.of("input_ids", Tensor.create(flat, prompts.length, prompts[0].length)));
             } else {
                 request.prompt(prompts);

@@ -42,7 +42,8 @@ final class HalfDecode implements Kernel {
         Boolean known = works;
         if (known == null) {
             try {
-                IValueVector stack = new IValueVector(new IValue(w.narrow(0, 0, 1).to(ScalarType.Float).contiguous()), new IValue());
+                IValueVector stack = new IValueVector(
+                        new IValue(w.narrow(0, 0, 1).to(ScalarType.Float).contiguous()), new IValue());
                 PACK.callBoxed(stack);
                 known = true;
             } catch (RuntimeException e) { // not in this platform's quantized engine

@@ -57,7 +57,8 @@ public record QuantizedWeight(
         for (double part : SHRINK) {
             Tensor scale = bf16(high.sub(low).mul(new Scalar(part / 15)).clamp_min(new Scalar(1e-9)));
             Tensor zero = bf16(low.mul(new Scalar(part)).add(scale.mul(new Scalar(8.0))));
-            Tensor error = decoded(codes(g, scale, zero), scale, zero).sub(g).square().sum(LAST, true, NO_TYPE);
+            Tensor error =
+                    decoded(codes(g, scale, zero), scale, zero).sub(g).square().sum(LAST, true, NO_TYPE);
             if (best == null || bestScale == null || bestZero == null) {
                 best = error;
                 bestScale = scale;
