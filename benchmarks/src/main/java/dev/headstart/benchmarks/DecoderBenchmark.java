@@ -14,6 +14,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Random;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
@@ -72,7 +73,7 @@ public final class DecoderBenchmark {
                 }
                 for (int i = 0; i < rounds; i++) {
                     for (Map.Entry<String, LinePeer> p : peers.entrySet()) {
-                        seconds.get(p.getKey())[i] =
+                        Objects.requireNonNull(seconds.get(p.getKey()))[i] =
                                 p.getValue().generate(tokens, beams, prompts).seconds();
                     }
                     long t = System.nanoTime();
@@ -135,7 +136,7 @@ public final class DecoderBenchmark {
             int batch,
             int beams)
             throws IOException {
-        double own = median(seconds.get("headstart"));
+        double own = median(Objects.requireNonNull(seconds.get("headstart")));
         for (Map.Entry<String, double[]> e : seconds.entrySet()) {
             LinePeer peer = peers.get(e.getKey());
             long peak = peer == null ? LinePeer.peak(ProcessHandle.current().pid()) : peer.memory();

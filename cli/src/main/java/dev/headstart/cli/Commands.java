@@ -46,6 +46,7 @@ final class Commands {
         add("models", "ModelsCommand", "list, show, fetch and remove models");
         add("preprocess", "PreprocessCommand", "run files through a model's processor, as safetensors");
         add("pretrain", "PretrainCommand", "train BERT, GPT or T5 from nothing on your texts");
+        add("quantize", "QuantizeCommand", "weights of 8 or 4 bits: a smaller and faster model");
         add("run", "RunCommand", "run a task on texts or files");
         add("search", "SearchCommand", "find the images of a folder that are like an image or fit a text");
         add("start-up", "StartUpCommand", "");

@@ -66,7 +66,7 @@ final class ConvertCommand implements Runnable {
                 Files.createDirectories(output);
                 convert(source, type);
                 if (Files.isDirectory(source)) {
-                    copyOthers(source);
+                    copyOthers(source, output, List.of());
                 }
                 whole = true;
             } finally {
@@ -106,7 +106,7 @@ final class ConvertCommand implements Runnable {
     }
 
     /** Configuration, tokenizer and the rest, but no weights. */
-    private void copyOthers(Path source) throws IOException {
+    static void copyOthers(Path source, Path output, List<String> but) throws IOException {
         try (Stream<Path> files = Files.list(source)) {
             for (Path file : files.filter(Files::isRegularFile).toList()) {
                 String name = String.valueOf(file.getFileName());
@@ -123,7 +123,7 @@ final class ConvertCommand implements Runnable {
                                 ".index.json")
                         .stream()
                         .anyMatch(name::endsWith);
-                if (!weights && !name.startsWith(".")) {
+                if (!weights && !name.startsWith(".") && !but.contains(name)) {
                     Files.copy(file, output.resolve(name), StandardCopyOption.COPY_ATTRIBUTES);
                 }
             }

@@ -12,6 +12,7 @@ import dev.headstart.io.TensorSource;
 import dev.headstart.nn.Natives;
 import dev.headstart.nn.Ops;
 import dev.headstart.nn.Precision;
+import dev.headstart.nn.QuantizedSource;
 import dev.headstart.nn.WeightLoader;
 import dev.headstart.peft.LoraAdapter;
 import dev.headstart.peft.LoraConfig;
@@ -119,7 +120,9 @@ public final class Models {
         // What will be packed is read, so that each weight's memory can go; what stays plain is mapped where the files
         // never change.
         boolean map = folder.immutable() && options.precision() == null;
-        try (TensorSource source = Checkpoint.open(root, map)) {
+        try (TensorSource source = Quantization.of(config)
+                ? new QuantizedSource(Checkpoint.open(root, map))
+                : Checkpoint.open(root, map)) {
             TensorSource named = source;
             if (TimmNames.fits(config)) {
                 named = TimmNames.adapt(source, config);
@@ -132,7 +135,8 @@ public final class Models {
                             + "only ResNets of torchvision need none");
                 }
             }
-            return build(config, choice.apply(family(config), config), named, options);
+            QuantizedSource quantized = source instanceof QuantizedSource q ? q : null;
+            return build(config, choice.apply(family(config), config), named, quantized, options);
         }
     }
 
@@ -176,7 +180,7 @@ public final class Models {
             if (architecture == null && !own) {
                 architecture = family.withHead(LoraConfig.read(root).head(), config);
             }
-            PreTrainedModel<?> model = build(config, architecture, source, plain.withPrecision(null));
+            PreTrainedModel<?> model = build(config, architecture, source, null, plain.withPrecision(null));
             try {
                 LoraAdapter adapter = LoraAdapter.load(model, root);
                 adapter.merge();
@@ -195,11 +199,15 @@ public final class Models {
     /** Builds a model with new weights from {@code initializer_range} and the options' seed. */
     public static PreTrainedModel<?> fromConfig(ConfigJson config, String architecture, LoadOptions options) {
         Natives.load();
-        return build(config, architecture, null, options);
+        return build(config, architecture, null, null, options);
     }
 
     private static PreTrainedModel<?> build(
-            ConfigJson config, @Nullable String architecture, @Nullable TensorSource source, LoadOptions options) {
+            ConfigJson config,
+            @Nullable String architecture,
+            @Nullable TensorSource source,
+            @Nullable QuantizedSource quantized,
+            LoadOptions options) {
         Family family = family(config);
         String name = architecture != null
                 ? architecture
@@ -223,6 +231,9 @@ public final class Models {
                     config.hint()));
             PreTrainedModel<?> model = builder.build(loader.weights(), config);
             finish(loader, name, config);
+            if (quantized != null) {
+                loader.pack(quantized);
+            }
             if (options.precision() != null) {
                 model.optimize(Precision.of(options.precision()));
             }

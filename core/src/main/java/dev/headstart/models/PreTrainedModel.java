@@ -269,6 +269,7 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
                 state.parameters().forEach((name, p) -> tensors.put(name, p.tensor()));
                 state.linears().forEach(l -> tensors.put(l.weight().name(), l.plainWeight()));
                 Safetensors.write(folder.resolve("model.safetensors"), tensors, Map.of("format", "pt"));
+                config.node().remove("quantization_config"); // the weights are plain again
                 saveConfig(folder);
                 if (this instanceof GenerativeModel generative) {
                     byte[] own = generative.generationConfig().toJson().getBytes(StandardCharsets.UTF_8);

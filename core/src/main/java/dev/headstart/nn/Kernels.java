@@ -18,7 +18,7 @@ public final class Kernels {
      * @param shared whether an embedding shares the weight, which then stays
      */
     public static void pack(Linear layer, Precision precision, boolean shared) {
-        if (layer.weight().tensor().is_cuda()) {
+        if (layer.weight().tensor().is_cuda() || layer.fixed()) {
             return;
         }
         Memory.scoped(() -> {
@@ -36,7 +36,7 @@ public final class Kernels {
      * @param shared whether an embedding shares the weight, which then stays
      */
     public static void packForDecoding(Linear layer, Precision precision, boolean shared) {
-        if (layer.weight().tensor().is_cuda()) {
+        if (layer.weight().tensor().is_cuda() || layer.fixed()) {
             return;
         }
         Memory.scoped(() -> {
@@ -52,6 +52,18 @@ public final class Kernels {
                     : build(w, layer.biasOrNull(), precision);
             layer.pack(kernel, shared);
         });
+    }
+
+    /** Gives a Linear the kernel for weights that are stored in few bits; it keeps it until it is unpacked for training. Nothing happens on other devices. */
+    static void packQuantized(Linear layer, QuantizedWeight w, boolean shared) {
+        if (!layer.weight().tensor().is_cuda()) {
+            Natives.blasThreads(false);
+            layer.unpack();
+            layer.pack(
+                    w.bits() == 4 ? new GroupInt4(w, layer.biasOrNull()) : new DynamicInt8(w, layer.biasOrNull()),
+                    shared);
+            layer.fix();
+        }
     }
 
     private static Kernel build(Tensor w, @Nullable TensorOptional bias, Precision precision) {

@@ -21,6 +21,7 @@ public final class Linear {
     private volatile @Nullable Kernel kernel;
     private volatile @Nullable Lora lora;
     private volatile boolean released;
+    private volatile boolean fixed;
 
     /** A low-rank delta: y += scaling * dropout(x) A^T B^T, with A [r, in] and B [out, r]. */
     public record Lora(Parameter a, Parameter b, double scaling, Dropout dropout) {
@@ -126,8 +127,18 @@ public final class Linear {
                 Memory.scoped(() -> weight.set(plainWeight()));
             }
             kernel = null;
+            fixed = false;
             k.close();
         }
+    }
+
+    /** Keeps the kernel, which holds the weight as the checkpoint stores it, when others are packed. */
+    void fix() {
+        fixed = true;
+    }
+
+    boolean fixed() {
+        return fixed;
     }
 
     /** The weight as it is stored, whichever kernel holds it: [out, in], or [in, out] when {@link #transposed}. Made in the caller's scope. */

@@ -316,6 +316,21 @@ public final class WeightLoader {
                 + "; is this a checkpoint of another class? (fine-tuning may initialise a new head)");
     }
 
+    /** Gives the Linear layers whose weights are quantized the kernels that compute with the stored bits. */
+    public void pack(QuantizedSource quantized) {
+        for (Linear layer : state.linears()) {
+            String name = find(layer.weight().name());
+            if (name != null) {
+                Memory.scoped(() -> {
+                    QuantizedWeight w = quantized.quantized(name);
+                    if (w != null) {
+                        Kernels.packQuantized(layer, w, state.isShared(layer.weight()));
+                    }
+                });
+            }
+        }
+    }
+
     private static String shorten(List<String> names) {
         int most = 20;
         return names.size() <= most

@@ -46,7 +46,7 @@ class PackedModelTest {
             for (int i = 0; i < 20; i++) {
                 kept.add(forward(model)); // the calls after the first would overwrite what the first left behind
             }
-            double tolerance = precision == Precision.FP32 ? 1e-5 : precision == Precision.INT4 ? 0.3 : 0.1;
+            double tolerance = precision == Precision.FP32 ? 1e-5 : precision == Precision.INT4 ? 0.5 : 0.1;
             for (ModelOutput out : kept) {
                 float[] packed =
                         Tensors.floats(Objects.requireNonNull(out.tensors().get("logits")));

@@ -1,0 +1,127 @@
+package dev.headstart.cli;
+
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.headstart.HeadstartException;
+import dev.headstart.hub.Hub;
+import dev.headstart.hub.ModelFolder;
+import dev.headstart.models.Quantization;
+import dev.headstart.pipeline.Perplexity;
+import dev.headstart.pipeline.PipelineOptions;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import java.util.Objects;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** Weights of 8 or 4 bits. */
+@Command(
+        name = "quantize",
+        description =
+                "Writes a model with weights of 8 bits (a scale a channel) or 4 bits (a scale and a zero a group). The folder is used like any model.")
+final class QuantizeCommand implements Runnable {
+    @Spec
+    private @Nullable CommandSpec spec;
+
+    @Option(names = "--model", required = true, paramLabel = "ID", description = "Model folder or id.")
+    private String model = "";
+
+    @Option(names = "--precision", required = true, paramLabel = "P", description = "int8 or int4.")
+    private String precision = "";
+
+    @Option(
+            names = "--group-size",
+            paramLabel = "N",
+            description = "int4: inputs that share a scale, 32 (default), 64, 128 or 256.")
+    private int group = 32;
+
+    @Option(names = "--output", required = true, paramLabel = "DIR", description = "Folder to write; new or empty.")
+    private Path output = Path.of("");
+
+    @Option(
+            names = "--perplexity",
+            paramLabel = "FILE",
+            description = "A text on which to compare the language model before and after.")
+    private @Nullable Path text;
+
+    @Option(
+            names = "--max-length",
+            paramLabel = "N",
+            description = "Of a window, for --perplexity. Default: what the model takes.")
+    private @Nullable Integer maxLength;
+
+    @Option(names = "--json", description = "Print one JSON object.")
+    private boolean json;
+
+    @Override
+    public void run() {
+        if (!List.of("int8", "int4").contains(precision)) {
+            throw new HeadstartException("--precision must be int8 or int4, found " + precision);
+        }
+        if (!List.of(32, 64, 128, 256).contains(group)) {
+            throw new HeadstartException("--group-size must be 32, 64, 128 or 256, found " + group);
+        }
+        ModelFolder source = Hub.standard().resolve(model);
+        try {
+            if (Files.isDirectory(output)) {
+                try (Stream<Path> files = Files.list(output)) {
+                    if (files.findAny().isPresent()) {
+                        throw new HeadstartException(
+                                output + ": expected a new or empty folder, found files in it; choose another");
+                    }
+                }
+            }
+            Quantization.Report report =
+                    Quantization.write(source, precision.equals("int4") ? 4 : 8, group, output);
+            ConvertCommand.copyOthers(source.path(), output, List.of("config.json"));
+            ObjectNode result = JsonNodeFactory.instance
+                    .objectNode()
+                    .put("layers", report.layers())
+                    .put("bytes_before", report.bytesBefore())
+                    .put("bytes_after", report.bytesAfter());
+            StringBuilder said = new StringBuilder(String.format(
+                    Locale.ROOT,
+                    "%d layers in %s: %.1f MB, %.1f MB in fp32%n",
+                    report.layers(),
+                    precision,
+                    report.bytesAfter() / 1e6,
+                    report.bytesBefore() / 1e6));
+            if (text != null) {
+                double before = perplexity(source.path().toString());
+                double after = perplexity(output.toString());
+                double loss = 100 * (after / before - 1);
+                result.put("perplexity_before", before).put("perplexity_after", after).put("loss_percent", loss);
+                said.append(String.format(
+                        Locale.ROOT, "perplexity %.4f, in fp32 %.4f: %+.2f %%%n", after, before, loss));
+            }
+            PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
+            if (json) {
+                out.println(result);
+            } else {
+                out.print(said);
+            }
+            out.flush();
+        } catch (IOException e) {
+            throw new HeadstartException(
+                    output + ": cannot be written (" + e.getMessage() + "); choose another folder", e);
+        }
+    }
+
+    private double perplexity(String folder) throws IOException {
+        return Perplexity.of(
+                        Files.readString(Objects.requireNonNull(text)),
+                        folder,
+                        PipelineOptions.DEFAULT,
+                        maxLength == null ? 0 : maxLength,
+                        0)
+                .perplexity();
+    }
+}
