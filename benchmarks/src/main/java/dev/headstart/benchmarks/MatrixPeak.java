@@ -1,5 +1,6 @@
 package dev.headstart.benchmarks;
 
+import dev.headstart.nn.Natives;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
@@ -11,6 +12,7 @@ final class MatrixPeak {
 
     /** GFLOP/s of 1024 x 1024 x 4096. */
     static double gflops(torch.ScalarType type) {
+        Natives.blasThreads(true); // as models do for training; a loaded model has set it to one
         try (PointerScope scope = new PointerScope();
                 NoGradGuard guard = new NoGradGuard()) {
             Tensor x = torch.rand(new long[] {1024, 1024}).to(type);
