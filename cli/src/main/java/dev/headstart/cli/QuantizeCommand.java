@@ -79,8 +79,7 @@ final class QuantizeCommand implements Runnable {
                     }
                 }
             }
-            Quantization.Report report =
-                    Quantization.write(source, precision.equals("int4") ? 4 : 8, group, output);
+            Quantization.Report report = Quantization.write(source, precision.equals("int4") ? 4 : 8, group, output);
             ConvertCommand.copyOthers(source.path(), output, List.of("config.json"));
             ObjectNode result = JsonNodeFactory.instance
                     .objectNode()
@@ -98,9 +97,11 @@ final class QuantizeCommand implements Runnable {
                 double before = perplexity(source.path().toString());
                 double after = perplexity(output.toString());
                 double loss = 100 * (after / before - 1);
-                result.put("perplexity_before", before).put("perplexity_after", after).put("loss_percent", loss);
-                said.append(String.format(
-                        Locale.ROOT, "perplexity %.4f, in fp32 %.4f: %+.2f %%%n", after, before, loss));
+                result.put("perplexity_before", before)
+                        .put("perplexity_after", after)
+                        .put("loss_percent", loss);
+                said.append(
+                        String.format(Locale.ROOT, "perplexity %.4f, in fp32 %.4f: %+.2f %%%n", after, before, loss));
             }
             PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
             if (json) {

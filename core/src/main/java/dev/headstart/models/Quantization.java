@@ -48,8 +48,8 @@ public final class Quantization {
      * @param group inputs that share a scale in 4 bits: 32, 64, 128 or 256
      */
     public static Report write(ModelFolder source, int bits, int group, Path output) {
-        try (PreTrainedModel<?> model = Models.load(
-                        source, null, LoadOptions.defaults().withDevice("cpu"));
+        try (PreTrainedModel<?> model =
+                        Models.load(source, null, LoadOptions.defaults().withDevice("cpu"));
                 PointerScope scope = new PointerScope();
                 NoGradGuard guard = new NoGradGuard()) {
             if (model.config().node().has("quantization_config")) {
@@ -71,7 +71,9 @@ public final class Quantization {
             }
             int vocabulary = model.config().integer("vocab_size", -1);
             for (Parameter p : model.namedParameters().values()) {
-                if (tensors.containsKey(p.name()) && p.tensor().dim() == 2 && p.tensor().size(0) == vocabulary) {
+                if (tensors.containsKey(p.name())
+                        && p.tensor().dim() == 2
+                        && p.tensor().size(0) == vocabulary) {
                     put(tensors, p, false, 8, group);
                 }
             }
@@ -103,10 +105,12 @@ public final class Quantization {
         if (!config.node().has("quantization_config")) {
             return false;
         }
-        String method = config.node().get("quantization_config").path("quant_method").asText("");
+        String method =
+                config.node().get("quantization_config").path("quant_method").asText("");
         if (!method.equals(METHOD)) {
-            throw new HeadstartException(config.origin() + ": the weights are quantized by \"" + method
-                    + "\", which Headstart does not read; use the plain model (headstart quantize makes a small one of it)");
+            throw new HeadstartException(
+                    config.origin() + ": the weights are quantized by \"" + method
+                            + "\", which Headstart does not read; use the plain model (headstart quantize makes a small one of it)");
         }
         return true;
     }

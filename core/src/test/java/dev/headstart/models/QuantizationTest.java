@@ -9,7 +9,6 @@ import dev.headstart.hub.ModelFolder;
 import dev.headstart.nn.Linear;
 import dev.headstart.nn.Precision;
 import dev.headstart.nn.QuantizedWeight;
-import dev.headstart.testing.Shared;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -40,7 +39,9 @@ class QuantizationTest {
                 "{\"model_type\": \"" + type + "\", \"initializer_range\": 0.1, " + sizes + "}");
         String architecture = type.equals("gpt2") ? "GPT2LMHeadModel" : "LlamaForCausalLM";
         try (PreTrainedModel<?> model = Models.fromConfig(
-                ConfigJson.read(plain.resolve("config.json")), architecture, LoadOptions.defaults().withDevice("cpu"))) {
+                ConfigJson.read(plain.resolve("config.json")),
+                architecture,
+                LoadOptions.defaults().withDevice("cpu"))) {
             model.savePretrained(plain);
         }
         return plain;
@@ -105,8 +106,7 @@ class QuantizationTest {
             }
             Tensor w = Tensor.create(values, 64, 64);
             QuantizedWeight q = Objects.requireNonNull(QuantizedWeight.int4(w, 32));
-            assertThat(Tensors.floats(q.dequantized(ScalarType.Float)))
-                    .containsExactly(values);
+            assertThat(Tensors.floats(q.dequantized(ScalarType.Float))).containsExactly(values);
         }
     }
 

@@ -43,8 +43,8 @@ class TransliterationTest {
     /** The weights of CTranslate2's file, version 2, under M2M-100's names: one table of both vocabularies, the target's behind the source's. */
     @BeforeAll
     static void convert() throws IOException {
-        Path original = Shared.root()
-                .resolve("data/weights-ctranslate2-transliteration/models/v2/aren-transliteration");
+        Path original =
+                Shared.root().resolve("data/weights-ctranslate2-transliteration/models/v2/aren-transliteration");
         Assumptions.assumeTrue(Files.isDirectory(original), "shared data sets are not there");
         source = vocabulary(original.resolve("source_vocabulary.txt"));
         target = vocabulary(original.resolve("target_vocabulary.txt"));
@@ -80,20 +80,14 @@ class TransliterationTest {
             }
             Safetensors.write(folder.resolve("model.safetensors"), out);
         }
-        Files.writeString(
-                folder.resolve("config.json"),
-                """
+        Files.writeString(folder.resolve("config.json"), """
                 {"model_type": "m2m_100", "architectures": ["M2M100ForConditionalGeneration"], "vocab_size": %d, "d_model": 32,
                  "encoder_layers": 6, "decoder_layers": 6, "encoder_attention_heads": 8, "decoder_attention_heads": 8,
                  "encoder_ffn_dim": 128, "decoder_ffn_dim": 128, "activation_function": "relu", "scale_embedding": true,
                  "max_position_embeddings": 64, "tie_word_embeddings": false,
                  "pad_token_id": 0, "bos_token_id": %d, "eos_token_id": %d, "decoder_start_token_id": %d}
-                """
-                        .formatted(
-                                source.size() + target.size(),
-                                source.size() + 1,
-                                source.size() + 2,
-                                source.size() + 1));
+                """.formatted(
+                        source.size() + target.size(), source.size() + 1, source.size() + 2, source.size() + 1));
     }
 
     /** The file's words, and behind them the one for unknown words, which has a row in the tables only. */
@@ -150,7 +144,9 @@ class TransliterationTest {
             Tensor all = get(in, from + "/" + kind);
             long rows = all.size(0) / names.length;
             for (int i = 0; i < names.length; i++) {
-                out.put(to + names[i] + "." + kind, all.narrow(0, i * rows, rows).clone());
+                out.put(
+                        to + names[i] + "." + kind,
+                        all.narrow(0, i * rows, rows).clone());
             }
         }
     }
@@ -158,8 +154,8 @@ class TransliterationTest {
     private record Written(String text, double logProbability) {}
 
     private static Written write(String word, int beams) {
-        try (PreTrainedModel<?> model =
-                        Models.fromPretrained(folder.toString(), LoadOptions.defaults().withDevice("cpu"));
+        try (PreTrainedModel<?> model = Models.fromPretrained(
+                        folder.toString(), LoadOptions.defaults().withDevice("cpu"));
                 PointerScope scope = new PointerScope()) {
             long[] ids = word.codePoints()
                     .mapToLong(c -> source.indexOf(Character.toString(c)))
