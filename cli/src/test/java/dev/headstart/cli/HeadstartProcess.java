@@ -27,6 +27,9 @@ record HeadstartProcess(Path home, String hub) {
                 "-cp",
                 System.getProperty("java.class.path"),
                 HeadstartCommand.class.getName()));
+        if (Runtime.version().feature() >= 22) { // as the launcher does
+            command.add(1, "--enable-native-access=ALL-UNNAMED");
+        }
         command.addAll(args);
         ProcessBuilder builder = new ProcessBuilder(command);
         Map<String, String> env = builder.environment();

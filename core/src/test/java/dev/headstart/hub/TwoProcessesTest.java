@@ -18,7 +18,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Several JVMs that want the same model at the same time, from a slow hub. */
-@Timeout(120)
+@Timeout(300)
 class TwoProcessesTest {
     private static final int BYTES = 2_000_000;
 
