@@ -3,5 +3,6 @@
 set -eu
 "${HEADSTART:-./headstart}" finetune --task text-classification --model sentence-transformers/all-MiniLM-L6-v2 \
   --train "$SST2/train.tsv" --validation "$SST2/dev.tsv" --test "$SST2/test.tsv" --label-names negative,positive \
-  --mode lora --lora-r 8 --epochs 4 --batch-size 32 --lr 1e-3 --precision fp32 --lora-half \
+  --mode lora --lora-r 8 --lora-alpha 16 --lora-target-modules query,key,value,dense --lora-half --learning-rate 1e-3 --warmup-ratio 0.06 \
+  --epochs 3 --batch-size 32 --max-length 128 --precision bf16 \
   --output "${1:-sentiment-minilm-lora}"
