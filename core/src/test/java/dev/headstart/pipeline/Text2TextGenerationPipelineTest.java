@@ -101,4 +101,23 @@ class Text2TextGenerationPipelineTest {
                     .hasMessageContaining("the model takes at most");
         }
     }
+
+    @Test
+    void aMissingStartTokenIsNamed(@TempDir Path folder) throws IOException {
+        try (Stream<Path> files = Files.list(model("t5/generation"))) {
+            for (Path file : files.toList()) {
+                Files.copy(file, folder.resolve(file.getFileName().toString()));
+            }
+        }
+        for (String name : List.of("config.json", "generation_config.json")) {
+            Path file = folder.resolve(name);
+            ObjectNode config = (ObjectNode) JSON.readTree(file.toFile());
+            config.remove(List.of("decoder_start_token_id", "bos_token_id"));
+            Files.writeString(file, config.toString());
+        }
+        assertThatThrownBy(() -> run(
+                        "text2text-generation", folder, List.of(TEXT), JSON.createObjectNode()))
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContainingAll("decoder_start_token_id is not set", "generation_config.json");
+    }
 }
