@@ -115,8 +115,7 @@ class Text2TextGenerationPipelineTest {
             config.remove(List.of("decoder_start_token_id", "bos_token_id"));
             Files.writeString(file, config.toString());
         }
-        assertThatThrownBy(() -> run(
-                        "text2text-generation", folder, List.of(TEXT), JSON.createObjectNode()))
+        assertThatThrownBy(() -> run("text2text-generation", folder, List.of(TEXT), JSON.createObjectNode()))
                 .isInstanceOf(HeadstartException.class)
                 .hasMessageContainingAll("decoder_start_token_id is not set", "generation_config.json");
     }
