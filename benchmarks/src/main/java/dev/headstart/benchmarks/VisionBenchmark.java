@@ -62,7 +62,9 @@ public final class VisionBenchmark {
                         double own = own(model, batch, seconds);
                         String kind = precision.equals("bf16") ? "autocast" : "torch";
                         double theirs = ask(in, out, "run " + kind + " " + batch + " " + seconds);
-                        double ort = precision.equals("bf16") ? Double.NaN : ask(in, out, "run ort " + batch + " " + seconds);
+                        double ort = precision.equals("bf16")
+                                ? Double.NaN
+                                : ask(in, out, "run ort " + batch + " " + seconds);
                         System.out.printf(
                                 Locale.ROOT,
                                 "%s %s batch %d: headstart %.1f, torch channels-last %.1f (%.2f x), ONNX Runtime %.1f (%.2f x) images/s%n",
