@@ -12,6 +12,7 @@ import dev.headstart.io.TensorSource;
 import dev.headstart.nn.Natives;
 import dev.headstart.nn.Ops;
 import dev.headstart.nn.Precision;
+import dev.headstart.nn.Processor;
 import dev.headstart.nn.QuantizedSource;
 import dev.headstart.nn.WeightLoader;
 import dev.headstart.peft.LoraAdapter;
@@ -186,7 +187,7 @@ public final class Models {
                 adapter.merge();
                 adapter.remove();
                 if (options.precision() != null) {
-                    model.optimize(Precision.of(options.precision()));
+                    model.optimize(precision(options.precision()));
                 }
                 return model;
             } catch (RuntimeException e) {
@@ -235,7 +236,7 @@ public final class Models {
                 loader.pack(quantized);
             }
             if (options.precision() != null) {
-                model.optimize(Precision.of(options.precision()));
+                model.optimize(precision(options.precision()));
             }
             return model;
         }
@@ -247,6 +248,10 @@ public final class Models {
         } catch (HeadstartException e) { // weights are missing
             throw new HeadstartException(e.getMessage() + TaskHint.of(config, name), e);
         }
+    }
+
+    private static Precision precision(String name) {
+        return name.equals("auto") ? Processor.current().precision() : Precision.of(name);
     }
 
     private static ScalarType scalarType(LoadOptions options, ConfigJson config) {

@@ -53,6 +53,11 @@ public record Processor(String model, int cores, Set<String> features) {
                 || features.contains("i8mm");
     }
 
+    /** What {@code --precision auto} means here: bf16 where the processor multiplies it in hardware, else fp32. */
+    public Precision precision() {
+        return fastBf16() ? Precision.BF16 : Precision.FP32;
+    }
+
     static Processor read(Path cpuinfo, int cores) {
         String model = System.getProperty("os.arch", "unknown");
         Set<String> features = new TreeSet<>();
