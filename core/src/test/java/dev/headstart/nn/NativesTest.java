@@ -44,7 +44,8 @@ class NativesTest {
         assertThat(processor.fastBf16()).isTrue();
         assertThat(processor.fastInt8()).isTrue();
         assertThat(processor.precision()).isEqualTo(Precision.BF16);
-        assertThat(new Processor("old", 1, java.util.Set.of("avx2")).precision()).isEqualTo(Precision.FP32);
+        assertThat(new Processor("old", 1, java.util.Set.of("avx2")).precision())
+                .isEqualTo(Precision.FP32);
         assertThat(Processor.read(folder.resolve("none"), 1).features()).isEmpty();
     }
 }
