@@ -70,7 +70,10 @@ final class EvaluateCommand implements Runnable {
             description = "perplexity: tokens from window to window. Default: half a window.")
     private int stride;
 
-    @Option(names = "--precision", paramLabel = "P", description = "perplexity: auto, fp32 (default), bf16.")
+    @Option(
+            names = "--precision",
+            paramLabel = "P",
+            description = "Of the model: auto, fp32 (default), bf16, int8, int4.")
     private @Nullable String precision;
 
     @Option(
@@ -136,6 +139,7 @@ final class EvaluateCommand implements Runnable {
                     new FineTuneOptions(task, model, given(references, "--references"), Path.of(""))
                             .columns(columns)
                             .offline(offline)
+                            .precision(precision)
                             .maxLength(maxLength),
                     new Evaluation.Options(resamples, confidence, seed)));
             return;

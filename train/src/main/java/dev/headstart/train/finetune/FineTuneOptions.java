@@ -66,6 +66,9 @@ public final class FineTuneOptions {
     boolean offline;
 
     @Nullable
+    String precision;
+
+    @Nullable
     String sentenceLoss;
 
     List<Integer> matryoshka = List.of();
@@ -218,6 +221,12 @@ public final class FineTuneOptions {
     /** Whether nothing may be fetched. */
     public FineTuneOptions offline(boolean value) {
         offline = value;
+        return this;
+    }
+
+    /** What an evaluation computes in: fp32, bf16, int8 or int4; null is plain fp32. Training has its own, in the arguments. */
+    public FineTuneOptions precision(@Nullable String value) {
+        precision = value;
         return this;
     }
 

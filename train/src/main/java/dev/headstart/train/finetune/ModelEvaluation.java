@@ -27,7 +27,9 @@ public final class ModelEvaluation {
      * @throws HeadstartException when data and model do not fit
      */
     public static Evaluation run(FineTuneOptions options, Evaluation.Options how) {
-        LoadOptions load = LoadOptions.defaults().withOffline(options.offline ? Boolean.TRUE : null);
+        LoadOptions load = LoadOptions.defaults()
+                .withOffline(options.offline ? Boolean.TRUE : null)
+                .withPrecision(options.precision);
         if (options.task.equals("sentence-similarity") || options.task.equals("sentence-embedding")) {
             return similarity(options, load, how);
         }
