@@ -64,8 +64,16 @@ public final class Tasks {
                 "MoritzLaurer/deberta-v3-base-zeroshot-v2.0",
                 ZeroShotClassificationPipeline::new);
         add("text-ranking", null, "cross-encoder/ms-marco-MiniLM-L6-v2", TextRankingPipeline::new);
-        add("image-classification", null, "google/vit-base-patch16-224", ImageClassificationPipeline::new);
-        add("image-feature-extraction", null, "facebook/dinov2-base", ImageFeatureExtractionPipeline::new);
+        add(
+                "image-classification",
+                "headstart/cifar10-resnet14",
+                "google/vit-base-patch16-224",
+                ImageClassificationPipeline::new);
+        add(
+                "image-feature-extraction",
+                "headstart/cifar10-resnet14",
+                "facebook/dinov2-base",
+                ImageFeatureExtractionPipeline::new);
         add(
                 "zero-shot-image-classification",
                 null,
