@@ -37,6 +37,7 @@ final class Commands {
 
     static { // one command a statement: additions merge without conflict
         add("chat", "ChatCommand", "talk with a model, answers as they are made");
+        add("compare", "CompareCommand", "what a head start buys: from scratch, frozen, LoRA, full, side by side");
         add("convert", "ConvertCommand", "convert weights of another format into a folder with safetensors");
         add("doctor", "DoctorCommand", "check this machine: JVM, processor, memory, native libraries, caches");
         add("evaluate", "EvaluateCommand", "score predictions against references, with bootstrap intervals");

@@ -2,8 +2,6 @@ package dev.headstart.cli;
 
 import dev.headstart.HeadstartException;
 import dev.headstart.data.Columns;
-import dev.headstart.train.Schedule;
-import dev.headstart.train.Trainer;
 import dev.headstart.train.TrainingArguments;
 import dev.headstart.train.finetune.FineTune;
 import dev.headstart.train.finetune.FineTuneOptions;
@@ -12,34 +10,29 @@ import dev.headstart.train.vision.ImageFineTuneOptions;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
-import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.TimeUnit;
-import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
-import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Spec;
 
 /** Adapts a pre-trained model to a task's data. */
 @Command(
         name = "finetune",
         description = "Fine-tunes a pre-trained model on your data; the result is an ordinary model folder.")
 final class FinetuneCommand implements Runnable {
-    @Spec
-    private @Nullable CommandSpec spec;
-
     @Option(
             names = "--task",
             required = true,
             description =
-                    "text-classification, token-classification, question-answering, sentence-embedding, fill-mask, image-classification.")
+                    "text-classification, token-classification, question-answering, text-ranking, sentence-embedding, fill-mask, text-generation,"
+                            + " text2text-generation, image-classification.")
     private String task = "";
 
     @Option(names = "--model", paramLabel = "ID", description = "Folder or id.")
     private String model = "";
+
+    @Mixin
+    private TrainingOptions training = new TrainingOptions();
 
     @Mixin
     private ImageTrainingOptions images = new ImageTrainingOptions();
@@ -95,59 +88,6 @@ final class FinetuneCommand implements Runnable {
     private FineTuneOptions.Mode mode = FineTuneOptions.Mode.FULL;
 
     @Option(
-            names = {"--learning-rate", "--lr"},
-            description = "Highest learning rate; default 5e-5 (full), 1e-3 (head), 2e-4 (lora).")
-    private @Nullable Double learningRate;
-
-    @Option(
-            names = {"--lr-scheduler-type", "--schedule"},
-            description =
-                    "linear, cosine, cosine_with_restarts, polynomial, constant, constant_with_warmup, inverse_sqrt (${DEFAULT-VALUE}).")
-    private String schedule = "linear";
-
-    @Option(names = "--warmup-steps", description = "Steps in which the rate rises from 0.")
-    private long warmupSteps;
-
-    @Option(names = "--warmup-ratio", description = "Part of all steps in which the rate rises from 0.")
-    private double warmupRatio;
-
-    @Option(
-            names = {"--epochs", "--num-train-epochs"},
-            description = "Passes over the data (${DEFAULT-VALUE}).")
-    private double epochs = 3;
-
-    @Option(names = "--max-steps", description = "Number of steps; wins over --epochs.")
-    private long maxSteps = -1;
-
-    @Option(
-            names = {"--batch-size", "--per-device-train-batch-size"},
-            description = "Examples in a batch (${DEFAULT-VALUE}).")
-    private int batchSize = 16;
-
-    @Option(names = "--eval-batch-size", description = "Examples in a batch of evaluation (${DEFAULT-VALUE}).")
-    private int evalBatchSize = 32;
-
-    @Option(names = "--gradient-accumulation-steps", description = "Batches that make one step (${DEFAULT-VALUE}).")
-    private int accumulation = 1;
-
-    @Option(names = "--max-grad-norm", description = "Clip gradients to this norm; 0: not (${DEFAULT-VALUE}).")
-    private double maxGradNorm = 1;
-
-    @Option(names = "--weight-decay", description = "Of all but biases and normalizations (${DEFAULT-VALUE}).")
-    private double weightDecay;
-
-    @Option(
-            names = {"--optim", "--optimizer"},
-            description = "adamw or sgd (${DEFAULT-VALUE}).")
-    private String optimizer = "adamw";
-
-    @Option(names = "--momentum", description = "Of sgd (${DEFAULT-VALUE}).")
-    private double momentum = 0.9;
-
-    @Option(names = "--nesterov", description = "Nesterov's momentum (sgd).")
-    private boolean nesterov;
-
-    @Option(
             names = {"--label-smoothing", "--label-smoothing-factor"},
             description = "In [0, 1).")
     private double labelSmoothing;
@@ -162,34 +102,14 @@ final class FinetuneCommand implements Runnable {
     private @Nullable String problemType;
 
     @Option(
-            names = {"--early-stopping", "--early-stopping-patience"},
-            description = "Evaluations without improvement after which to stop; 0: never.")
-    private int patience;
-
-    @Option(names = "--eval-steps", description = "Steps between evaluations; 0: after each epoch.")
-    private int evalSteps;
-
-    @Option(names = "--save-steps", description = "Steps between checkpoints; 0: after each evaluation.")
-    private int saveSteps;
-
-    @Option(names = "--save-total-limit", description = "Checkpoints kept besides the best (${DEFAULT-VALUE}).")
-    private int saveTotalLimit = 2;
-
-    @Option(names = "--seed", description = "Seed of everything random (${DEFAULT-VALUE}).")
-    private long seed = 42;
-
-    @Option(names = "--precision", description = "fp32 or bf16 (autocast; weights stay fp32) (${DEFAULT-VALUE}).")
-    private String precision = "fp32";
-
-    @Option(
             names = {"--max-length", "--max-seq-length"},
             description = "Cut texts to so many tokens; default: the model's limit.")
     private int maxLength;
 
-    @Option(names = "--max-train-samples", description = "Use the first rows only.")
+    @Option(names = "--max-train-samples", description = "Use so many rows only, drawn with a fixed seed.")
     private int maxTrain;
 
-    @Option(names = "--max-eval-samples", description = "Use the first rows only.")
+    @Option(names = "--max-eval-samples", description = "Use so many rows only, drawn with a fixed seed.")
     private int maxEval;
 
     @Option(names = "--lora-r", description = "Rank (${DEFAULT-VALUE}).")
@@ -259,39 +179,15 @@ final class FinetuneCommand implements Runnable {
 
     @Override
     public void run() {
-        if (!precision.equals("fp32") && !precision.equals("bf16")) {
-            throw new HeadstartException("--precision must be fp32 or bf16, found " + precision);
-        }
-        double rate = learningRate != null
-                ? learningRate
-                : switch (mode) {
+        TrainingArguments arguments = training.arguments(
+                switch (mode) {
                     case FULL -> 5e-5;
                     case HEAD -> 1e-3;
                     case LORA -> 2e-4;
-                };
-        TrainingArguments arguments = TrainingArguments.defaults()
-                .learningRate(rate)
-                .schedule(Schedule.of(schedule))
-                .warmupSteps(warmupSteps)
-                .warmupRatio(warmupRatio)
-                .epochs(epochs)
-                .maxSteps(maxSteps)
-                .batchSize(batchSize)
-                .gradientAccumulationSteps(accumulation)
-                .maxGradNorm(maxGradNorm)
-                .weightDecay(weightDecay)
-                .optimizer(optimizer)
-                .momentum(momentum)
-                .nesterov(nesterov)
-                .earlyStopping(patience, 0)
-                .evalSteps(evalSteps)
-                .saveSteps(saveSteps)
-                .saveTotalLimit(saveTotalLimit)
-                .bf16(precision.equals("bf16"))
-                .seed(seed);
+                });
         if (task.equals("image-classification")) {
             ImageFineTune job = new ImageFineTune(images(arguments));
-            run(job::requestStop, () -> job.run().result());
+            TrainingOptions.run(output, job::requestStop, () -> job.run().result());
             return;
         }
         if (model.isEmpty()) {
@@ -303,10 +199,11 @@ final class FinetuneCommand implements Runnable {
                 .test(test)
                 .labelNames(labelNames)
                 .mode(mode)
+                .fresh(images.fresh())
                 .arguments(arguments)
                 .overwrite(overwrite)
                 .resume(resume)
-                .evalBatchSize(evalBatchSize)
+                .evalBatchSize(training.evalBatchSize())
                 .maxLength(maxLength)
                 .maxSamples(maxTrain, maxEval)
                 .problemType(problemType)
@@ -322,10 +219,10 @@ final class FinetuneCommand implements Runnable {
                 .generationMetrics(!noGenerationMetrics)
                 .docStride(docStride)
                 .offline(offline)
-                .command(commandLine());
+                .command(training.commandLine());
         columns.forEach(options::column);
         FineTune job = new FineTune(options);
-        run(job::requestStop, () -> job.run().result());
+        TrainingOptions.run(output, job::requestStop, () -> job.run().result());
     }
 
     private ImageFineTuneOptions images(TrainingArguments arguments) {
@@ -336,50 +233,14 @@ final class FinetuneCommand implements Runnable {
                 .arguments(arguments)
                 .overwrite(overwrite)
                 .resume(resume)
-                .evalBatchSize(evalBatchSize)
+                .evalBatchSize(training.evalBatchSize())
                 .maxSamples(maxTrain, maxEval)
                 .labelSmoothing(labelSmoothing)
                 .lora(loraRank, loraAlpha, loraDropout, loraTargets, loraMerge)
                 .offline(offline)
-                .command(commandLine());
+                .command(training.commandLine());
         columns.forEach(options::column);
         images.start(options, model);
         return options;
-    }
-
-    /** Trains; Ctrl-C ends it with a checkpoint. */
-    private void run(Runnable requestStop, Supplier<Trainer.Result> job) {
-        CountDownLatch done = new CountDownLatch(1);
-        Thread onInterrupt = new Thread(() -> {
-            requestStop.run();
-            try {
-                done.await(5, TimeUnit.MINUTES); // the step that runs ends, then a checkpoint is written
-            } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
-            }
-        });
-        Runtime.getRuntime().addShutdownHook(onInterrupt);
-        try {
-            Trainer.Result result = job.get();
-            if (result.reason().equals("interrupted")) {
-                throw new HeadstartException("interrupted after step " + result.steps() + "; the checkpoint is in "
-                        + output + ", go on with --resume");
-            }
-            System.out.println(output);
-        } finally {
-            done.countDown();
-        }
-    }
-
-    /** The command as typed, paths by their last name. */
-    private String commandLine() {
-        StringBuilder b = new StringBuilder("headstart");
-        for (String argument :
-                Objects.requireNonNull(spec).commandLine().getParseResult().originalArgs()) {
-            String shown =
-                    argument.startsWith("/") ? String.valueOf(Path.of(argument).getFileName()) : argument;
-            b.append(' ').append(shown.matches("[\\w./:=,@+-]*") ? shown : "'" + shown + "'");
-        }
-        return b.toString();
     }
 }

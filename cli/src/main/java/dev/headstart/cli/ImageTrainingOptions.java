@@ -16,12 +16,10 @@ final class ImageTrainingOptions {
             description =
                     "Images: begin with new weights: resnet20, resnet14-wide (small images), resnet18, resnet34, resnet50, vit-tiny, or a"
                             + " folder with config.json and preprocessor_config.json.")
-    @Nullable
-    String config;
+    private @Nullable String config;
 
-    @Option(names = "--init", paramLabel = "HOW", description = "Images: random: new weights for the model of --model.")
-    @Nullable
-    String init;
+    @Option(names = "--init", paramLabel = "HOW", description = "random: new weights for the model of --model.")
+    private @Nullable String init;
 
     @Option(
             names = "--random-crop-padding",
@@ -93,11 +91,17 @@ final class ImageTrainingOptions {
             description = "Images: what to do with files that cannot be read (${DEFAULT-VALUE}).")
     private OnError onError = OnError.FAIL;
 
-    /** Puts the values and the model to begin with in. @param model of --model, empty without */
-    void start(ImageFineTuneOptions options, String model) {
+    /** Whether to begin with new weights for the model of --model. */
+    boolean fresh() {
         if (init != null && !init.equals("random")) {
             throw new HeadstartException("--init must be random, found " + init);
         }
+        return init != null;
+    }
+
+    /** Puts the values and the model to begin with in. @param model of --model, empty without */
+    void start(ImageFineTuneOptions options, String model) {
+        boolean fresh = fresh();
         if (config != null && !model.isEmpty()) {
             throw new HeadstartException("--config and --model exclude each other: new weights, or those of a model");
         }
@@ -108,7 +112,7 @@ final class ImageTrainingOptions {
         fill(options);
         if (config != null) {
             options.fromNothing(config);
-        } else if (init != null) {
+        } else if (fresh) {
             options.fromNothing(model);
         } else {
             options.model(model);

@@ -1,28 +1,22 @@
 package dev.headstart.cli;
 
-import dev.headstart.HeadstartException;
-import dev.headstart.train.Schedule;
-import dev.headstart.train.TrainingArguments;
 import dev.headstart.train.pretrain.Pretrain;
 import dev.headstart.train.pretrain.PretrainOptions;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.Spec;
 
 /** Trains a model from nothing. */
 @Command(
         name = "pretrain",
         description = "Trains BERT, GPT or T5 from nothing on your texts; the result is an ordinary model folder.")
 final class PretrainCommand implements Runnable {
-    @Spec
-    private @Nullable CommandSpec spec;
+    @Mixin
+    private TrainingOptions training = TrainingOptions.forPretraining();
 
     @Option(names = "--objective", required = true, description = "mlm-nsp, mlm, clm or span-corruption.")
     private String objective = "";
@@ -102,65 +96,6 @@ final class PretrainCommand implements Runnable {
     @Option(names = "--dropout", description = "While pre-training; default: the configuration's.")
     private @Nullable Double dropout;
 
-    @Option(
-            names = {"--learning-rate", "--lr"},
-            description = "Highest learning rate (${DEFAULT-VALUE}).")
-    private double learningRate = 5e-4;
-
-    @Option(
-            names = {"--lr-scheduler-type", "--schedule"},
-            description =
-                    "linear, cosine, cosine_with_restarts, polynomial, constant, constant_with_warmup, inverse_sqrt (${DEFAULT-VALUE}).")
-    private String schedule = "cosine";
-
-    @Option(names = "--warmup-steps", description = "Steps in which the rate rises from 0.")
-    private long warmupSteps;
-
-    @Option(
-            names = "--warmup-ratio",
-            description = "Part of all steps in which the rate rises from 0 (${DEFAULT-VALUE}).")
-    private double warmupRatio = 0.05;
-
-    @Option(
-            names = {"--epochs", "--num-train-epochs"},
-            description = "Passes over the data (${DEFAULT-VALUE}).")
-    private double epochs = 1;
-
-    @Option(names = "--max-steps", description = "Number of steps; wins over --epochs.")
-    private long maxSteps = -1;
-
-    @Option(
-            names = {"--batch-size", "--per-device-train-batch-size"},
-            description = "Examples in a batch (${DEFAULT-VALUE}).")
-    private int batchSize = 16;
-
-    @Option(names = "--eval-batch-size", description = "Examples in a batch of evaluation (${DEFAULT-VALUE}).")
-    private int evalBatchSize = 16;
-
-    @Option(names = "--gradient-accumulation-steps", description = "Batches that make one step (${DEFAULT-VALUE}).")
-    private int accumulation = 1;
-
-    @Option(names = "--max-grad-norm", description = "Clip gradients to this norm; 0: not (${DEFAULT-VALUE}).")
-    private double maxGradNorm = 1;
-
-    @Option(names = "--weight-decay", description = "Of all but biases and normalizations (${DEFAULT-VALUE}).")
-    private double weightDecay = 0.1;
-
-    @Option(names = "--adam-beta2", description = "Decay of AdamW's mean squares (${DEFAULT-VALUE}).")
-    private double beta2 = 0.99;
-
-    @Option(names = "--eval-steps", description = "Steps between evaluations; 0: after each epoch.")
-    private int evalSteps;
-
-    @Option(names = "--save-steps", description = "Steps between checkpoints; 0: after each evaluation.")
-    private int saveSteps;
-
-    @Option(names = "--seed", description = "Seed of everything random (${DEFAULT-VALUE}).")
-    private long seed = 42;
-
-    @Option(names = "--precision", description = "fp32 or bf16 (autocast; weights stay fp32) (${DEFAULT-VALUE}).")
-    private String precision = "fp32";
-
     @Option(names = "--save-dtype", description = "Type of the saved weights: fp32, bf16, fp16 (${DEFAULT-VALUE}).")
     private String saveDtype = "fp32";
 
@@ -169,31 +104,12 @@ final class PretrainCommand implements Runnable {
 
     @Override
     public void run() {
-        if (!precision.equals("fp32") && !precision.equals("bf16")) {
-            throw new HeadstartException("--precision must be fp32 or bf16, found " + precision);
-        }
-        TrainingArguments arguments = TrainingArguments.defaults()
-                .learningRate(learningRate)
-                .schedule(Schedule.of(schedule))
-                .warmupSteps(warmupSteps)
-                .warmupRatio(warmupRatio)
-                .epochs(epochs)
-                .maxSteps(maxSteps)
-                .batchSize(batchSize)
-                .gradientAccumulationSteps(accumulation)
-                .maxGradNorm(maxGradNorm)
-                .weightDecay(weightDecay)
-                .adam(0.9, beta2, 1e-8)
-                .evalSteps(evalSteps)
-                .saveSteps(saveSteps)
-                .bf16(precision.equals("bf16"))
-                .seed(seed);
         PretrainOptions options = new PretrainOptions(PretrainOptions.Objective.of(objective), data, output)
                 .config(config, overrides)
                 .init(init)
                 .tokenizer(tokenizer, vocabSize, cased)
                 .blockSize(blockSize)
-                .validation(validationSplit, evalTokens, evalBatchSize)
+                .validation(validationSplit, evalTokens, training.evalBatchSize())
                 .mlmProbability(mlmProbability)
                 .spans(noiseDensity, meanSpan)
                 .dropout(dropout)
@@ -201,41 +117,9 @@ final class PretrainCommand implements Runnable {
                 .overwrite(overwrite)
                 .resume(resume)
                 .offline(offline)
-                .arguments(arguments)
-                .command(command());
+                .arguments(training.arguments(5e-4))
+                .command(training.commandLine());
         Pretrain job = new Pretrain(options);
-        CountDownLatch done = new CountDownLatch(1);
-        Thread onInterrupt = new Thread(() -> {
-            job.requestStop();
-            try {
-                done.await(5, TimeUnit.MINUTES); // the step that runs ends, then a checkpoint is written
-            } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
-            }
-        });
-        Runtime.getRuntime().addShutdownHook(onInterrupt);
-        try {
-            Pretrain.Report report = job.run();
-            if (report.result().reason().equals("interrupted")) {
-                throw new HeadstartException("interrupted after step "
-                        + report.result().steps() + "; the checkpoint is in " + output + ", go on with --resume");
-            }
-            System.out.println(output);
-        } finally {
-            done.countDown();
-        }
-    }
-
-    /** As typed, folders by their last name. */
-    private String command() {
-        CommandSpec s = spec;
-        List<String> typed =
-                s == null ? List.of() : s.commandLine().getParseResult().originalArgs();
-        StringBuilder b = new StringBuilder("headstart pretrain");
-        boolean named = !typed.isEmpty() && typed.get(0).equals("pretrain");
-        for (String arg : named ? typed.subList(1, typed.size()) : typed) {
-            b.append(' ').append(arg.startsWith("/") ? Path.of(arg).getFileName() : arg);
-        }
-        return b.toString();
+        TrainingOptions.run(output, job::requestStop, () -> job.run().result());
     }
 }

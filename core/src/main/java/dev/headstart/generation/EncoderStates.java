@@ -33,8 +33,24 @@ public final class EncoderStates implements AutoCloseable {
         Arrays.setAll(promptOf, i -> i);
     }
 
+    private EncoderStates(EncoderStates like) {
+        keys = new Tensor[0];
+        values = new Tensor[0];
+        mask = like.mask;
+        prompts = like.prompts;
+        promptOf = like.promptOf.clone();
+    }
+
+    /** The same rows and mask for layers that are computed twice: keys and values are made at every call, nothing is kept or to be closed. */
+    public EncoderStates forgetful() {
+        return new EncoderStates(this);
+    }
+
     /** A layer's keys and values, made by {@code make} at the first call; [P, H, T, D]. */
     public KvCache.KeysValues of(int layer, Supplier<KvCache.KeysValues> make) {
+        if (keys.length == 0) {
+            return make.get();
+        }
         Tensor k = keys[layer];
         Tensor v = values[layer];
         if (k == null || v == null) {

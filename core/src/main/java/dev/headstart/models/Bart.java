@@ -11,6 +11,7 @@ import dev.headstart.nn.LayerNorm;
 import dev.headstart.nn.Linear;
 import dev.headstart.nn.Ops;
 import dev.headstart.nn.Parameter;
+import dev.headstart.nn.Recompute;
 import dev.headstart.nn.Trace;
 import dev.headstart.nn.Weights;
 import java.util.ArrayList;
@@ -269,10 +270,26 @@ public final class Bart {
             boolean whole = step == null || step.cache() == null;
             x = x.add(places(ids, x, at != null ? at : Places.upTo(x.size(1), x).unsqueeze(0), whole));
             x = dropout.forward(embeddingNorm == null ? x : embeddingNorm.forward(x));
-            for (BartLayer layer : layers) {
-                x = layer.forward(trace.hidden(x), mask, trace, step);
+            if (Recompute.active()) {
+                x = again(x, mask, trace, step == null ? null : step.forgetful());
+            } else {
+                for (BartLayer layer : layers) {
+                    x = layer.forward(trace.hidden(x), mask, trace, step);
+                }
             }
             return trace.hidden(norm == null ? x : norm.forward(x));
+        }
+
+        /** The layers, each of which is computed again for its gradients. */
+        private Tensor again(Tensor start, @Nullable Tensor mask, Trace trace, Seq2Seq.@Nullable Step step) {
+            Tensor x = start;
+            for (BartLayer layer : layers) {
+                List<Tensor> inputs = step == null ? List.of(trace.hidden(x)) : List.of(trace.hidden(x), step.encoded());
+                x = Recompute.layer(
+                        inputs,
+                        in -> layer.forward(in.get(0), mask, trace, step == null ? null : step.over(in.get(1))));
+            }
+            return x;
         }
 
         private Tensor places(@Nullable Tensor ids, Tensor x, Tensor at, boolean whole) {

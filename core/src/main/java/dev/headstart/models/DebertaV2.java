@@ -26,6 +26,7 @@ import dev.headstart.nn.Losses;
 import dev.headstart.nn.Memory;
 import dev.headstart.nn.Ops;
 import dev.headstart.nn.Parameter;
+import dev.headstart.nn.Recompute;
 import dev.headstart.nn.Trace;
 import dev.headstart.nn.Weights;
 import java.util.ArrayList;
@@ -392,12 +393,13 @@ public final class DebertaV2 {
             Tensor embedded = x;
             for (int i = 0; i < layers.size(); i++) {
                 DebertaV2Layer layer = layers.get(i);
-                Tensor below = x;
                 ConvLayer beside = i == 0 ? conv : null;
-                x = trace.hidden(Memory.local(() -> {
-                    Tensor y = layer.forward(below, mask, at, trace);
-                    return beside == null ? y : beside.forward(embedded, y, counts);
-                }));
+                List<Tensor> inputs = at == null ? List.of(x, embedded) : List.of(x, embedded, at.table());
+                x = trace.hidden(Recompute.layer(inputs, given -> Memory.local(() -> {
+                    Relative to = at == null ? null : new Relative(given.get(2), at.forth(), at.back());
+                    Tensor y = layer.forward(given.get(0), mask, to, trace);
+                    return beside == null ? y : beside.forward(given.get(1), y, counts);
+                })));
             }
             return x;
         }

@@ -8,6 +8,7 @@ import dev.headstart.nn.Embedding;
 import dev.headstart.nn.GroupedAttention;
 import dev.headstart.nn.Linear;
 import dev.headstart.nn.Memory;
+import dev.headstart.nn.Recompute;
 import dev.headstart.nn.RmsNorm;
 import dev.headstart.nn.Rotary;
 import dev.headstart.nn.Trace;
@@ -199,7 +200,11 @@ final class Decoder extends CausalBody {
         for (int i = 0; i < layers.size(); i++) {
             Tensor input = trace.hidden(x);
             Rotary.Angles at = angles.computeIfAbsent(ropes.get(i), r -> r.angles(positions, input));
-            x = layers.get(i).forward(input, at, mask, cache, trace);
+            if (Recompute.active()) {
+                mask.of(c.windows.get(i)); // made once, outside the layers
+            }
+            DecoderLayer layer = layers.get(i);
+            x = Recompute.layer(input, y -> layer.forward(y, at, mask, cache, trace));
         }
         return trace.hidden(norm.forward(x));
     }

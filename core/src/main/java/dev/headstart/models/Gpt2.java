@@ -9,6 +9,7 @@ import dev.headstart.nn.Embedding;
 import dev.headstart.nn.Init;
 import dev.headstart.nn.LayerNorm;
 import dev.headstart.nn.Linear;
+import dev.headstart.nn.Recompute;
 import dev.headstart.nn.Trace;
 import dev.headstart.nn.Weights;
 import java.util.ArrayList;
@@ -184,8 +185,11 @@ public final class Gpt2 {
 
         @Override
         Tensor layers(Tensor x, Tensor positions, CausalMask mask, @Nullable KvCache cache, Trace trace) {
+            if (Recompute.active()) {
+                mask.of(0); // made once, outside the blocks
+            }
             for (GPT2Block block : blocks) {
-                x = block.forward(trace.hidden(x), mask, cache, trace);
+                x = Recompute.layer(trace.hidden(x), y -> block.forward(y, mask, cache, trace));
             }
             return trace.hidden(lnF.forward(x));
         }

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
 import dev.headstart.hub.AdapterFolder;
+import dev.headstart.hub.FileSelection;
 import dev.headstart.hub.Hub;
 import dev.headstart.hub.ModelFolder;
 import dev.headstart.io.Checkpoint;
@@ -195,6 +196,29 @@ public final class Models {
                 throw e;
             }
         }
+    }
+
+    /**
+     * A model of the same shape with new weights from {@code initializer_range} and the options' seed: only config.json is read.
+     *
+     * @param id folder or id, of an adapter too, whose base then counts
+     * @param suffix end of the class name; empty for the model without a head
+     */
+    public static PreTrainedModel<?> untrained(String id, String suffix, LoadOptions options) {
+        Natives.load();
+        Path root = Hub.standard().resolve(id, FileSelection.NO_WEIGHTS, options).path();
+        if (AdapterFolder.is(root)) {
+            root = Hub.standard()
+                    .resolve(
+                            AdapterFolder.base(root),
+                            FileSelection.NO_WEIGHTS,
+                            options.withRevision(null).withSubfolder(null))
+                    .path();
+        }
+        ConfigJson config = ConfigJson.read(root.resolve("config.json"));
+        config.node().remove("quantization_config");
+        labels(config, options);
+        return fromConfig(config, family(config).withHead(suffix, config), options);
     }
 
     /** Builds a model with new weights from {@code initializer_range} and the options' seed. */

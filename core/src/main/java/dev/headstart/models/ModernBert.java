@@ -21,6 +21,7 @@ import dev.headstart.nn.Losses;
 import dev.headstart.nn.Memory;
 import dev.headstart.nn.Ops;
 import dev.headstart.nn.Parameter;
+import dev.headstart.nn.Recompute;
 import dev.headstart.nn.Rotary;
 import dev.headstart.nn.Trace;
 import dev.headstart.nn.Weights;
@@ -288,11 +289,10 @@ public final class ModernBert {
                 ModernBertEncoderLayer layer = layers.get(i);
                 boolean sliding = c.sliding().get(i);
                 boolean last = i == layers.size() - 1;
-                Tensor below = x;
-                x = Memory.local(() -> {
+                x = Recompute.layer(x, below -> Memory.local(() -> {
                     Tensor y = layer.forward(below, sliding ? near : far, sliding ? window : all, trace);
                     return last ? finalNorm.forward(y) : y;
-                });
+                }));
                 trace.hidden(x);
             }
             return x;

@@ -13,6 +13,7 @@ import dev.headstart.nn.Natives;
 import dev.headstart.nn.Ops;
 import dev.headstart.nn.Parameter;
 import dev.headstart.nn.Precision;
+import dev.headstart.nn.Recompute;
 import dev.headstart.nn.Weights;
 import dev.headstart.text.Encoded;
 import java.io.IOException;
@@ -31,6 +32,7 @@ import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A model with its weights. Safe to call from many threads while it is in inference mode; {@link #close} waits for running calls, later calls throw
@@ -98,7 +100,7 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
      */
     protected final <R extends ModelOutput> R call(boolean gradients, Supplier<R> body) {
         return within(gradients, () -> {
-            try (PointerScope scope = new PointerScope()) {
+            try (@Nullable PointerScope scope = Recompute.active() ? null : new PointerScope()) { // layers run again
                 R out = body.get();
                 out.tensors().values().forEach(Memory::keep);
                 return out;

@@ -92,6 +92,16 @@ public final class Seq2Seq {
             @Nullable KvCache cache,
             Trace self,
             Trace cross) {
+        /** The same for layers that are computed twice ({@link dev.headstart.nn.Recompute}). */
+        Step forgetful() {
+            return new Step(encoded, states.forgetful(), mask, cache, self, cross);
+        }
+
+        /** The same over other states of the encoder, [B, S, E]. */
+        Step over(Tensor source) {
+            return new Step(source, states, mask, cache, self, cross);
+        }
+
         /** Attention over the encoder's states. @param query [R, h, T, d]; @return [R, h, T, d] */
         Tensor attend(
                 int layer, Tensor query, long heads, Linear k, Linear v, double scale, dev.headstart.nn.Dropout drop) {

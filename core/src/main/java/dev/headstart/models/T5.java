@@ -11,6 +11,7 @@ import dev.headstart.nn.Embedding;
 import dev.headstart.nn.Init;
 import dev.headstart.nn.Linear;
 import dev.headstart.nn.Ops;
+import dev.headstart.nn.Recompute;
 import dev.headstart.nn.RmsNorm;
 import dev.headstart.nn.Trace;
 import dev.headstart.nn.Weights;
@@ -140,10 +141,18 @@ public final class T5 {
 
     /** What the layers of one call add to their scores: relative positions and mask, made at the first layer. */
     private static final class Bias {
-        private final T5Stack stack;
-        private final Tensor positions;
+        private final @Nullable T5Stack stack;
+        private final @Nullable Tensor positions;
         private final @Nullable Tensor mask;
         private @Nullable Tensor made;
+
+        /** What is made already. */
+        Bias(Tensor made) {
+            this.stack = null;
+            this.positions = null;
+            this.mask = null;
+            this.made = made;
+        }
 
         Bias(T5Stack stack, Tensor positions, @Nullable Tensor mask) {
             this.stack = stack;
@@ -153,12 +162,12 @@ public final class T5 {
 
         Tensor of(long keys) {
             Tensor b = made;
-            if (b == null) {
+            if (b == null && stack != null && positions != null) {
                 b = stack.relativeBias(positions, keys); // [B or 1, h, S, L]
                 b = mask == null ? b : b.add(mask);
                 made = b;
             }
-            return b;
+            return java.util.Objects.requireNonNull(b);
         }
     }
 
@@ -245,10 +254,30 @@ public final class T5 {
             Tensor at =
                     positions != null ? positions : Places.upTo(x.size(1), x).unsqueeze(0);
             Bias bias = new Bias(this, at, mask);
-            for (T5Block b : blocks) {
-                x = b.forward(trace.hidden(x), bias, trace, step);
+            if (Recompute.active()) {
+                x = again(x, bias, trace, step == null ? null : step.forgetful());
+            } else {
+                for (T5Block b : blocks) {
+                    x = b.forward(trace.hidden(x), bias, trace, step);
+                }
             }
             return trace.hidden(dropout.forward(norm.forward(x)));
+        }
+
+        /** The blocks, each of which is computed again for its gradients. */
+        private Tensor again(Tensor start, Bias bias, Trace trace, Seq2Seq.@Nullable Step step) {
+            Tensor x = start;
+            Tensor added = bias.of(x.size(1)); // [B or 1, h, S, S]
+            for (T5Block b : blocks) {
+                List<Tensor> inputs = step == null
+                        ? List.of(trace.hidden(x), added)
+                        : List.of(trace.hidden(x), added, step.encoded());
+                x = Recompute.layer(
+                        inputs,
+                        in -> b.forward(
+                                in.get(0), new Bias(in.get(1)), trace, step == null ? null : step.over(in.get(2))));
+            }
+            return x;
         }
 
         private Tensor embed(@Nullable Tensor ids, @Nullable Tensor embeds) {

@@ -7,6 +7,7 @@ import dev.headstart.nn.Dropout;
 import dev.headstart.nn.LayerNorm;
 import dev.headstart.nn.Linear;
 import dev.headstart.nn.Parameter;
+import dev.headstart.nn.Recompute;
 import dev.headstart.nn.Trace;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
@@ -87,6 +88,10 @@ final class VisionLayers {
 
         /** @param x [B, S, D]; @return [B, S, D] */
         Tensor forward(Tensor x, @Nullable Tensor mask, Trace trace) {
+            return Recompute.layer(x, mask, (y, m) -> branches(y, m, trace));
+        }
+
+        private Tensor branches(Tensor x, @Nullable Tensor mask, Trace trace) {
             x = residual(x, attention.forward(norm1.forward(x), mask, trace), scale1);
             return residual(x, feedForward.forward(norm2.forward(x)), scale2);
         }

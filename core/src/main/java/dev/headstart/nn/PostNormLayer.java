@@ -88,8 +88,11 @@ public final class PostNormLayer {
      * @return [B, S, H]
      */
     public Tensor forward(Tensor x, @Nullable Tensor mask, Trace trace) {
-        return Memory.local(
-                () -> feedForward.forward(Memory.local(() -> attention.forward(x, mask, trace)))); // [B, S, H]
+        return Recompute.layer(
+                x,
+                mask, // may be learnt
+                (y, m) -> Memory.local(
+                        () -> feedForward.forward(Memory.local(() -> attention.forward(y, m, trace))))); // [B, S, H]
     }
 
     /**

@@ -7,7 +7,9 @@ import dev.headstart.HeadstartException;
 import dev.headstart.io.Safetensors;
 import dev.headstart.io.StagedFile;
 import dev.headstart.models.PreTrainedModel;
+import dev.headstart.nn.Autocast;
 import dev.headstart.nn.Ops;
+import dev.headstart.nn.Recompute;
 import dev.headstart.peft.LoraAdapter;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -104,7 +106,9 @@ public final class Trainer {
             throw new HeadstartException("the training data is empty; expected at least one example");
         }
         this.plan = new BatchPlan(data, args);
-        this.total = args.maxSteps > 0 ? args.maxSteps : Math.max(1, Math.round(args.epochs * plan.stepsPerEpoch()));
+        this.total = args.maxSteps > 0
+                ? args.maxSteps
+                : Math.max(Math.max(1, args.minSteps), Math.round(args.epochs * plan.stepsPerEpoch()));
         this.warmup = args.warmupSteps > 0 ? args.warmupSteps : (long) Math.ceil(total * args.warmupRatio);
     }
 
@@ -177,7 +181,7 @@ public final class Trainer {
         try (Optimizer optimizer = args.optimizer.equals("sgd")
                 ? new Sgd(trained, args.momentum, 0, args.nesterov)
                 : new AdamW(trained, args.adamBeta1, args.adamBeta2, args.adamEpsilon)) {
-            if (resume && checkpoints != null) {
+            if (resume && checkpoints != null && args.checkpoints) {
                 checkpoints.latest().ifPresent(path -> restore(path, optimizer));
             }
             return run(optimizer, begin);
@@ -307,14 +311,20 @@ public final class Trainer {
             for (int i : indexes) {
                 tokens += data.length(i);
             }
-            try (PointerScope scope = new PointerScope()) {
+            try (PointerScope scope = new PointerScope();
+                    @Nullable Recompute segments = args.gradientCheckpointing ? Recompute.open() : null) {
                 Tensor value = forward(data.batch(indexes, random));
                 double number = value.item_double();
                 if (!Double.isFinite(number)) {
                     throw notFinite("the loss is " + number);
                 }
                 double part = (double) indexes.length / examples;
-                (batches.size() == 1 ? value : value.mul(new Scalar(part))).backward();
+                Tensor scaled = batches.size() == 1 ? value : value.mul(new Scalar(part));
+                if (segments == null) {
+                    scaled.backward();
+                } else {
+                    segments.backward(scaled);
+                }
                 loss += number * part;
             }
         }
@@ -389,7 +399,7 @@ public final class Trainer {
 
     private void save(Optimizer optimizer) {
         Checkpoints where = checkpoints;
-        if (where == null || savedStep == step) {
+        if (where == null || !args.checkpoints || savedStep == step) {
             return;
         }
         where.write(step, staging -> {
@@ -439,7 +449,8 @@ public final class Trainer {
         JsonNode now = JSON.valueToTree(args.toMap());
         state.path("arguments").properties().forEach(e -> {
             JsonNode here = now.path(e.getKey());
-            if (!here.asText().equals(e.getValue().asText())) {
+            if (!e.getKey().equals("gradient_checkpointing") // the same numbers with and without
+                    && !here.asText().equals(e.getValue().asText())) {
                 throw new HeadstartException(checkpoint + " was made with " + e.getKey() + " = "
                         + e.getValue().asText()
                         + ", this run has " + here.asText()

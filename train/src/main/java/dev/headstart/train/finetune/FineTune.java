@@ -12,6 +12,7 @@ import dev.headstart.models.AutoModelForTokenClassification;
 import dev.headstart.models.FeatureHead;
 import dev.headstart.models.Inputs;
 import dev.headstart.models.ModelOutput;
+import dev.headstart.models.Models;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.models.Tensors;
 import dev.headstart.nn.Memory;
@@ -105,7 +106,9 @@ public final class FineTune {
                 .withOffline(options.offline ? Boolean.TRUE : null)
                 .withId2label(task.id2label());
         try (Tokenizer tokenizer = Tokenizer.fromPretrained(options.model, load);
-                PreTrainedModel<?> model = load(task.head(), options.model, load)) {
+                PreTrainedModel<?> model = options.fresh
+                        ? Models.untrained(options.model, task.head(), load)
+                        : load(task.head(), options.model, load)) {
             if (task.problemType() != null) {
                 model.config().node().put("problem_type", task.problemType());
             }
@@ -294,7 +297,21 @@ public final class FineTune {
         History history = History.read(out.resolve(LOG_FILE));
         ModelCard.write(out.resolve("README.md"), options, task, model, adapter, report, history, usage);
         ReportPage.write(out.resolve("report.html"), options, task, report, history);
+        results(task, report, history, usage).write(out);
         LOG.info("{}: {}", out, report.result().metrics());
+    }
+
+    private static RunResults results(FineTuneTask task, Report report, History history, Usage usage) {
+        return RunResults.of(report.result(), usage)
+                .put("train_samples", report.trainExamples())
+                .put("eval_samples", report.evalExamples())
+                .put("test_samples", report.testExamples())
+                .put("trained_parameters", report.trainedParameters())
+                .put("parameters", report.parameters())
+                .put("steps_runtime", history.seconds())
+                .put("tokens", history.tokens())
+                .metric(task.mainMetric(), task.greaterIsBetter())
+                .metrics("test", report.test());
     }
 
     /** Features of the texts before the head, computed once: first position of the last hidden state, [N, H]. */

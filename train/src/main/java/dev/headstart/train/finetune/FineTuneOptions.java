@@ -37,6 +37,7 @@ public final class FineTuneOptions {
     boolean overwrite;
     boolean resume;
     Mode mode = Mode.FULL;
+    boolean fresh;
     TrainingArguments arguments = TrainingArguments.defaults();
     int evalBatchSize = 32;
     int maxLength;
@@ -116,6 +117,12 @@ public final class FineTuneOptions {
         return this;
     }
 
+    /** Whether the model begins with new weights: only its shape and its tokenizer are taken. */
+    public FineTuneOptions fresh(boolean value) {
+        fresh = value;
+        return this;
+    }
+
     /** Learning rate, epochs and the like. */
     public FineTuneOptions arguments(TrainingArguments value) {
         arguments = value;
@@ -146,7 +153,7 @@ public final class FineTuneOptions {
         return this;
     }
 
-    /** Uses the first examples only; 0 for all. */
+    /** Uses so many examples only, drawn with a fixed seed, smaller draws being part of larger ones; 0 for all. */
     public FineTuneOptions maxSamples(int train, int evaluation) {
         maxTrainSamples = train;
         maxEvalSamples = evaluation;

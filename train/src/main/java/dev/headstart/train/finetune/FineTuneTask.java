@@ -27,6 +27,7 @@ import org.slf4j.LoggerFactory;
 /** One kind of task: how rows become examples, which head the model needs, what is made small, what is measured. */
 abstract class FineTuneTask {
     static final Logger LOG = LoggerFactory.getLogger(FineTune.class);
+    private static final long SEED = 7; // of what is drawn from the data
     final FineTuneOptions options;
 
     /** The classes of the model that is evaluated; null while training. */
@@ -161,10 +162,10 @@ abstract class FineTuneTask {
             readLike(columns, options.test, test);
             warnOfOverlap("test", train, test, columns);
         }
+        read(train, validation, test, columns); // classes are those of all the data, whatever is used of it
         cut(train, options.maxTrainSamples);
         cut(validation, options.maxEvalSamples);
         LOG.info("{} training and {} validation examples", train.size(), validation.size());
-        read(train, validation, test, columns);
         return new Splits(train, validation, test, columns);
     }
 
@@ -246,7 +247,7 @@ abstract class FineTuneTask {
             throw new HeadstartException(options.train + ": cannot set aside " + options.validationSplit + " of "
                     + all.size() + " examples for validation; give --validation FILE, or another --validation-split");
         }
-        SplittableRandom random = new SplittableRandom(7);
+        SplittableRandom random = new SplittableRandom(SEED);
         for (int i = all.size() - 1; i > 0; i--) {
             Collections.swap(all, i, random.nextInt(i + 1));
         }
@@ -260,6 +261,7 @@ abstract class FineTuneTask {
 
     private static void cut(List<Row> rows, int most) {
         if (most > 0 && rows.size() > most) {
+            Collections.shuffle(rows, new java.util.Random(SEED));
             rows.subList(most, rows.size()).clear();
         }
     }

@@ -1,19 +1,11 @@
 package dev.headstart.train.finetune;
 
-import dev.headstart.HeadstartException;
 import dev.headstart.io.StagedFile;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.peft.LoraAdapter;
-import java.io.IOException;
-import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.DigestInputStream;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
 import java.util.Locale;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -148,19 +140,6 @@ final class ModelCard {
                 .append(" | ")
                 .append(examples)
                 .append(" | `");
-        b.append(sha256(file)).append("` |\n");
-    }
-
-    private static String sha256(Path file) {
-        if (!Files.isRegularFile(file)) {
-            return "";
-        }
-        try (InputStream in = new DigestInputStream(Files.newInputStream(file), MessageDigest.getInstance("SHA-256"))) {
-            in.transferTo(java.io.OutputStream.nullOutputStream());
-            return HexFormat.of()
-                    .formatHex(((DigestInputStream) in).getMessageDigest().digest());
-        } catch (IOException | NoSuchAlgorithmException e) {
-            throw new HeadstartException(file + ": cannot be read again for its checksum: " + e.getMessage(), e);
-        }
+        b.append(DataHash.of(file)).append("` |\n");
     }
 }

@@ -11,6 +11,7 @@ public final class Usage {
     private static final double WATTS_A_THREAD = 8;
     private final long begin = System.nanoTime();
     private final double joules = measured();
+    private static final int THREADS = Runtime.getRuntime().availableProcessors();
 
     /** Since it was made. */
     public double seconds() {
@@ -34,17 +35,45 @@ public final class Usage {
 
     /** Energy in words, and how it was found. */
     public String energy() {
-        double now = measured();
-        if (now > joules && joules > 0) {
-            return String.format(Locale.ROOT, "%.2f Wh (processor package, RAPL counter)", (now - joules) / 3600);
-        }
-        int threads = Runtime.getRuntime().availableProcessors();
         return String.format(
-                Locale.ROOT,
-                "about %.2f Wh (estimate: %.0f W for each of %d threads; this machine has no counter)",
-                seconds() * threads * WATTS_A_THREAD / 3600,
-                WATTS_A_THREAD,
-                threads);
+                Locale.ROOT, "%s%.2f Wh (%s)", counted() > 0 ? "" : "about ", wattHours(), energySource());
+    }
+
+    /** Energy in watt-hours: counted where the machine counts, else estimated. */
+    public double wattHours() {
+        double counted = counted();
+        return (counted > 0 ? counted : seconds() * THREADS * WATTS_A_THREAD) / 3600;
+    }
+
+    /** How the energy was found. */
+    public String energySource() {
+        return counted() > 0
+                ? "processor package, RAPL counter"
+                : String.format(
+                        Locale.ROOT,
+                        "estimate: %.0f W for each of %d threads; this machine has no counter",
+                        WATTS_A_THREAD,
+                        THREADS);
+    }
+
+    /** Joules since it was made; 0 where nothing counts them. */
+    private double counted() {
+        double now = measured();
+        return now > joules && joules > 0 ? now - joules : 0;
+    }
+
+    /** Most memory that this process ever held, in MB of 1024 x 1024 bytes (VmHWM); NaN where the system does not say. */
+    public static double peakMegabytes() {
+        try {
+            for (String line : Files.readAllLines(Path.of("/proc/self/status"))) {
+                if (line.startsWith("VmHWM:")) {
+                    return Double.parseDouble(line.replaceAll("\\D", "")) / 1024;
+                }
+            }
+        } catch (IOException | NumberFormatException e) {
+            return Double.NaN; // not Linux
+        }
+        return Double.NaN;
     }
 
     private static double measured() {

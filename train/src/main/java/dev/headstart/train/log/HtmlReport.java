@@ -8,6 +8,8 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
+import java.util.TreeMap;
 
 /**
  * A page that needs nothing but itself: facts, curves drawn as SVG (with values under the pointer), tables and remarks, in the order in which they
@@ -34,21 +36,34 @@ public final class HtmlReport {
      *
      * @param smooth whether noisy curves are drawn faint with a running mean on top
      * @param zero whether the vertical axis starts at 0
+     * @param logX whether equal steps along the horizontal axis are equal factors; values must be above 0
      */
-    public record Chart(String title, String xLabel, String yLabel, List<Series> series, boolean smooth, boolean zero) {
+    public record Chart(
+            String title,
+            String xLabel,
+            String yLabel,
+            List<Series> series,
+            boolean smooth,
+            boolean zero,
+            boolean logX) {
         /** A diagram as is. */
         public static Chart of(String title, String xLabel, String yLabel, List<Series> series) {
-            return new Chart(title, xLabel, yLabel, series, false, false);
+            return new Chart(title, xLabel, yLabel, series, false, false, false);
         }
 
         /** The same with running means. */
         public Chart smoothed() {
-            return new Chart(title, xLabel, yLabel, series, true, zero);
+            return new Chart(title, xLabel, yLabel, series, true, zero, logX);
         }
 
         /** The same with a vertical axis from 0. */
         public Chart fromZero() {
-            return new Chart(title, xLabel, yLabel, series, smooth, true);
+            return new Chart(title, xLabel, yLabel, series, smooth, true, logX);
+        }
+
+        /** The same with a horizontal axis of powers. */
+        public Chart logarithmic() {
+            return new Chart(title, xLabel, yLabel, series, smooth, zero, true);
         }
     }
 
@@ -222,8 +237,8 @@ public final class HtmlReport {
         if (chart.series().size() > 1) {
             body.append("<div class=\"legend\">");
             for (int k = 0; k < chart.series().size(); k++) {
-                body.append("<span><i class=\"c")
-                        .append(k % COLOURS)
+                body.append("<span><i class=\"")
+                        .append(look(k))
                         .append("\"></i>")
                         .append(escape(chart.series().get(k).name()))
                         .append("</span>");
@@ -236,6 +251,10 @@ public final class HtmlReport {
         }
         if (chart.zero()) {
             y0 = Math.min(0, y0);
+        }
+        if (chart.logX()) {
+            x0 = Math.log10(x0);
+            x1 = Math.log10(x1);
         }
         if (x0 == x1) {
             x0 -= 0.5;
@@ -267,6 +286,7 @@ public final class HtmlReport {
                 .append(WIDTH - RIGHT)
                 .append("\" data-xl=\"")
                 .append(escape(chart.xLabel()))
+                .append(chart.logX() ? "\" data-log=\"1" : "")
                 .append("\">\n");
         for (long k = Math.round(y0 / step); k <= Math.round(y1 / step); k++) {
             double py = HEIGHT - BOTTOM - (k * step - y0) * sy;
@@ -286,16 +306,20 @@ public final class HtmlReport {
                     .append(tick(k * step, step))
                     .append("</text>\n");
         }
-        double across = step((x1 - x0) / 6);
-        for (long k = (long) Math.ceil(x0 / across - 1e-9); k * across <= x1 + across * 1e-9; k++) {
-            double at = LEFT + (k * across - x0) * sx;
-            body.append("<text class=\"tick\" text-anchor=\"middle\" x=\"")
-                    .append(px(at))
-                    .append("\" y=\"")
-                    .append(HEIGHT - BOTTOM + 17)
-                    .append("\">")
-                    .append(tick(k * across, across))
-                    .append("</text>\n");
+        if (chart.logX()) {
+            double lowest = x0;
+            double span = x1 - x0;
+            double[] own = chart.series().stream()
+                    .flatMapToDouble(s -> Arrays.stream(s.x()))
+                    .distinct()
+                    .toArray();
+            (own.length <= 6 ? ticksAt(own) : logTicks(x0, x1))
+                    .forEach((at, text) -> xTick(LEFT + (at - lowest) * (WIDTH - LEFT - RIGHT) / span, text));
+        } else {
+            double across = step((x1 - x0) / 6);
+            for (long k = (long) Math.ceil(x0 / across - 1e-9); k * across <= x1 + across * 1e-9; k++) {
+                xTick(LEFT + (k * across - x0) * sx, tick(k * across, across));
+            }
         }
         body.append("<line class=\"axis\" x1=\"")
                 .append(LEFT)
@@ -318,10 +342,11 @@ public final class HtmlReport {
                 .append("</text>\n");
         for (int k = 0; k < chart.series().size(); k++) {
             Series s = thinned(chart.series().get(k));
+            double[] along = chart.logX() ? Arrays.stream(s.x()).map(Math::log10).toArray() : s.x();
             boolean noisy = chart.smooth() && s.x().length >= 20;
-            curve(s.x(), s.y(), x0, y0, sx, sy, "c" + k % COLOURS + (noisy ? " faint" : ""), s, s.dots());
+            curve(along, s.y(), x0, y0, sx, sy, look(k) + (noisy ? " faint" : ""), s, s.dots());
             if (noisy) {
-                curve(s.x(), runningMean(s.y()), x0, y0, sx, sy, "c" + k % COLOURS, null, false);
+                curve(along, runningMean(s.y()), x0, y0, sx, sy, look(k), null, false);
             }
         }
         body.append("<line class=\"cursor\" y1=\"")
@@ -329,6 +354,50 @@ public final class HtmlReport {
                 .append("\" y2=\"")
                 .append(HEIGHT - BOTTOM)
                 .append("\"/></svg></figure>\n");
+    }
+
+    private void xTick(double at, String text) {
+        body.append("<text class=\"tick\" text-anchor=\"middle\" x=\"")
+                .append(px(at))
+                .append("\" y=\"")
+                .append(HEIGHT - BOTTOM + 17)
+                .append("\">")
+                .append(text)
+                .append("</text>\n");
+    }
+
+    private static Map<Double, String> ticksAt(double[] values) {
+        Map<Double, String> ticks = new TreeMap<>();
+        for (double v : values) {
+            ticks.put(Math.log10(v), String.format(Locale.ROOT, v == Math.rint(v) ? "%,.0f" : "%.3g", v));
+        }
+        return ticks;
+    }
+
+    /** Marks of an axis of powers: 1, 2, 5 in each power of ten, or the powers alone where that is too many. @return place and text */
+    static Map<Double, String> logTicks(double low, double high) {
+        Map<Double, String> ticks = new TreeMap<>();
+        for (int[] digits : new int[][] {{1, 2, 5}, {1}}) {
+            ticks.clear();
+            for (int power = (int) Math.floor(low) - 1; power <= Math.ceil(high); power++) {
+                for (int d : digits) {
+                    double v = d * Math.pow(10, power);
+                    double at = Math.log10(v);
+                    if (at >= low - 1e-9 && at <= high + 1e-9) {
+                        ticks.put(at, tick(v, v >= 1000 ? 1000 : Math.pow(10, power)));
+                    }
+                }
+            }
+            if (ticks.size() <= 10) {
+                break;
+            }
+        }
+        return ticks;
+    }
+
+    /** Colour of a series, and from the seventh on broken lines of the same colours. */
+    private static String look(int series) {
+        return "c" + series % COLOURS + (series < COLOURS ? "" : " d" + series / COLOURS % 3);
     }
 
     private void curve(
@@ -365,7 +434,7 @@ public final class HtmlReport {
             }
             values.append(values.length() > 1 ? "," : "")
                     .append('[')
-                    .append(number(x[i]))
+                    .append(number(data == null ? x[i] : data.x()[i]))
                     .append(',')
                     .append(number(y[i]))
                     .append(']');
@@ -483,6 +552,7 @@ public final class HtmlReport {
             path.c0{stroke:var(--c0)}path.c1{stroke:var(--c1)}path.c2{stroke:var(--c2)}path.c3{stroke:var(--c3)}path.c4{stroke:var(--c4)}path.c5{stroke:var(--c5)}
             circle.c0{fill:var(--c0)}circle.c1{fill:var(--c1)}circle.c2{fill:var(--c2)}circle.c3{fill:var(--c3)}circle.c4{fill:var(--c4)}circle.c5{fill:var(--c5)}
             i.c0{background:var(--c0)}i.c1{background:var(--c1)}i.c2{background:var(--c2)}i.c3{background:var(--c3)}i.c4{background:var(--c4)}i.c5{background:var(--c5)}
+            .d1{stroke-dasharray:7 4}.d2{stroke-dasharray:2 4}i.d1,i.d2{opacity:.55}circle.d1,circle.d2{stroke-dasharray:none}
             .cursor{stroke:var(--soft);stroke-dasharray:3 3;visibility:hidden}
             .tip{position:absolute;pointer-events:none;background:var(--fg);color:var(--bg);border-radius:6px;padding:5px 9px;font-size:12px;line-height:1.45;white-space:nowrap;z-index:2;font-variant-numeric:tabular-nums}
             .scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}th,td{text-align:left;padding:5px 16px 5px 0;border-bottom:1px solid var(--line)}th{color:var(--soft);font-weight:500;font-size:13px}.n{text-align:right}
@@ -496,12 +566,12 @@ public final class HtmlReport {
             const rows=[...svg.querySelectorAll('path[data-v]')].map(p=>({n:p.dataset.n,v:JSON.parse(p.dataset.v)}));let tip;
             const hide=()=>{if(tip){tip.remove();tip=null}cur.style.visibility='hidden'};
             svg.addEventListener('pointermove',e=>{const b=svg.getBoundingClientRect(),k=b.width/svg.viewBox.baseVal.width,px=(e.clientX-b.left)/k;
-            if(px<l||px>r)return hide();const x=x0+(px-l)/(r-l)*(x1-x0);let at=null;
-            const near=rows.filter(s=>s.v.length).map(s=>{let m=s.v[0];for(const q of s.v)if(Math.abs(q[0]-x)<Math.abs(m[0]-x))m=q;if(at===null||Math.abs(m[0]-x)<Math.abs(at-x))at=m[0];return[s.n,m]});
-            if(at===null)return;const cx=l+(at-x0)/(x1-x0)*(r-l);cur.setAttribute('x1',cx);cur.setAttribute('x2',cx);cur.style.visibility='visible';
+            if(px<l||px>r)return hide();const f=d.log?Math.log10:v=>v,x=x0+(px-l)/(r-l)*(x1-x0);let at=null;
+            const near=rows.filter(s=>s.v.length).map(s=>{let m=s.v[0];for(const q of s.v)if(Math.abs(f(q[0])-x)<Math.abs(f(m[0])-x))m=q;if(at===null||Math.abs(f(m[0])-x)<Math.abs(f(at)-x))at=m[0];return[s.n,m]});
+            if(at===null)return;const cx=l+(f(at)-x0)/(x1-x0)*(r-l);cur.setAttribute('x1',cx);cur.setAttribute('x2',cx);cur.style.visibility='visible';
             if(!tip){tip=document.createElement('div');tip.className='tip';fig.append(tip)}
             tip.textContent='';tip.append(d.xl+' '+at);near.forEach(([n,m])=>{tip.append(document.createElement('br'),n+': '+m[1]+(m[0]===at?'':' (at '+m[0]+')'))});
-            const f=fig.getBoundingClientRect();tip.style.top=(b.top-f.top+8)+'px';const w=tip.offsetWidth,p=(b.left-f.left)+cx*k;tip.style.left=(p+w+14>f.width?p-w-10:p+10)+'px'});
+            const g=fig.getBoundingClientRect();tip.style.top=(b.top-g.top+8)+'px';const w=tip.offsetWidth,p=(b.left-g.left)+cx*k;tip.style.left=(p+w+14>g.width?p-w-10:p+10)+'px'});
             svg.addEventListener('pointerleave',hide)});
             """;
 }

@@ -97,6 +97,26 @@ class HtmlReportTest {
     }
 
     @Test
+    void axesOfPowersHaveRoundMarksOrTheValuesThemselves() {
+        assertThat(HtmlReport.logTicks(2, Math.log10(6920)).values())
+                .containsExactly("100", "200", "500", "1k", "2k", "5k");
+        assertThat(HtmlReport.logTicks(-3, 5).values()).contains("0.001", "1", "100k").hasSize(9);
+        double[] sizes = {100, 1000, 6920};
+        String html = new HtmlReport("x")
+                .chart(Chart.of("a", "examples", "y", List.of(new Series("s", sizes, new double[] {1, 2, 3}, true)))
+                        .logarithmic())
+                .html();
+        assertThat(html).contains("data-log=\"1\"", ">6,920</text>", "[6920,3]").doesNotContain("NaN");
+        Pattern dot = Pattern.compile("<circle[^>]* cx=\"([\\d.]+)\"");
+        List<Double> at = dot.matcher(html)
+                .results()
+                .map(m -> Double.parseDouble(m.group(1)))
+                .toList();
+        double factor = (at.get(1) - at.get(0)) / (at.get(2) - at.get(1));
+        assertThat(factor).isEqualTo(1 / Math.log10(6.92), within(0.01));
+    }
+
+    @Test
     void longCurvesKeepTheirPeaks() {
         double[] x = IntStream.range(0, 100_000).asDoubleStream().toArray();
         double[] y = new double[x.length];
