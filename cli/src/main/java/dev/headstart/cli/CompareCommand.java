@@ -78,7 +78,11 @@ final class CompareCommand implements Runnable {
                     "Training examples, drawn with a fixed seed, smaller draws being part of larger ones; all for all there are (${DEFAULT-VALUE}).")
     private List<String> sizes = List.of("100", "1000", "all");
 
-    @Option(names = "--modes", split = ",", paramLabel = "MODE", description = "${COMPLETION-CANDIDATES}; default: all.")
+    @Option(
+            names = "--modes",
+            split = ",",
+            paramLabel = "MODE",
+            description = "${COMPLETION-CANDIDATES}; default: all.")
     private List<Cell.Mode> modes = List.of(Cell.Mode.values());
 
     @Option(
@@ -188,7 +192,8 @@ final class CompareCommand implements Runnable {
 
     private void print() {
         try {
-            System.out.println(json ? Files.readString(output.resolve("compare.json")).strip() : output);
+            System.out.println(
+                    json ? Files.readString(output.resolve("compare.json")).strip() : output);
         } catch (IOException e) {
             throw new HeadstartException(output + ": compare.json cannot be read: " + e.getMessage(), e);
         }
@@ -206,7 +211,8 @@ final class CompareCommand implements Runnable {
             if (Set.of("--learning-rate", "--lr").contains(name)) {
                 throw wrong("each mode has a learning rate of its own: give --learning-rates full=5e-5,lora=2e-4");
             }
-            if (Set.of("--seed", "--mode", "--init", "--max-train-samples", "--config").contains(name)) {
+            if (Set.of("--seed", "--mode", "--init", "--max-train-samples", "--config")
+                    .contains(name)) {
                 throw wrong(name + " is what is compared here: use --seeds, --modes, --sizes, --scratch-of");
             }
         }
@@ -247,15 +253,16 @@ final class CompareCommand implements Runnable {
     }
 
     private double rate(Cell.Mode mode) {
-        Map<Cell.Mode, Double> all = new EnumMap<>(Map.of(
-                Cell.Mode.SCRATCH, 1e-4, Cell.Mode.HEAD, 1e-3, Cell.Mode.LORA, 2e-4, Cell.Mode.FULL, 5e-5));
+        Map<Cell.Mode, Double> all = new EnumMap<>(
+                Map.of(Cell.Mode.SCRATCH, 1e-4, Cell.Mode.HEAD, 1e-3, Cell.Mode.LORA, 2e-4, Cell.Mode.FULL, 5e-5));
         all.putAll(rates);
         return Objects.requireNonNull(all.get(mode));
     }
 
     private String budget() {
         List<String> each = new ArrayList<>();
-        modes.forEach(m -> each.add(m.title() + " " + BigDecimal.valueOf(rate(m)).stripTrailingZeros().toPlainString()));
+        modes.forEach(m -> each.add(m.title() + " "
+                + BigDecimal.valueOf(rate(m)).stripTrailingZeros().toPlainString()));
         return String.format(
                 Locale.ROOT,
                 "At a given size all trainings see the same examples in the same number of steps: %s passes, at least %d steps, batches of %d."
@@ -278,7 +285,9 @@ final class CompareCommand implements Runnable {
         if (test != null) {
             a.addAll(List.of("--test", test));
         }
-        a.addAll(List.of("--mode", cell.mode() == Cell.Mode.SCRATCH ? "full" : cell.mode().id()));
+        a.addAll(List.of(
+                "--mode",
+                cell.mode() == Cell.Mode.SCRATCH ? "full" : cell.mode().id()));
         if (cell.mode() == Cell.Mode.SCRATCH) {
             a.addAll(List.of("--init", "random"));
         }
@@ -306,8 +315,8 @@ final class CompareCommand implements Runnable {
         try {
             int code = runner.run(arguments, log);
             if (code != 0) {
-                throw new HeadstartException(folder.getFileName() + ": " + lastLine(log)
-                        + " (the training's log is " + log + "); what is finished is kept, go on with --resume");
+                throw new HeadstartException(folder.getFileName() + ": " + lastLine(log) + " (the training's log is "
+                        + log + "); what is finished is kept, go on with --resume");
             }
         } catch (IOException e) {
             throw new HeadstartException(log + ": the training cannot be started: " + e.getMessage(), e);
@@ -337,7 +346,8 @@ final class CompareCommand implements Runnable {
         List<String> command = new ArrayList<>();
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
-                .filter(o -> !o.matches("-(javaagent|agentlib|agentpath|Xrun).*|-XX:(DumpLoadedClassList|ArchiveClassesAtExit).*"))
+                .filter(o -> !o.matches(
+                        "-(javaagent|agentlib|agentpath|Xrun).*|-XX:(DumpLoadedClassList|ArchiveClassesAtExit).*"))
                 .forEach(command::add);
         System.getProperties().stringPropertyNames().stream()
                 .filter(n -> n.equals(MachineMemory.LIMIT))

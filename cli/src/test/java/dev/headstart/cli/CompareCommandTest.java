@@ -57,7 +57,8 @@ class CompareCommandTest {
         });
         return new CommandLine(command)
                 .setCaseInsensitiveEnumValuesAllowed(true)
-                .setExecutionExceptionHandler((e, line, parsed) -> HeadstartCommand.report(e, "compare", false, line.getErr()))
+                .setExecutionExceptionHandler(
+                        (e, line, parsed) -> HeadstartCommand.report(e, "compare", false, line.getErr()))
                 .execute(Stream.concat(
                                 Stream.of(
                                         "--output",
@@ -124,9 +125,12 @@ class CompareCommandTest {
 
         assertThat(compare(options)).isEqualTo(1); // not empty, and nothing said
         assertThat(runs).hasSize(8);
-        String[] again = Stream.concat(Stream.of(options), Stream.of("--resume")).toArray(String[]::new);
+        String[] again =
+                Stream.concat(Stream.of(options), Stream.of("--resume")).toArray(String[]::new);
         try (Stream<Path> cells = Files.list(dir.resolve("out/cells"))) {
-            Path one = cells.filter(c -> c.toString().contains("-lora-16-")).findFirst().orElseThrow();
+            Path one = cells.filter(c -> c.toString().contains("-lora-16-"))
+                    .findFirst()
+                    .orElseThrow();
             Files.delete(one.resolve("cell.json")); // as if it had been broken off
         }
         assertThat(compare(again)).isZero();
@@ -196,7 +200,12 @@ class CompareCommandTest {
                 "--output",
                 dir.resolve("out").toString());
         assertThat(result.code()).as(result.err()).isZero();
-        assertThat(results().path("cells").path(0).path("results").path("peak_memory_mb").asDouble())
+        assertThat(results()
+                        .path("cells")
+                        .path(0)
+                        .path("results")
+                        .path("peak_memory_mb")
+                        .asDouble())
                 .isBetween(50.0, 4000.0);
     }
 
@@ -214,7 +223,8 @@ class CompareCommandTest {
         assertThat(dir.resolve("out")).doesNotExist();
         Path one = Files.writeString(dir.resolve("one.csv"), "text,label\nthe sea,a\nthe end,a\nthe letter,a\n");
         good[5] = one.toString();
-        assertThat(compare(Stream.concat(Stream.of(good), Stream.of("--validation", train)).toArray(String[]::new)))
+        assertThat(compare(Stream.concat(Stream.of(good), Stream.of("--validation", train))
+                        .toArray(String[]::new)))
                 .isEqualTo(1);
         assertThat(runs).hasSize(1);
         assertThat(dir.resolve("out/compare.json")).doesNotExist();

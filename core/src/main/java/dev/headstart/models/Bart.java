@@ -284,7 +284,8 @@ public final class Bart {
         private Tensor again(Tensor start, @Nullable Tensor mask, Trace trace, Seq2Seq.@Nullable Step step) {
             Tensor x = start;
             for (BartLayer layer : layers) {
-                List<Tensor> inputs = step == null ? List.of(trace.hidden(x)) : List.of(trace.hidden(x), step.encoded());
+                List<Tensor> inputs =
+                        step == null ? List.of(trace.hidden(x)) : List.of(trace.hidden(x), step.encoded());
                 x = Recompute.layer(
                         inputs,
                         in -> layer.forward(in.get(0), mask, trace, step == null ? null : step.over(in.get(1))));

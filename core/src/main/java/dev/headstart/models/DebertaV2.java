@@ -395,11 +395,13 @@ public final class DebertaV2 {
                 DebertaV2Layer layer = layers.get(i);
                 ConvLayer beside = i == 0 ? conv : null;
                 List<Tensor> inputs = at == null ? List.of(x, embedded) : List.of(x, embedded, at.table());
-                x = trace.hidden(Recompute.layer(inputs, given -> Memory.local(() -> {
-                    Relative to = at == null ? null : new Relative(given.get(2), at.forth(), at.back());
-                    Tensor y = layer.forward(given.get(0), mask, to, trace);
-                    return beside == null ? y : beside.forward(given.get(1), y, counts);
-                })));
+                x = trace.hidden(Recompute.layer(
+                        inputs,
+                        given -> Memory.local(() -> {
+                            Relative to = at == null ? null : new Relative(given.get(2), at.forth(), at.back());
+                            Tensor y = layer.forward(given.get(0), mask, to, trace);
+                            return beside == null ? y : beside.forward(given.get(1), y, counts);
+                        })));
             }
             return x;
         }

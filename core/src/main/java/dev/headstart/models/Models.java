@@ -206,7 +206,8 @@ public final class Models {
      */
     public static PreTrainedModel<?> untrained(String id, String suffix, LoadOptions options) {
         Natives.load();
-        Path root = Hub.standard().resolve(id, FileSelection.NO_WEIGHTS, options).path();
+        Path root =
+                Hub.standard().resolve(id, FileSelection.NO_WEIGHTS, options).path();
         if (AdapterFolder.is(root)) {
             root = Hub.standard()
                     .resolve(

@@ -289,10 +289,12 @@ public final class ModernBert {
                 ModernBertEncoderLayer layer = layers.get(i);
                 boolean sliding = c.sliding().get(i);
                 boolean last = i == layers.size() - 1;
-                x = Recompute.layer(x, below -> Memory.local(() -> {
-                    Tensor y = layer.forward(below, sliding ? near : far, sliding ? window : all, trace);
-                    return last ? finalNorm.forward(y) : y;
-                }));
+                x = Recompute.layer(
+                        x,
+                        below -> Memory.local(() -> {
+                            Tensor y = layer.forward(below, sliding ? near : far, sliding ? window : all, trace);
+                            return last ? finalNorm.forward(y) : y;
+                        }));
                 trace.hidden(x);
             }
             return x;

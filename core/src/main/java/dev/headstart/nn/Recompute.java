@@ -105,9 +105,8 @@ public final class Recompute implements AutoCloseable {
         boolean cuda = inputs.get(0).is_cuda();
         DeviceType device = cuda ? DeviceType.CUDA : DeviceType.CPU;
         boolean autocast = torch.is_autocast_enabled(device);
-        Generator generator = cuda
-                ? torch.globalContext().defaultGenerator(inputs.get(0).device())
-                : torch.getDefaultCPUGenerator();
+        Generator generator =
+                cuda ? torch.globalContext().defaultGenerator(inputs.get(0).device()) : torch.getDefaultCPUGenerator();
         Tensor random = Memory.scoped(generator::get_state);
         Tensor out = Memory.scoped(() -> {
             try (NoGradGuard guard = new NoGradGuard()) {
@@ -179,9 +178,8 @@ public final class Recompute implements AutoCloseable {
      * @param loss a scalar
      */
     public void backward(Tensor loss) {
-        Generator generator = loss.is_cuda()
-                ? torch.globalContext().defaultGenerator(loss.device())
-                : torch.getDefaultCPUGenerator();
+        Generator generator =
+                loss.is_cuda() ? torch.globalContext().defaultGenerator(loss.device()) : torch.getDefaultCPUGenerator();
         try (PointerScope outer = new PointerScope()) {
             Tensor after = generator.get_state();
             loss.backward();

@@ -36,8 +36,16 @@ class RecomputeTest {
         Path file = Shared.require("golden/" + golden + "/model").resolve("config.json");
         ObjectNode config = (ObjectNode) JSON.readTree(Files.readString(file));
         for (String p : new String[] {
-            "hidden_dropout_prob", "attention_probs_dropout_prob", "resid_pdrop", "embd_pdrop", "attn_pdrop", "dropout",
-            "attention_dropout", "dropout_rate", "mlp_dropout", "activation_dropout"
+            "hidden_dropout_prob",
+            "attention_probs_dropout_prob",
+            "resid_pdrop",
+            "embd_pdrop",
+            "attn_pdrop",
+            "dropout",
+            "attention_dropout",
+            "dropout_rate",
+            "mlp_dropout",
+            "activation_dropout"
         }) {
             config.put(p, 0.3);
         }
@@ -141,14 +149,17 @@ class RecomputeTest {
     @Test
     void itTakesLessMemory() throws IOException {
         ObjectNode config = JSON.createObjectNode();
-        config.put("model_type", "bert").put("vocab_size", 50).put("hidden_size", 128).put("num_hidden_layers", 12);
+        config.put("model_type", "bert")
+                .put("vocab_size", 50)
+                .put("hidden_size", 128)
+                .put("num_hidden_layers", 12);
         config.put("num_attention_heads", 4).put("intermediate_size", 512).put("max_position_embeddings", 128);
         try (PointerScope scope = new PointerScope();
                 PreTrainedModel<?> model = Models.fromConfig(
                         new ConfigJson(config, "test"), "BertForSequenceClassification", LoadOptions.defaults())) {
             model.train();
-            Inputs in = Inputs.of(Map.of(
-                    "input_ids", Tensors.int64(new long[16][128]), "labels", Tensors.int64(new long[16])));
+            Inputs in = Inputs.of(
+                    Map.of("input_ids", Tensors.int64(new long[16][128]), "labels", Tensors.int64(new long[16])));
             long start = Pointer.physicalBytes();
             long few = held(model, in, true) - start; // first: freed memory stays with the process
             long many = held(model, in, false) - start;

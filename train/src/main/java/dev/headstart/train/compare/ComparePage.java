@@ -208,8 +208,7 @@ final class ComparePage {
         if (sizes.isEmpty()) {
             return;
         }
-        for (int size :
-                sizes.size() == 1 ? sizes : List.of(sizes.get(0), sizes.get(sizes.size() - 1))) {
+        for (int size : sizes.size() == 1 ? sizes : List.of(sizes.get(0), sizes.get(sizes.size() - 1))) {
             Point scratch = best(size, true).orElseThrow();
             Point ahead = best(size, false).orElseThrow();
             page.headline("from scratch, " + count(scratch.examples()) + " examples", shown(scratch.value()));
@@ -222,19 +221,21 @@ final class ComparePage {
         points.stream()
                 .filter(p -> !p.way().scratch() && (up ? p.value() >= most.value() : p.value() <= most.value()))
                 .min(Comparator.comparingDouble(Point::examples).thenComparingDouble(Point::minutes))
-                .ifPresent(p -> page.text("In words", String.format(
-                        Locale.ROOT,
-                        "Trained from scratch on %s examples, the best reaches %s %s %s after %s. With a head start (%s), %s"
-                                + " examples and %s are enough for %s.",
-                        count(most.examples()),
-                        split,
-                        metric,
-                        shown(most.value()),
-                        time(most.minutes()),
-                        label(p.way()),
-                        count(p.examples()),
-                        time(p.minutes()),
-                        shown(p.value()))));
+                .ifPresent(p -> page.text(
+                        "In words",
+                        String.format(
+                                Locale.ROOT,
+                                "Trained from scratch on %s examples, the best reaches %s %s %s after %s. With a head start (%s), %s"
+                                        + " examples and %s are enough for %s.",
+                                count(most.examples()),
+                                split,
+                                metric,
+                                shown(most.value()),
+                                time(most.minutes()),
+                                label(p.way()),
+                                count(p.examples()),
+                                time(p.minutes()),
+                                shown(p.value()))));
     }
 
     private Optional<Point> best(int size, boolean scratch) {

@@ -198,7 +198,8 @@ public final class Comparison {
 
     private static void deleteWeights(Path folder) throws IOException {
         try (Stream<Path> files = Files.walk(folder)) {
-            for (Path p : files.filter(f -> f.toString().endsWith(".safetensors")).toList()) {
+            for (Path p :
+                    files.filter(f -> f.toString().endsWith(".safetensors")).toList()) {
                 Files.delete(p);
             }
         }

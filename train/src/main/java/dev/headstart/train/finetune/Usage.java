@@ -35,8 +35,7 @@ public final class Usage {
 
     /** Energy in words, and how it was found. */
     public String energy() {
-        return String.format(
-                Locale.ROOT, "%s%.2f Wh (%s)", counted() > 0 ? "" : "about ", wattHours(), energySource());
+        return String.format(Locale.ROOT, "%s%.2f Wh (%s)", counted() > 0 ? "" : "about ", wattHours(), energySource());
     }
 
     /** Energy in watt-hours: counted where the machine counts, else estimated. */

@@ -342,7 +342,8 @@ public final class HtmlReport {
                 .append("</text>\n");
         for (int k = 0; k < chart.series().size(); k++) {
             Series s = thinned(chart.series().get(k));
-            double[] along = chart.logX() ? Arrays.stream(s.x()).map(Math::log10).toArray() : s.x();
+            double[] along =
+                    chart.logX() ? Arrays.stream(s.x()).map(Math::log10).toArray() : s.x();
             boolean noisy = chart.smooth() && s.x().length >= 20;
             curve(along, s.y(), x0, y0, sx, sy, look(k) + (noisy ? " faint" : ""), s, s.dots());
             if (noisy) {

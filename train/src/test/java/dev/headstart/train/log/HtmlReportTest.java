@@ -100,7 +100,9 @@ class HtmlReportTest {
     void axesOfPowersHaveRoundMarksOrTheValuesThemselves() {
         assertThat(HtmlReport.logTicks(2, Math.log10(6920)).values())
                 .containsExactly("100", "200", "500", "1k", "2k", "5k");
-        assertThat(HtmlReport.logTicks(-3, 5).values()).contains("0.001", "1", "100k").hasSize(9);
+        assertThat(HtmlReport.logTicks(-3, 5).values())
+                .contains("0.001", "1", "100k")
+                .hasSize(9);
         double[] sizes = {100, 1000, 6920};
         String html = new HtmlReport("x")
                 .chart(Chart.of("a", "examples", "y", List.of(new Series("s", sizes, new double[] {1, 2, 3}, true)))
