@@ -36,7 +36,8 @@ import picocli.CommandLine.Spec;
             "Files are csv, tsv, jsonl, json, txt, Parquet or CoNLL. Rows are matched by an id column that both files have, else by order.",
             "Tasks: text-classification, multi-label-classification, regression, sentence-similarity, token-classification,",
             "question-answering, translation, summarization, text-generation (columns nll and tokens).",
-            "With --model: text-classification, token-classification, question-answering, sentence-similarity run the model on --data.",
+            "With --model: text-classification, token-classification, question-answering, sentence-similarity, text-ranking (pairs with labels",
+            "or scores, or queries with an answer and negatives) run the model on --data.",
             "perplexity takes --model and --input instead: exp of the mean negative log-likelihood a token, sliding window."
         })
 final class EvaluateCommand implements Runnable {

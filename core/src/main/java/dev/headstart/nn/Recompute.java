@@ -5,7 +5,6 @@ import java.util.ArrayList;
 import java.util.Deque;
 import java.util.IdentityHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.function.Function;
 import java.util.function.UnaryOperator;
 import org.bytedeco.javacpp.PointerScope;
@@ -47,7 +46,7 @@ public final class Recompute implements AutoCloseable {
     }
 
     private final Deque<Piece> pieces = new ArrayDeque<>();
-    private final Map<Tensor, Tensor> cuts = new IdentityHashMap<>();
+    private final IdentityHashMap<Tensor, Tensor> cuts = new IdentityHashMap<>();
 
     private Recompute() {}
 

@@ -133,8 +133,8 @@ class RecomputeTest {
             assertThat(again.gradients()).hasSameSizeAs(plain.gradients());
             double largest = 0;
             for (Map.Entry<String, float[]> e : plain.gradients().entrySet()) {
-                float[] got = again.gradients().get(e.getKey());
-                assertThat(got).as(e.getKey()).isNotNull().hasSameSizeAs(e.getValue());
+                float[] got = Objects.requireNonNull(again.gradients().get(e.getKey()), e.getKey());
+                assertThat(got).as(e.getKey()).hasSameSizeAs(e.getValue());
                 for (int i = 0; i < e.getValue().length; i++) { // sums over layers may be added in another order
                     assertThat((double) got[i])
                             .as(e.getKey())

@@ -109,9 +109,7 @@ public final class FineTune {
                 PreTrainedModel<?> model = options.fresh
                         ? Models.untrained(options.model, task.head(), load)
                         : load(task.head(), options.model, load)) {
-            if (task.problemType() != null) {
-                model.config().node().put("problem_type", task.problemType());
-            }
+            task.configure(model.config().node());
             int maxLength = maxLength(options, tokenizer, model, task);
             TextData train = task.examples(splits.train(), tokenizer, maxLength);
             TextData validation = task.examples(splits.validation(), tokenizer, maxLength);

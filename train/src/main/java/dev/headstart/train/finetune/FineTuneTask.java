@@ -1,5 +1,6 @@
 package dev.headstart.train.finetune;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
 import dev.headstart.data.Columns;
 import dev.headstart.data.ReadOptions;
@@ -45,13 +46,14 @@ abstract class FineTuneTask {
             case "token-classification", "ner" -> new TokenClassificationTask(options);
             case "question-answering" -> new QuestionAnsweringTask(options);
             case "sentence-embedding", "sentence-similarity" -> new SentenceEmbeddingTask(options);
+            case "text-ranking", "cross-encoder" -> new CrossEncoderTask(options);
             case "fill-mask", "masked-lm" -> new MaskedLmTask(options);
             case "text-generation", "causal-lm" -> new CausalLmTask(options);
             case "text2text-generation", "seq2seq-lm", "translation", "summarization" -> new Seq2SeqTask(options);
             default ->
                 throw new HeadstartException(
                         "--task " + options.task
-                                + " is not known; known: text-classification, token-classification, question-answering, sentence-embedding, fill-mask, text-generation, text2text-generation");
+                                + " is not known; known: text-classification, token-classification, question-answering, text-ranking, sentence-embedding, fill-mask, text-generation, text2text-generation");
         };
     }
 
@@ -81,6 +83,13 @@ abstract class FineTuneTask {
     @Nullable
     String problemType() {
         return null;
+    }
+
+    /** Writes into config.json what belongs there. */
+    void configure(ObjectNode config) {
+        if (problemType() != null) {
+            config.put("problem_type", problemType());
+        }
     }
 
     abstract TextData examples(List<Row> rows, Tokenizer tokenizer, int maxLength);

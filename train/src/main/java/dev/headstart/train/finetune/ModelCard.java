@@ -124,7 +124,8 @@ final class ModelCard {
 
     private static String pipeline(FineTuneTask task) {
         return switch (task.head()) {
-            case "ForSequenceClassification" -> "text-classification";
+            case "ForSequenceClassification" ->
+                task instanceof CrossEncoderTask ? "text-ranking" : "text-classification";
             case "ForTokenClassification" -> "token-classification";
             case "ForQuestionAnswering" -> "question-answering";
             case "" -> "sentence-similarity";

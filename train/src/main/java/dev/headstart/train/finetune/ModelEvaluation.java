@@ -20,7 +20,7 @@ public final class ModelEvaluation {
     private ModelEvaluation() {}
 
     /**
-     * Runs a model over data and compares: text-classification, token-classification, question-answering, sentence-similarity (cosine of the
+     * Runs a model over data and compares: text-classification, token-classification, question-answering, text-ranking, sentence-similarity (cosine of the
      * embeddings against scores). Labels of the data are names of the model's classes, or their numbers.
      *
      * @param options task, model, columns, evaluation batch size, lengths; the data is what would be trained on

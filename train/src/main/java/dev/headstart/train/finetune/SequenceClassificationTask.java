@@ -11,6 +11,7 @@ import dev.headstart.models.Tensors;
 import dev.headstart.nn.Ops;
 import dev.headstart.text.BatchEncoding;
 import dev.headstart.text.EncodeOptions;
+import dev.headstart.text.Encoding;
 import dev.headstart.text.Tokenizer;
 import dev.headstart.text.Truncation;
 import dev.headstart.train.Objective;
@@ -241,7 +242,7 @@ final class SequenceClassificationTask extends FineTuneTask {
     }
 
     /** Texts with labels: a class, several, or a number. */
-    static final class Examples extends TextData {
+    static class Examples extends TextData {
         private final List<float[]> labels = new ArrayList<>();
         private final boolean classes;
 
@@ -250,7 +251,13 @@ final class SequenceClassificationTask extends FineTuneTask {
             this.classes = classes;
         }
 
-        float[] label(int index) {
+        /** A text, or two, with a class, several, or a number. */
+        final void add(Encoding encoding, float[] label) {
+            add(encoding);
+            labels.add(label);
+        }
+
+        final float[] label(int index) {
             return labels.get(index);
         }
 
@@ -259,7 +266,7 @@ final class SequenceClassificationTask extends FineTuneTask {
             batch.put("labels", labels(indexes));
         }
 
-        Tensor labels(int[] indexes) {
+        final Tensor labels(int[] indexes) {
             if (classes) {
                 long[] values = Arrays.stream(indexes)
                         .mapToLong(i -> (long) labels.get(i)[0])
@@ -289,8 +296,7 @@ final class SequenceClassificationTask extends FineTuneTask {
             List<String> first = map(some, r -> r.text(c.get(Role.TEXT)));
             BatchEncoding encoded = tokenizer.encode(first, pair == null ? null : map(some, r -> r.text(pair)), how);
             for (int i = 0; i < some.size(); i++) {
-                examples.add(encoded.get(i));
-                examples.labels.add(label(some.get(i), column));
+                examples.add(encoded.get(i), label(some.get(i), column));
             }
         }
         return examples;

@@ -193,6 +193,62 @@ public record Evaluation(String kind, int examples, Map<String, Value> metrics) 
         return b.build("regression");
     }
 
+    /**
+     * Scored pairs that fit or do not: average precision, area under the ROC curve, and accuracy and F1 of scores above one half.
+     *
+     * @param references 0 or 1
+     */
+    public static Evaluation pairs(double[] references, double[] scores, Options options) {
+        Metrics.sameLength(references.length, scores.length);
+        int[] gold = Arrays.stream(references).mapToInt(v -> v > 0.5 ? 1 : 0).toArray();
+        int[] found = Arrays.stream(scores).mapToInt(v -> v > 0.5 ? 1 : 0).toArray();
+        return new Builder(scores.length, options)
+                .add(
+                        "average_precision",
+                        i -> Ranking.averagePrecision(booleans(i, k -> gold[k] == 1), pick(scores, i)))
+                .add("auc", i -> Metrics.auc(booleans(i, k -> gold[k] == 1), pick(scores, i)))
+                .add("accuracy", i -> Classification.of(gold, found, 2, i).accuracy())
+                .add("f1", i -> Classification.of(gold, found, 2, i).of(1).f1())
+                .build("pairs");
+    }
+
+    /**
+     * Candidates of queries, put into an order by their scores: mean average precision, reciprocal rank and discounted gain at 10. Queries without a
+     * relevant candidate are left out, as in sentence-transformers' CrossEncoderRerankingEvaluator; intervals resample queries.
+     *
+     * @param queries of each candidate
+     * @param references how relevant each candidate is; above one half counts as relevant
+     */
+    public static Evaluation ranking(List<String> queries, double[] references, double[] scores, Options options) {
+        Metrics.sameLength(references.length, scores.length);
+        Map<String, List<Integer>> byQuery = new LinkedHashMap<>();
+        for (int i = 0; i < scores.length; i++) {
+            byQuery.computeIfAbsent(queries.get(i), q -> new ArrayList<>()).add(i);
+        }
+        List<double[]> each = new ArrayList<>();
+        for (List<Integer> group : byQuery.values()) {
+            int[] at = group.stream().mapToInt(i -> i).toArray();
+            boolean[] relevant = booleans(at, k -> references[k] > 0.5);
+            double precision = Ranking.averagePrecision(relevant, pick(scores, at));
+            if (!Double.isNaN(precision)) {
+                each.add(new double[] {
+                    precision,
+                    Ranking.reciprocalRank(relevant, pick(scores, at), 10),
+                    Ranking.ndcg(pick(references, at), pick(scores, at), 10)
+                });
+            }
+        }
+        return new Builder(each.size(), options)
+                .add("map", column(each, 0))
+                .add("mrr@10", column(each, 1))
+                .add("ndcg@10", column(each, 2))
+                .build("ranking");
+    }
+
+    private static ToDoubleFunction<int[]> column(List<double[]> rows, int c) {
+        return mean(rows.stream().mapToDouble(r -> r[c]).toArray());
+    }
+
     private static double[] pick(double[] v, int[] indexes) {
         double[] picked = new double[indexes.length];
         for (int i = 0; i < picked.length; i++) {
