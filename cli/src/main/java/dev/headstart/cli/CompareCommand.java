@@ -9,7 +9,6 @@ import java.math.BigDecimal;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.EnumMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -95,9 +94,10 @@ final class CompareCommand implements Runnable {
     @Option(
             names = "--learning-rates",
             split = ",",
-            paramLabel = "MODE=RATE",
-            description = "Highest learning rate by mode; default: scratch=1e-4,head=1e-3,lora=2e-4,full=5e-5.")
-    private Map<Cell.Mode, Double> rates = Map.of();
+            paramLabel = "[MODEL:]MODE=RATE",
+            description =
+                    "Highest learning rate by mode, or of one model by its last name; default: scratch=1e-4,head=1e-3,lora=2e-4,full=5e-5.")
+    private Map<String, Double> rates = Map.of();
 
     @Option(
             names = {"--epochs", "--num-train-epochs"},
@@ -216,6 +216,16 @@ final class CompareCommand implements Runnable {
                 throw wrong(name + " is what is compared here: use --seeds, --modes, --sizes, --scratch-of");
             }
         }
+        Set<String> keys = new LinkedHashSet<>();
+        for (Cell.Mode mode : Cell.Mode.values()) {
+            keys.add(mode.id());
+            models.forEach(m -> keys.add(new Cell(m, mode, 0, 0).shortModel() + ":" + mode.id()));
+        }
+        for (String key : rates.keySet()) {
+            if (!keys.contains(key)) {
+                throw wrong("--learning-rates: there is no '" + key + "'; expected " + String.join(", ", keys));
+            }
+        }
         for (String id : scratchOf) {
             if (!models.contains(id)) {
                 throw wrong("--scratch-of " + id + " is none of --model " + String.join(",", models));
@@ -253,16 +263,34 @@ final class CompareCommand implements Runnable {
     }
 
     private double rate(Cell.Mode mode) {
-        Map<Cell.Mode, Double> all = new EnumMap<>(
-                Map.of(Cell.Mode.SCRATCH, 1e-4, Cell.Mode.HEAD, 1e-3, Cell.Mode.LORA, 2e-4, Cell.Mode.FULL, 5e-5));
-        all.putAll(rates);
-        return Objects.requireNonNull(all.get(mode));
+        Double given = rates.get(mode.id());
+        return given != null
+                ? given
+                : switch (mode) {
+                    case SCRATCH -> 1e-4;
+                    case HEAD -> 1e-3;
+                    case LORA -> 2e-4;
+                    case FULL -> 5e-5;
+                };
+    }
+
+    private double rate(Cell cell) {
+        Double own = rates.get(cell.shortModel() + ":" + cell.mode().id());
+        return own == null ? rate(cell.mode()) : own;
+    }
+
+    private static String plain(double v) {
+        return BigDecimal.valueOf(v).stripTrailingZeros().toPlainString();
     }
 
     private String budget() {
         List<String> each = new ArrayList<>();
-        modes.forEach(m -> each.add(m.title() + " "
-                + BigDecimal.valueOf(rate(m)).stripTrailingZeros().toPlainString()));
+        modes.forEach(m -> each.add(m.title() + " " + plain(rate(m))));
+        rates.forEach((key, rate) -> {
+            if (key.contains(":")) {
+                each.add(key.replace(":", " ") + " " + plain(rate));
+            }
+        });
         return String.format(
                 Locale.ROOT,
                 "At a given size all trainings see the same examples in the same number of steps: %s passes, at least %d steps, batches of %d."
@@ -294,7 +322,7 @@ final class CompareCommand implements Runnable {
         if (cell.size() > 0) {
             a.addAll(List.of("--max-train-samples", String.valueOf(cell.size())));
         }
-        a.addAll(List.of("--learning-rate", String.valueOf(rate(cell.mode()))));
+        a.addAll(List.of("--learning-rate", String.valueOf(rate(cell))));
         a.addAll(List.of("--epochs", String.valueOf(epochs), "--min-steps", String.valueOf(minSteps)));
         a.addAll(List.of("--batch-size", String.valueOf(batchSize), "--seed", String.valueOf(cell.seed())));
         a.add("--no-checkpoints");

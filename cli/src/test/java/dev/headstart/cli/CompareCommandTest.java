@@ -96,10 +96,11 @@ class CompareCommandTest {
             "--sizes",
             "16,all",
             "--learning-rates",
-            "scratch=1e-3,full=5e-3"
+            "scratch=1e-3,full=5e-3,model:lora=2e-3"
         };
         assertThat(compare(options)).isZero();
         assertThat(runs).hasSize(8);
+        assertThat(runs.get(2)).containsSequence("--mode", "lora").containsSequence("--learning-rate", "0.002");
         JsonNode all = results();
         assertThat(all.path("metric").asText()).isEqualTo("accuracy");
         assertThat(all.path("split").asText()).isEqualTo("test");
@@ -214,7 +215,12 @@ class CompareCommandTest {
         String train = data("train.csv", 16, 1);
         String[] good = {"--task", "text-classification", "--model", model, "--train", train, "--modes", "head"};
         for (String[] bad : new String[][] {
-            {"--sizes", "many"}, {"--nonsense"}, {"--learning-rate", "1e-3"}, {"--seed", "1"}, {"--scratch-of", "other"}
+            {"--sizes", "many"},
+            {"--nonsense"},
+            {"--learning-rate", "1e-3"},
+            {"--seed", "1"},
+            {"--scratch-of", "other"},
+            {"--learning-rates", "other:full=1"}
         }) {
             assertThat(compare(Stream.concat(Stream.of(good), Stream.of(bad)).toArray(String[]::new)))
                     .isEqualTo(2);

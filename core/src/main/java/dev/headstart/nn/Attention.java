@@ -1,6 +1,5 @@
 package dev.headstart.nn;
 
-import static org.bytedeco.pytorch.global.torch.dropout;
 import static org.bytedeco.pytorch.global.torch.rsub;
 import static org.bytedeco.pytorch.global.torch.scaled_dot_product_attention;
 import static org.bytedeco.pytorch.global.torch.softmax;
@@ -43,7 +42,7 @@ public final class Attention {
      */
     public static Tensor attend(
             Tensor q, Tensor k, Tensor v, @Nullable Tensor mask, double scale, Dropout drop, Trace trace) {
-        if (trace.wantsAttention() || plainIsFaster(q)) {
+        if (trace.wantsAttention() || plainIsFaster(q, drop)) {
             Tensor scores = q.matmul(k.transpose(2, 3)).mul(new Scalar(scale)); // [B, h, Sq, Sk]
             if (mask != null) {
                 scores = scores.add(mask);
@@ -52,7 +51,7 @@ public final class Attention {
                     ? softmax(scores, -1)
                     : softmax(scores, -1, new ScalarTypeOptional(ScalarType.Float))
                             .to(Ops.type(q));
-            weights = drop.active() > 0 ? dropout(weights, drop.active(), true) : weights;
+            weights = drop.active() > 0 ? Dropout.drop(weights, drop.active()) : weights;
             trace.attention(weights);
             return weights.matmul(v); // [B, h, Sq, dv]
         }
@@ -67,9 +66,9 @@ public final class Attention {
                 false);
     }
 
-    /** The fused kernel has no fast bf16 path on the CPU: plain matrix products take half its time there (engine.md). */
-    private static boolean plainIsFaster(Tensor q) {
-        return Ops.type(q) == ScalarType.BFloat16 && !q.is_cuda();
+    /** The fused kernel has no fast bf16 path on the CPU, where plain matrix products take half its time, and none that drops weights. */
+    private static boolean plainIsFaster(Tensor q, Dropout drop) {
+        return !q.is_cuda() && (Ops.type(q) == ScalarType.BFloat16 || drop.active() > 0);
     }
 
     /**

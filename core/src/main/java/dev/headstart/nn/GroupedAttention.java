@@ -1,6 +1,5 @@
 package dev.headstart.nn;
 
-import static org.bytedeco.pytorch.global.torch.dropout;
 import static org.bytedeco.pytorch.global.torch.softmax;
 import static org.bytedeco.pytorch.global.torch.tanh;
 
@@ -60,7 +59,7 @@ public final class GroupedAttention {
         Tensor weights = Ops.type(q) == ScalarType.Float
                 ? softmax(scores, -1)
                 : softmax(scores.to(ScalarType.Float), -1).to(Ops.type(q));
-        weights = drop.active() > 0 ? dropout(weights, drop.active(), true) : weights;
+        weights = drop.active() > 0 ? Dropout.drop(weights, drop.active()) : weights;
         trace.attention(weights);
         return weights.matmul(v); // [B, h, Sq, d]
     }

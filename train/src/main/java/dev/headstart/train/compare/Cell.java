@@ -40,7 +40,7 @@ public record Cell(String model, Mode mode, int size, long seed) {
     }
 
     /** The model's name without what stands before the last slash. */
-    String shortModel() {
+    public String shortModel() {
         String trimmed = model.replaceAll("[/\\\\]+$", "");
         return trimmed.substring(Math.max(trimmed.lastIndexOf('/'), trimmed.lastIndexOf('\\')) + 1);
     }
