@@ -9,6 +9,7 @@ import dev.headstart.models.AutoModelForCausalLM;
 import dev.headstart.models.AutoModelForSeq2SeqLM;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.nn.Linear;
+import dev.headstart.train.Throughput;
 import java.io.IOException;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -211,7 +212,7 @@ public final class DecoderBenchmark {
 
     /** Best GFLOP/s of one matrix product, 512 x 768 x 3072, prepacked. */
     private static double peak(torch.ScalarType type) {
-        return MatrixPeak.gflops(type);
+        return Throughput.gemmPeak(type);
     }
 
     private static double median(double[] v) {

@@ -6,6 +6,7 @@ import dev.headstart.hub.Hub;
 import dev.headstart.models.AutoModelForSequenceClassification;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.train.Objective;
+import dev.headstart.train.Throughput;
 import dev.headstart.train.Trainer;
 import dev.headstart.train.TrainerCallback;
 import dev.headstart.train.TrainingArguments;
@@ -81,6 +82,8 @@ public final class TrainingBenchmark {
                         VmHwm.of(ProcessHandle.current().pid()));
                 report("transformers", other, tokens, VmHwm.of(peer.process.pid()));
                 System.out.printf(Locale.ROOT, "ratio of medians: %.2f%n", median(other) / median(own));
+                System.out.println("headstart: "
+                        + Throughput.describe(model, tokens / median(own), length, 1, precision.equals("bf16")));
             }
         } finally {
             try (var files = Files.list(head)) {
@@ -222,6 +225,7 @@ public final class TrainingBenchmark {
                     precision,
                     String.valueOf(threads),
                     String.valueOf(batch));
+            b.environment().remove("OMP_WAIT_POLICY"); // its best setting
             b.redirectError(ProcessBuilder.Redirect.INHERIT);
             process = b.start();
             ask = new PrintStream(process.getOutputStream(), true, StandardCharsets.UTF_8);

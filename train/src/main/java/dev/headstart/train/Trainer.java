@@ -286,8 +286,9 @@ public final class Trainer {
         return new HeadstartException(
                 "step " + (step + 1) + ": out of memory with batches of " + args.batchSize + " examples of up to "
                         + longest
-                        + " tokens; halve the batch size and double gradient accumulation (same result), or lower the"
-                        + " maximum length, or train an adapter (lora)" + lastGood(),
+                        + " tokens; halve the batch size and double gradient accumulation (same result), or use"
+                        + " gradient checkpointing, or lower the maximum length, or train an adapter (lora)"
+                        + lastGood(),
                 e);
     }
 

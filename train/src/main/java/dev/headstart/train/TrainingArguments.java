@@ -176,6 +176,11 @@ public final class TrainingArguments implements Cloneable {
         return this;
     }
 
+    /** Whether the forward pass runs under bf16 autocast. */
+    public boolean bf16() {
+        return bf16;
+    }
+
     /** Seed of order, dropout and masks. */
     public TrainingArguments seed(long value) {
         seed = value;

@@ -135,10 +135,7 @@ final class ComparePage {
                 .fact("data", files)
                 .fact("the same for all", budget)
                 .fact("hardware", any.results().path("hardware").asText())
-                .fact(
-                        "versions",
-                        "Headstart " + any.results().path("headstart").asText() + ", Java "
-                                + any.results().path("java").asText())
+                .fact("versions", any.results().path("software").asText())
                 .fact("energy", any.results().path("energy_source").asText())
                 .fact("memory", "peak resident memory of the training's own process (VmHWM), the Java heap included");
         headlines(page);

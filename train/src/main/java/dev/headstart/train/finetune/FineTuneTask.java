@@ -35,6 +35,9 @@ abstract class FineTuneTask {
     @Nullable
     Map<Integer, String> known;
 
+    /** Examples of other splits that are in the training data too, in words by split. */
+    final Map<String, String> overlaps = new LinkedHashMap<>();
+
     FineTuneTask(FineTuneOptions options) {
         this.options = options;
     }
@@ -234,11 +237,9 @@ abstract class FineTuneTask {
         train.forEach(r -> seen.add(key(r, columns)));
         long both = rows.stream().filter(r -> seen.contains(key(r, columns))).count();
         if (both > 0) {
-            LOG.warn(
-                    "{} of {} {} examples are in the training data too: the metrics will look better than they are",
-                    both,
-                    rows.size(),
-                    name);
+            String words = both + " of " + rows.size() + " " + name + " examples are in the training data too";
+            overlaps.put(name, words);
+            LOG.warn("{}: the metrics will look better than they are", words);
         }
     }
 

@@ -17,12 +17,14 @@ import java.util.Map;
  * @param steps one a step
  * @param evaluations metrics by step
  */
-record History(List<Step> steps, Map<Long, Map<String, Double>> evaluations) {
+public record History(List<Step> steps, Map<Long, Map<String, Double>> evaluations) {
     private static final ObjectMapper JSON = new ObjectMapper();
 
-    record Step(long step, double loss, double learningRate, long tokens, double tokensPerSecond) {}
+    /** One step of the log. */
+    public record Step(long step, double loss, double learningRate, long tokens, double tokensPerSecond) {}
 
-    static History read(Path log) {
+    /** Reads training_log.jsonl. @throws HeadstartException when it cannot be read */
+    public static History read(Path log) {
         List<Step> steps = new ArrayList<>();
         Map<Long, Map<String, Double>> evaluations = new LinkedHashMap<>();
         try {
@@ -54,12 +56,13 @@ record History(List<Step> steps, Map<Long, Map<String, Double>> evaluations) {
         return new History(steps, evaluations);
     }
 
-    long tokens() {
+    /** Of all steps. */
+    public long tokens() {
         return steps.stream().mapToLong(Step::tokens).sum();
     }
 
     /** Of the steps alone, without evaluations and checkpoints. */
-    double seconds() {
+    public double seconds() {
         return steps.stream()
                 .mapToDouble(s -> s.tokens() / Math.max(1e-9, s.tokensPerSecond()))
                 .sum();

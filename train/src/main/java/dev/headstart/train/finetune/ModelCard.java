@@ -77,6 +77,7 @@ final class ModelCard {
         if (o.test != null) {
             row(b, "test", o.test, report.testExamples());
         }
+        task.overlaps.values().forEach(words -> b.append("\n").append(words).append(".\n"));
         Map<Integer, String> labels = task.id2label();
         if (labels != null) {
             b.append("\nLabels: ").append(String.join(", ", labels.values())).append(".\n");
@@ -112,14 +113,7 @@ final class ModelCard {
                 report.result().reason(),
                 TrainingLog.time(usage.seconds()),
                 usage.energy()));
-        String version = FineTune.class.getPackage().getImplementationVersion();
-        b.append("Headstart ")
-                .append(version == null ? "(development)" : version)
-                .append(", Java ")
-                .append(System.getProperty("java.version"))
-                .append("; ")
-                .append(Usage.hardware())
-                .append(".\n");
+        b.append(Usage.software()).append("; ").append(Usage.hardware()).append(".\n");
     }
 
     private static String pipeline(FineTuneTask task) {

@@ -25,7 +25,6 @@ public final class RunResults {
 
     /** What every training has: steps, epochs, loss, validation metrics, time, memory, energy. */
     public static RunResults of(Trainer.Result result, Usage usage) {
-        String version = RunResults.class.getPackage().getImplementationVersion();
         return new RunResults()
                 .put("epoch", result.epochs())
                 .put("steps", result.steps())
@@ -37,8 +36,7 @@ public final class RunResults {
                 .put("energy_wh", usage.wattHours())
                 .put("energy_source", usage.energySource())
                 .put("hardware", Usage.hardware())
-                .put("headstart", version == null ? "development" : version)
-                .put("java", System.getProperty("java.version"))
+                .put("software", Usage.software())
                 .metrics("eval", result.metrics());
     }
 

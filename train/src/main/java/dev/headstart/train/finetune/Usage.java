@@ -1,5 +1,6 @@
 package dev.headstart.train.finetune;
 
+import dev.headstart.nn.Natives;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -16,6 +17,13 @@ public final class Usage {
     /** Since it was made. */
     public double seconds() {
         return (System.nanoTime() - begin) / 1e9;
+    }
+
+    /** Versions of what computed. */
+    public static String software() {
+        String version = Usage.class.getPackage().getImplementationVersion();
+        return "Headstart " + (version == null ? "(development)" : version) + ", libtorch "
+                + Natives.facts().torch() + ", Java " + System.getProperty("java.version");
     }
 
     /** The processor and its threads. */

@@ -281,7 +281,7 @@ public final class Pretrain {
                 model.savePretrained(out);
                 SavedType.convert(out, options.saveDtype);
                 tokenizer.savePretrained(out);
-                new PretrainReport(options, model, tokenizer, corpus, report, usage).write(log);
+                new PretrainReport(options, model, tokenizer, corpus, report, usage, goal.blockSize).write(log);
                 delete(out.resolve(WORK));
                 LOG.info("{}: {}", out, result.metrics());
             }

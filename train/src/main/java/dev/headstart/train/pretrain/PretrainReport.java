@@ -6,6 +6,9 @@ import dev.headstart.HeadstartException;
 import dev.headstart.io.StagedFile;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.text.Tokenizer;
+import dev.headstart.train.Throughput;
+import dev.headstart.train.finetune.DataHash;
+import dev.headstart.train.finetune.History;
 import dev.headstart.train.finetune.TrainingLog;
 import dev.headstart.train.finetune.Usage;
 import dev.headstart.train.log.HtmlReport;
@@ -13,23 +16,20 @@ import dev.headstart.train.log.HtmlReport.Chart;
 import dev.headstart.train.log.HtmlReport.Series;
 import java.io.BufferedReader;
 import java.io.IOException;
-import java.io.InputStream;
-import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.DigestInputStream;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** Model card (README.md) and page with curves (report.html) of a finished run. */
 final class PretrainReport {
+    private static final Logger LOG = LoggerFactory.getLogger(PretrainReport.class);
     private static final ObjectMapper JSON = new ObjectMapper();
     private final PretrainOptions options;
     private final PreTrainedModel<?> model;
@@ -37,6 +37,8 @@ final class PretrainReport {
     private final Corpus corpus;
     private final Pretrain.Report report;
     private final Usage usage;
+    private final int blockSize;
+    private String speed = "";
 
     PretrainReport(
             PretrainOptions options,
@@ -44,17 +46,29 @@ final class PretrainReport {
             Tokenizer tokenizer,
             Corpus corpus,
             Pretrain.Report report,
-            Usage usage) {
+            Usage usage,
+            int blockSize) {
         this.options = options;
         this.model = model;
         this.tokenizer = tokenizer;
         this.corpus = corpus;
         this.report = report;
         this.usage = usage;
+        this.blockSize = blockSize;
     }
 
     /** Writes both. @param log what the run logged */
     void write(Path log) {
+        History history = History.read(log);
+        double rate = history.tokens() / Math.max(1e-9, history.seconds());
+        if (options.objective != PretrainOptions.Objective.SPAN_CORRUPTION) { // whose two halves see different tokens
+            boolean all = options.objective == PretrainOptions.Objective.CLM;
+            speed = " The steps alone: "
+                    + Throughput.describe(
+                            model, rate, blockSize, all ? 1 : options.mlmProbability, options.arguments.bf16())
+                    + ".";
+            LOG.info("{}", speed.strip());
+        }
         byte[] card = card().getBytes(StandardCharsets.UTF_8);
         StagedFile.write(options.output.resolve("README.md"), out -> out.write(ByteBuffer.wrap(card)));
         html(log);
@@ -147,31 +161,26 @@ final class PretrainReport {
 
     private String effort() {
         return String.format(
-                Locale.ROOT,
-                "Trained in %s (%,.0f tokens/s), %.2f epochs, ended by: %s. Whole run: %s, energy %s.",
-                TrainingLog.time(report.result().seconds()),
-                report.result().tokens() / Math.max(1e-9, report.result().seconds()),
-                report.result().epochs(),
-                report.result().reason(),
-                TrainingLog.time(usage.seconds()),
-                usage.energy());
+                        Locale.ROOT,
+                        "Trained in %s (%,.0f tokens/s), %.2f epochs, ended by: %s. Whole run: %s, energy %s.",
+                        TrainingLog.time(report.result().seconds()),
+                        report.result().tokens()
+                                / Math.max(1e-9, report.result().seconds()),
+                        report.result().epochs(),
+                        report.result().reason(),
+                        TrainingLog.time(usage.seconds()),
+                        usage.energy())
+                + speed;
     }
 
     private static String machine() {
-        String version = Pretrain.class.getPackage().getImplementationVersion();
-        return "Headstart " + (version == null ? "(development)" : version) + ", Java "
-                + System.getProperty("java.version") + "; " + Usage.hardware() + ".";
+        return Usage.software() + "; " + Usage.hardware() + ".";
     }
 
     private static String hash(Path file) {
-        try (InputStream in = new DigestInputStream(Files.newInputStream(file), MessageDigest.getInstance("SHA-256"))) {
-            long n = in.transferTo(OutputStream.nullOutputStream());
-            return " | " + n + " | `"
-                    + HexFormat.of()
-                            .formatHex(
-                                    ((DigestInputStream) in).getMessageDigest().digest())
-                    + "`";
-        } catch (IOException | NoSuchAlgorithmException e) {
+        try {
+            return " | " + Files.size(file) + " | `" + DataHash.of(file) + "`";
+        } catch (IOException e) {
             throw new HeadstartException(file + ": cannot be read again for its checksum: " + e.getMessage(), e);
         }
     }

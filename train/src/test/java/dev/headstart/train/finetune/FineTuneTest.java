@@ -41,6 +41,7 @@ class FineTuneTest {
     Path dir;
 
     private Path model = Path.of("");
+    private boolean checkpointing;
 
     @BeforeEach
     void findModel() {
@@ -152,6 +153,7 @@ class FineTuneTest {
                             TrainingArguments.defaults()
                                     .learningRate(1e-3)
                                     .maxSteps(10)
+                                    .gradientCheckpointing(checkpointing)
                                     .batchSize(4),
                             words)
                     .objective(objective)
@@ -284,6 +286,87 @@ class FineTuneTest {
         List<Double> after = new ArrayList<>();
         run("kept", true, -1, Objective.ofModel(), after);
         assertThat(after).hasSize(5);
+    }
+
+    @Test
+    void outOfMemoryNamesTheKnobsAndTheLastGoodCheckpoint() {
+        for (Throwable what : new Throwable[] {
+            new OutOfMemoryError("Physical memory usage is too high: physicalBytes (12G) > maxPhysicalBytes (11G)"),
+            new RuntimeException("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory")
+        }) {
+            int[] calls = {0};
+            Objective hungry = (m, batch) -> {
+                if (++calls[0] == 7) {
+                    if (what instanceof Error e) {
+                        throw e;
+                    }
+                    throw (RuntimeException) what;
+                }
+                return Objective.ofModel().loss(m, batch);
+            };
+            String folder = "hungry" + (what instanceof Error);
+            assertThatThrownBy(() -> run(folder, false, -1, hungry, new ArrayList<>()))
+                    .isInstanceOf(HeadstartException.class)
+                    .hasMessageContaining("step 7: out of memory with batches of 4 examples")
+                    .hasMessageContaining("halve the batch size")
+                    .hasMessageContaining("gradient checkpointing")
+                    .hasMessageContaining("checkpoint-5");
+        }
+    }
+
+    @Test
+    void gradientCheckpointingChangesNoLoss() {
+        List<Double> plain = new ArrayList<>();
+        run("plain", false, -1, Objective.ofModel(), plain);
+        checkpointing = true;
+        List<Double> again = new ArrayList<>();
+        run("again", false, 4, Objective.ofModel(), again);
+        checkpointing = false; // and a run may go on without it
+        run("again", true, -1, Objective.ofModel(), again);
+        assertThat(again).hasSize(10);
+        for (int i = 0; i < 10; i++) {
+            assertThat(again.get(i)).isCloseTo(plain.get(i), org.assertj.core.api.Assertions.within(1e-5));
+        }
+    }
+
+    @Test
+    void overlapIsCountedInTheCard() throws IOException {
+        Path train = data("train.csv", 32, 1, "city");
+        List<String> rows = new ArrayList<>(Files.readAllLines(data("val.csv", 8, 2, "city")));
+        List<String> known = Files.readAllLines(train);
+        rows.addAll(known.subList(1, 4));
+        Path validation = Files.write(dir.resolve("val.csv"), rows);
+        long both =
+                rows.subList(1, rows.size()).stream().filter(known::contains).count();
+        assertThat(both).isGreaterThanOrEqualTo(3);
+        tuning(train, validation, FineTuneOptions.Mode.HEAD).run();
+        assertThat(dir.resolve("out/README.md"))
+                .content()
+                .contains(both + " of 11 validation examples are in the training data too")
+                .contains("libtorch 2.", "Wh (");
+        assertThat(dir.resolve("out/all_results.json")).content().contains("\"eval_accuracy\"", "\"energy_wh\"");
+    }
+
+    @Test
+    void newWeightsAreNew() throws IOException {
+        Path train = data("train.csv", 32, 1, "city");
+        FineTuneOptions options = new FineTuneOptions(
+                        "text-classification", model.toString(), train, dir.resolve("fresh"))
+                .validation(train)
+                .fresh(true)
+                .offline(true)
+                .arguments(TrainingArguments.defaults().maxSteps(1).batchSize(8).learningRate(0));
+        new FineTune(options).run();
+        try (PreTrainedModel<?> old = AutoModelForSequenceClassification.fromPretrained(model.toString(), OFFLINE);
+                PreTrainedModel<?> fresh = AutoModelForSequenceClassification.fromPretrained(
+                        dir.resolve("fresh").toString(), OFFLINE)) {
+            String name = "bert.encoder.layer.0.attention.self.query.weight";
+            float[] before = Tensors.floats(
+                    Objects.requireNonNull(old.namedParameters().get(name)).tensor());
+            float[] after = Tensors.floats(
+                    Objects.requireNonNull(fresh.namedParameters().get(name)).tensor());
+            assertThat(after).hasSameSizeAs(before).isNotEqualTo(before);
+        }
     }
 
     @Test
