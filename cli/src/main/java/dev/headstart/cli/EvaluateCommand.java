@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
 import dev.headstart.data.Columns;
+import dev.headstart.generation.GenerationConfig;
 import dev.headstart.pipeline.Perplexity;
 import dev.headstart.pipeline.PipelineOptions;
 import dev.headstart.train.finetune.FineTuneOptions;
@@ -37,7 +38,8 @@ import picocli.CommandLine.Spec;
             "Tasks: text-classification, multi-label-classification, regression, sentence-similarity, token-classification,",
             "question-answering, translation, summarization, text-generation (columns nll and tokens).",
             "With --model: text-classification, token-classification, question-answering, sentence-similarity, text-ranking (pairs with labels",
-            "or scores, or queries with an answer and negatives) run the model on --data.",
+            "or scores, or queries with an answer and negatives), translation, summarization, text2text-generation (a column task gives each",
+            "its own figures) run the model on --data.",
             "perplexity takes --model and --input instead: exp of the mean negative log-likelihood a token, sliding window."
         })
 final class EvaluateCommand implements Runnable {
@@ -62,7 +64,7 @@ final class EvaluateCommand implements Runnable {
     @Option(
             names = "--max-length",
             paramLabel = "N",
-            description = "perplexity: tokens a window. Default: the model's context.")
+            description = "perplexity: tokens a window; --model: texts are cut to so many. Default: the model's context.")
     private int maxLength;
 
     @Option(
@@ -123,6 +125,18 @@ final class EvaluateCommand implements Runnable {
             description = "--model: which column is what: text=body, label=stars, ...")
     private Map<Columns.Role, String> columns = Map.of();
 
+    @Option(
+            names = "--kwargs",
+            paramLabel = "JSON",
+            description = "--model, text to text: generation parameters, such as {\"num_beams\": 4}.")
+    private String kwargs = "{}";
+
+    @Option(names = "--source-prefix", description = "--model, text to text: what stands before every source.")
+    private String sourcePrefix = "";
+
+    @Option(names = "--batch-size", paramLabel = "N", description = "--model: inputs at once. Default: 32.")
+    private int batchSize = 32;
+
     @Option(names = "--offline", description = "--model: fetch nothing.")
     private boolean offline;
 
@@ -141,6 +155,9 @@ final class EvaluateCommand implements Runnable {
                             .columns(columns)
                             .offline(offline)
                             .precision(precision)
+                            .sourcePrefix(sourcePrefix)
+                            .generation(GenerationConfig.fromJson(kwargs), stem)
+                            .evalBatchSize(batchSize)
                             .maxLength(maxLength),
                     new Evaluation.Options(resamples, confidence, seed)));
             return;

@@ -31,6 +31,9 @@ final class FinetuneCommand implements Runnable {
     @Option(names = "--model", paramLabel = "ID", description = "Folder or id.")
     private String model = "";
 
+    @Option(names = "--tokenizer", paramLabel = "ID", description = "Folder or id, where it is not the model's.")
+    private @Nullable String tokenizer;
+
     @Mixin
     private TrainingOptions training = new TrainingOptions();
 
@@ -190,16 +193,14 @@ final class FinetuneCommand implements Runnable {
             TrainingOptions.run(output, job::requestStop, () -> job.run().result());
             return;
         }
-        if (model.isEmpty()) {
-            throw new HeadstartException("--model is missing; give the folder or id of a pre-trained model");
-        }
+        boolean fresh = images.fresh(model);
         FineTuneOptions options = new FineTuneOptions(task, model, train, output)
                 .validation(validation)
                 .validationSplit(validationSplit)
                 .test(test)
                 .labelNames(labelNames)
                 .mode(mode)
-                .fresh(images.fresh())
+                .fresh(fresh)
                 .arguments(arguments)
                 .overwrite(overwrite)
                 .resume(resume)
@@ -219,7 +220,12 @@ final class FinetuneCommand implements Runnable {
                 .generationMetrics(!noGenerationMetrics)
                 .docStride(docStride)
                 .offline(offline)
+                .tokenizer(tokenizer)
+                .ema(images.ema)
                 .command(training.commandLine());
+        if (images.config != null) {
+            options.fromNothing(Path.of(images.config));
+        }
         columns.forEach(options::column);
         FineTune job = new FineTune(options);
         TrainingOptions.run(output, job::requestStop, () -> job.run().result());

@@ -14,9 +14,10 @@ final class ImageTrainingOptions {
             names = "--config",
             paramLabel = "NAME",
             description =
-                    "Images: begin with new weights: resnet20, resnet14-wide (small images), resnet18, resnet34, resnet50, vit-tiny, or a"
-                            + " folder with config.json and preprocessor_config.json.")
-    private @Nullable String config;
+                    "Begin with new weights: a config.json or a folder with one (texts: --tokenizer too; images: preprocessor_config.json"
+                            + " in it); images: also resnet20, resnet14-wide (small images), resnet18, resnet34, resnet50, vit-tiny.")
+    @Nullable
+    String config;
 
     @Option(names = "--init", paramLabel = "HOW", description = "random: new weights for the model of --model.")
     private @Nullable String init;
@@ -57,8 +58,8 @@ final class ImageTrainingOptions {
     @Option(
             names = "--ema",
             paramLabel = "DECAY",
-            description = "Images: moving average of the weights, which is evaluated and saved; 0: none.")
-    private double ema;
+            description = "Moving average of the weights, which is evaluated and saved; 0: none.")
+    double ema;
 
     @Option(
             names = "--layer-decay",
@@ -91,29 +92,27 @@ final class ImageTrainingOptions {
             description = "Images: what to do with files that cannot be read (${DEFAULT-VALUE}).")
     private OnError onError = OnError.FAIL;
 
-    /** Whether to begin with new weights for the model of --model. */
-    boolean fresh() {
+    /** Whether the model begins with new weights. @param model of --model, empty without */
+    boolean fresh(String model) {
         if (init != null && !init.equals("random")) {
             throw new HeadstartException("--init must be random, found " + init);
         }
-        return init != null;
-    }
-
-    /** Puts the values and the model to begin with in. @param model of --model, empty without */
-    void start(ImageFineTuneOptions options, String model) {
-        boolean fresh = fresh();
         if (config != null && !model.isEmpty()) {
             throw new HeadstartException("--config and --model exclude each other: new weights, or those of a model");
         }
         if (config == null && model.isEmpty()) {
             throw new HeadstartException(
-                    "--model ID is missing, or --config NAME to begin with new weights (resnet20, resnet18, ...)");
+                    "--model is missing; give the folder or id of a pre-trained model, or --config to begin with new weights");
         }
+        return config != null || init != null;
+    }
+
+    /** Puts the values and the model to begin with in. @param model of --model, empty without */
+    void start(ImageFineTuneOptions options, String model) {
+        boolean fresh = fresh(model);
         fill(options);
-        if (config != null) {
-            options.fromNothing(config);
-        } else if (fresh) {
-            options.fromNothing(model);
+        if (fresh) {
+            options.fromNothing(config != null ? config : model);
         } else {
             options.model(model);
         }

@@ -3,6 +3,7 @@ package dev.headstart.generation;
 import com.fasterxml.jackson.core.JacksonException;
 import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -179,6 +180,17 @@ public final class GenerationConfig {
         return Files.exists(model)
                 ? fromModel(readObject(model), model.getFileName().toString(), true)
                 : EMPTY;
+    }
+
+    /** As {@link #fromFolder}, with a config.json that is already read, whose fields may have been changed. @param file config.json's path, which need not exist */
+    public static GenerationConfig of(Path file, ObjectNode config) {
+        Path folder = file.getParent();
+        if (folder != null && Files.exists(folder.resolve("generation_config.json"))) {
+            return fromFolder(folder);
+        }
+        Map<String, @Nullable Object> fields =
+                JSON.convertValue(config, new TypeReference<LinkedHashMap<String, @Nullable Object>>() {});
+        return fromModel(fields, "config.json", true);
     }
 
     private static Map<String, @Nullable Object> readObject(Path file) {

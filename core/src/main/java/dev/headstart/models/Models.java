@@ -218,14 +218,24 @@ public final class Models {
         }
         ConfigJson config = ConfigJson.read(root.resolve("config.json"));
         config.node().remove("quantization_config");
-        labels(config, options);
-        return fromConfig(config, family(config).withHead(suffix, config), options);
+        return newWithHead(config, suffix, options);
     }
 
     /** Builds a model with new weights from {@code initializer_range} and the options' seed. */
     public static PreTrainedModel<?> fromConfig(ConfigJson config, String architecture, LoadOptions options) {
         Natives.load();
         return build(config, architecture, null, null, options);
+    }
+
+    /**
+     * Builds the family's class for a task with new weights.
+     *
+     * @param head end of the class name, {@code ForSequenceClassification} and so on; {@code ForSeq2SeqLM} for text to text; empty for no head
+     */
+    public static PreTrainedModel<?> newWithHead(ConfigJson config, String head, LoadOptions options) {
+        labels(config, options);
+        String suffix = head.equals("ForSeq2SeqLM") ? "ForConditionalGeneration" : head;
+        return fromConfig(config, family(config).withHead(suffix, config), options);
     }
 
     private static PreTrainedModel<?> build(

@@ -17,7 +17,6 @@ import dev.headstart.nn.Ops;
 import dev.headstart.nn.Parameter;
 import dev.headstart.nn.Trace;
 import dev.headstart.nn.Weights;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -255,11 +254,7 @@ public final class Seq2Seq {
             this.special = special;
             this.context = context;
             this.hard = hard;
-            Path file = Path.of(config.origin());
-            Path folder = file.getParent();
-            generation = folder != null && Files.isRegularFile(file)
-                    ? GenerationConfig.fromFolder(folder)
-                    : GenerationConfig.empty();
+            generation = GenerationConfig.of(Path.of(config.origin()), config.node());
         }
 
         /** A tied output layer is still its own where the checkpoint holds other values for it, as transformers 5 decides. */

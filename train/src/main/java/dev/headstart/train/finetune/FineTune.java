@@ -21,6 +21,8 @@ import dev.headstart.nn.Precision;
 import dev.headstart.peft.LoraAdapter;
 import dev.headstart.peft.LoraConfig;
 import dev.headstart.text.Tokenizer;
+import dev.headstart.train.MovingAverage;
+import dev.headstart.train.NewModel;
 import dev.headstart.train.Objective;
 import dev.headstart.train.Trainer;
 import dev.headstart.train.TrainerCallback;
@@ -105,17 +107,38 @@ public final class FineTune {
                 .withSeed(options.arguments.seed())
                 .withOffline(options.offline ? Boolean.TRUE : null)
                 .withId2label(task.id2label());
-        try (Tokenizer tokenizer = Tokenizer.fromPretrained(options.model, load);
+        try (Tokenizer tokenizer = tokenizer(load);
                 PreTrainedModel<?> model = options.fresh
-                        ? Models.untrained(options.model, task.head(), load)
+                        ? fresh(task.head(), tokenizer, load)
                         : load(task.head(), options.model, load)) {
             task.configure(model.config().node());
             int maxLength = maxLength(options, tokenizer, model, task);
             TextData train = task.examples(splits.train(), tokenizer, maxLength);
             TextData validation = task.examples(splits.validation(), tokenizer, maxLength);
             TextData test = splits.test().isEmpty() ? null : task.examples(splits.test(), tokenizer, maxLength);
+            task.check(model, train);
             return train(task, model, tokenizer, train, validation, test, usage);
         }
+    }
+
+    private Tokenizer tokenizer(LoadOptions load) {
+        String id = options.tokenizer;
+        if (id == null && options.model.isEmpty()) {
+            throw new HeadstartException("--tokenizer is missing: a model that begins from nothing needs a tokenizer's"
+                    + " folder or id (headstart tokenizer train makes one)");
+        }
+        return Tokenizer.fromPretrained(id != null ? id : options.model, load);
+    }
+
+    private PreTrainedModel<?> fresh(String head, Tokenizer tokenizer, LoadOptions load) {
+        if (options.mode != FineTuneOptions.Mode.FULL) {
+            throw new HeadstartException("new weights are trained whole: leave out --mode "
+                    + options.mode.name().toLowerCase(java.util.Locale.ROOT));
+        }
+        Path file = options.config;
+        return file != null
+                ? NewModel.of(file, head, tokenizer, load)
+                : Models.untrained(options.model, head, load);
     }
 
     static PreTrainedModel<?> load(String head, String id, LoadOptions load) {
@@ -185,12 +208,18 @@ public final class FineTune {
                 LOG.info("this head needs the whole model: features are computed anew in every epoch");
             }
         }
+        if (options.ema > 0 && options.mode != FineTuneOptions.Mode.FULL) {
+            throw new HeadstartException("--ema averages all weights: it goes with --mode full alone");
+        }
         try (Features a = cachedTrain;
                 Features b = cachedValidation;
+                MovingAverage average = options.ema > 0 ? new MovingAverage(model, options.ema, options.output) : null;
                 TensorBoardLog events = new TensorBoardLog(options.output, options.resume)) {
             Trainer run = new Trainer(
                             model,
-                            options.arguments.metricForBestModel(task.mainMetric(), task.greaterIsBetter()),
+                            options.arguments
+                                    .metricForBestModel(task.mainMetric(), task.greaterIsBetter())
+                                    .loadBestModelAtEnd(average == null),
                             data)
                     .objective(task.objective())
                     .adapter(adapter)
@@ -200,7 +229,9 @@ public final class FineTune {
                             ? s.evaluate(
                                     b.examples,
                                     indexes -> Objective.forward(m, b.batch(indexes, new SplittableRandom(0))))
-                            : task.evaluate(m, validation))
+                            : average == null
+                                    ? task.evaluate(m, validation)
+                                    : average.during(() -> task.evaluate(m, validation)))
                     .callback(new TrainingLog(options.output.resolve(LOG_FILE), options.resume))
                     .callback(events)
                     .callback(new TrainerCallback() {
@@ -209,6 +240,9 @@ public final class FineTune {
                             tokenizer.savePretrained(staging);
                         }
                     });
+            if (average != null) {
+                run.callback(average);
+            }
             trainer = run;
             Map<String, Double> before = Map.of();
             if (task.evaluatesBefore()) {
@@ -220,6 +254,9 @@ public final class FineTune {
             }
             Trainer.Result result = run.train();
             long trained = count(model, adapter);
+            if (average != null && !result.reason().equals("interrupted")) {
+                average.swap();
+            }
             Map<String, Double> testMetrics = Map.of();
             if (test != null && !result.reason().equals("interrupted")) {
                 testMetrics = task.evaluate(model, test);

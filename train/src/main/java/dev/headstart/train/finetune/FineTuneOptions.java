@@ -1,6 +1,7 @@
 package dev.headstart.train.finetune;
 
 import dev.headstart.data.Columns;
+import dev.headstart.generation.GenerationConfig;
 import dev.headstart.train.TrainingArguments;
 import java.nio.file.Path;
 import java.util.EnumMap;
@@ -65,6 +66,16 @@ public final class FineTuneOptions {
     double mixingTemperature = 1;
     boolean generationMetrics = true;
     boolean offline;
+
+    @Nullable
+    Path config;
+
+    @Nullable
+    String tokenizer;
+
+    double ema;
+    GenerationConfig generation = GenerationConfig.empty();
+    boolean stem;
 
     @Nullable
     String precision;
@@ -235,6 +246,37 @@ public final class FineTuneOptions {
     public FineTuneOptions precision(@Nullable String value) {
         precision = value;
         return this;
+    }
+
+    /** Begins with new weights of another shape than a model's; {@link #tokenizer} is needed then. @param file config.json, or a folder with one */
+    public FineTuneOptions fromNothing(Path file) {
+        config = file;
+        fresh = true;
+        return this;
+    }
+
+    /** The tokenizer, where it is not the model's: a folder or id. */
+    public FineTuneOptions tokenizer(@Nullable String id) {
+        tokenizer = id;
+        return this;
+    }
+
+    /** Decay of a moving average of the weights, which is evaluated and saved instead of them; 0 for none. */
+    public FineTuneOptions ema(double decay) {
+        ema = decay;
+        return this;
+    }
+
+    /** Text to text: how an evaluation generates; what is open is the model's own. @param stem whether ROUGE compares word stems */
+    public FineTuneOptions generation(GenerationConfig parameters, boolean stem) {
+        generation = parameters;
+        this.stem = stem;
+        return this;
+    }
+
+    /** What the weights are at the beginning, in words. */
+    String origin() {
+        return fresh ? "new weights (" + (config != null ? config.getFileName() : model) + ")" : model;
     }
 
     /** The command line, for the model card. */

@@ -140,6 +140,9 @@ abstract class FineTuneTask {
         return false;
     }
 
+    /** Looks at the model before training: what does not go together, what is likely a mistake. */
+    void check(PreTrainedModel<?> model, TextData train) {}
+
     /** Writes what else belongs to the result. */
     void finish(Path out) {}
 

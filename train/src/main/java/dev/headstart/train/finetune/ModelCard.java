@@ -24,7 +24,7 @@ final class ModelCard {
             History history,
             Usage usage) {
         StringBuilder b = new StringBuilder();
-        b.append("---\nbase_model: ").append(o.model).append('\n');
+        b.append("---\n").append(o.fresh ? "" : "base_model: " + o.model + "\n");
         b.append("pipeline_tag: ").append(pipeline(task)).append('\n');
         b.append("library_name: ")
                 .append(adapter != null && !o.loraMerge ? "peft" : "transformers")
@@ -34,8 +34,8 @@ final class ModelCard {
                 .append("---\n\n");
         Path name = file.toAbsolutePath().getParent();
         b.append("# ").append(name == null ? "model" : name.getFileName()).append("\n\n");
-        b.append(o.model)
-                .append(" fine-tuned for ")
+        b.append(o.origin())
+                .append(o.fresh ? " trained for " : " fine-tuned for ")
                 .append(pipeline(task))
                 .append(" (")
                 .append(o.mode.name().toLowerCase(Locale.ROOT))
@@ -91,6 +91,12 @@ final class ModelCard {
                 .toMap()
                 .forEach((k, v) ->
                         b.append("| ").append(k).append(" | ").append(v).append(" |\n"));
+        if (o.ema > 0) {
+            b.append("| ema decay | ").append(o.ema).append(" |\n");
+        }
+        if (o.labelSmoothing > 0) {
+            b.append("| label_smoothing_factor | ").append(o.labelSmoothing).append(" |\n");
+        }
         if (adapter != null) {
             b.append("| lora r | ").append(adapter.config().r()).append(" |\n");
             b.append("| lora_alpha | ").append(adapter.config().loraAlpha()).append(" |\n");
@@ -122,6 +128,8 @@ final class ModelCard {
                 task instanceof CrossEncoderTask ? "text-ranking" : "text-classification";
             case "ForTokenClassification" -> "token-classification";
             case "ForQuestionAnswering" -> "question-answering";
+            case "ForSeq2SeqLM" -> "text2text-generation";
+            case "ForCausalLM" -> "text-generation";
             case "" -> "sentence-similarity";
             default -> "fill-mask";
         };

@@ -21,7 +21,8 @@ public final class ModelEvaluation {
 
     /**
      * Runs a model over data and compares: text-classification, token-classification, question-answering, text-ranking, sentence-similarity (cosine of the
-     * embeddings against scores). Labels of the data are names of the model's classes, or their numbers.
+     * embeddings against scores), translation, summarization, text2text-generation (what the model writes against the targets). Labels of the data are
+     * names of the model's classes, or their numbers.
      *
      * @param options task, model, columns, evaluation batch size, lengths; the data is what would be trained on
      * @throws HeadstartException when data and model do not fit

@@ -1,27 +1,29 @@
 package dev.headstart.train.finetune;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
 import dev.headstart.data.Columns;
 import dev.headstart.data.Columns.Role;
 import dev.headstart.data.Row;
 import dev.headstart.generation.Generation;
+import dev.headstart.generation.GenerationConfig;
 import dev.headstart.generation.GenerationOutput;
 import dev.headstart.generation.GenerativeModel;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.models.Tensors;
 import dev.headstart.nn.Losses;
+import dev.headstart.nn.Precision;
 import dev.headstart.text.EncodeOptions;
 import dev.headstart.text.Tokenizer;
 import dev.headstart.text.Truncation;
 import dev.headstart.train.Objective;
-import dev.headstart.train.metrics.Bleu;
-import dev.headstart.train.metrics.Chrf;
-import dev.headstart.train.metrics.Rouge;
+import dev.headstart.train.metrics.Evaluation;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.TreeMap;
 import org.bytedeco.javacpp.PointerScope;
@@ -36,6 +38,7 @@ final class Seq2SeqTask extends FineTuneTask {
     private static final long IGNORED = -100;
     private @Nullable Columns columns;
     private @Nullable Tokenizer tokenizer;
+    private Set<String> taskNames = Set.of();
 
     Seq2SeqTask(FineTuneOptions options) {
         super(options);
@@ -76,6 +79,7 @@ final class Seq2SeqTask extends FineTuneTask {
         if (found.has(Role.TASK)) {
             Map<String, Integer> sizes = new TreeMap<>();
             train.forEach(r -> sizes.merge(r.text(found.get(Role.TASK)), 1, Integer::sum));
+            taskNames = Set.copyOf(sizes.keySet());
             LOG.info("tasks and their rows: {}; drawn with temperature {}", sizes, options.mixingTemperature);
             List<Row> mixed = mix(train, found);
             train.clear();
@@ -141,11 +145,56 @@ final class Seq2SeqTask extends FineTuneTask {
         return false;
     }
 
+    /** The prefixes that config.json names, by task. */
+    private static Map<String, String> prefixes(PreTrainedModel<?> model) {
+        Map<String, String> found = new TreeMap<>();
+        model.config().node().path("task_specific_params").properties().forEach(e -> {
+            String prefix = e.getValue().path("prefix").asText("");
+            if (!prefix.isBlank()) {
+                found.put(e.getKey(), prefix);
+            }
+        });
+        return found;
+    }
+
+    @Override
+    void check(PreTrainedModel<?> model, TextData train) {
+        int context = model instanceof GenerativeModel g && g.contextIsHard() ? g.contextLength() : 0;
+        if (context > 0 && options.maxTargetLength > context) {
+            throw new HeadstartException("--max-target-length " + options.maxTargetLength
+                    + " is more than this model can write (" + context + ")");
+        }
+        Map<String, String> known = prefixes(model);
+        List<String> sources = ((Examples) train).firstSources;
+        if (!known.isEmpty()
+                && sources.stream()
+                        .noneMatch(s -> known.values().stream().anyMatch(s::startsWith))) {
+            LOG.warn(
+                    "the sources begin with none of the prefixes that this model was trained with ({}); --source-prefix puts one before each",
+                    known);
+        }
+    }
+
+    /** How each task's sources begin, so that the pipelines of that name put it there by themselves. */
+    @Override
+    void configure(ObjectNode config) {
+        super.configure(config);
+        Map<String, String> own = new TreeMap<>();
+        taskNames.forEach(task -> own.put(task, options.sourcePrefix + task + ": "));
+        if (taskNames.isEmpty() && !options.sourcePrefix.isBlank() && !options.task.equals("text2text-generation")) {
+            own.put(options.task, options.sourcePrefix);
+        }
+        own.forEach((task, prefix) -> config.withObject("task_specific_params")
+                .withObject("/" + task.replace("~", "~0").replace("/", "~1"))
+                .put("prefix", prefix));
+    }
+
     /** Sources and targets as token ids, and the targets' texts for the metrics. */
     static final class Examples extends TextData {
         private final List<long[]> targets = new ArrayList<>();
         private final List<String> references = new ArrayList<>();
         private final List<String> tasks = new ArrayList<>();
+        private List<String> firstSources = List.of();
 
         Examples(Tokenizer tokenizer) {
             super(tokenizer);
@@ -175,6 +224,7 @@ final class Seq2SeqTask extends FineTuneTask {
         EncodeOptions cut = EncodeOptions.DEFAULT.withTruncation(Truncation.LONGEST_FIRST);
         int chunk = 200;
         int longTargets = 0;
+        examples.firstSources = map(rows.subList(0, Math.min(rows.size(), chunk)), r -> source(r, c));
         for (int from = 0; from < rows.size(); from += chunk) {
             List<Row> some = rows.subList(from, Math.min(rows.size(), from + chunk));
             source.encode(map(some, r -> source(r, c)), cut.withMaxLength(maxLength))
@@ -222,12 +272,11 @@ final class Seq2SeqTask extends FineTuneTask {
         Map<String, Double> metrics = new LinkedHashMap<>();
         metrics.put("loss", loss(model, examples));
         if (options.generationMetrics && model instanceof GenerativeModel generative) {
-            String[] found = generate(generative, examples);
-            measure(metrics, "", examples, found, null);
-            List<String> tasks = examples.tasks.stream().distinct().sorted().toList();
-            if (tasks.size() > 1) {
-                tasks.forEach(task -> measure(metrics, task + "_", examples, found, task));
-            }
+            List<String> found = List.of(generate(generative, examples, greedy()));
+            Evaluation.textToText(
+                            examples.references, found, examples.tasks, new Evaluation.Options(0, 0.95, 0))
+                    .metrics()
+                    .forEach((name, v) -> metrics.put(name, v.value()));
         }
         return metrics;
     }
@@ -252,20 +301,15 @@ final class Seq2SeqTask extends FineTuneTask {
         return all == 0 ? Double.NaN : loss / all;
     }
 
-    private String[] generate(GenerativeModel model, Examples examples) {
+    private String[] generate(GenerativeModel model, Examples examples, GenerationConfig how) {
         Tokenizer written = java.util.Objects.requireNonNull(tokenizer).asTarget();
         String[] found = new String[examples.size()];
         for (int[] indexes : examples.inOrderOfLength(options.evalBatchSize)) {
             try (PointerScope scope = new PointerScope()) {
                 Map<String, Tensor> batch = new LinkedHashMap<>(examples.batch(indexes, new SplittableRandom(0)));
                 batch.remove("labels");
-                GenerationOutput out = Generation.of(model)
-                        .inputs(batch)
-                        .with("max_length", null)
-                        .with("max_new_tokens", options.maxTargetLength)
-                        .with("num_beams", 1)
-                        .with("do_sample", false)
-                        .generate();
+                GenerationOutput out =
+                        Generation.of(model).inputs(batch).config(how).generate();
                 for (int i = 0; i < indexes.length; i++) {
                     found[indexes[i]] = written.decode(out.generated(i), true);
                 }
@@ -274,25 +318,35 @@ final class Seq2SeqTask extends FineTuneTask {
         return found;
     }
 
-    private static void measure(
-            Map<String, Double> metrics, String name, Examples examples, String[] found, @Nullable String task) {
-        List<String> hypotheses = new ArrayList<>();
-        List<List<String>> references = new ArrayList<>();
-        double rouge = 0;
-        int exact = 0;
-        for (int i = 0; i < found.length; i++) {
-            if (task == null || examples.tasks.get(i).equals(task)) {
-                String wanted = examples.references.get(i);
-                hypotheses.add(found[i]);
-                references.add(List.of(wanted));
-                rouge += Rouge.longest(wanted, found[i], false).f1();
-                exact += wanted.strip().equals(found[i].strip()) ? 1 : 0;
-            }
+    /** Greedily, up to --max-target-length tokens. */
+    private GenerationConfig greedy() {
+        return GenerationConfig.empty()
+                .with("max_length", null)
+                .with("max_new_tokens", options.maxTargetLength)
+                .with("num_beams", 1)
+                .with("do_sample", false);
+    }
+
+    @Override
+    Evaluation evaluation(PreTrainedModel<?> model, TextData data, Evaluation.Options how) {
+        Examples examples = (Examples) data;
+        GenerativeModel generative = (GenerativeModel) model;
+        if (options.precision == null) {
+            model.optimize(Precision.FP32);
         }
-        int n = Math.max(1, hypotheses.size());
-        metrics.put(name + "bleu", Bleu.corpus(hypotheses, references));
-        metrics.put(name + "chrf", Chrf.corpus(hypotheses, references));
-        metrics.put(name + "rougeL", rouge / n);
-        metrics.put(name + "exact_match", (double) exact / n);
+        GenerationConfig asked = options.generation;
+        GenerationConfig own = generative.generationConfig();
+        boolean limited = asked.has("max_length") || own.has("max_length") || own.has("max_new_tokens");
+        GenerationConfig config = asked.has("max_new_tokens") || limited
+                ? asked
+                : asked.with("max_new_tokens", options.maxTargetLength);
+        List<String> found = List.of(generate(generative, examples, config));
+        List<List<String>> references =
+                examples.references.stream().map(List::of).toList();
+        return switch (options.task) {
+            case "translation" -> Evaluation.translation(references, found, how);
+            case "summarization" -> Evaluation.summarization(references, found, options.stem, how);
+            default -> Evaluation.textToText(examples.references, found, examples.tasks, how);
+        };
     }
 }

@@ -371,6 +371,67 @@ public record Evaluation(String kind, int examples, Map<String, Value> metrics) 
     }
 
     /**
+     * Text to text of one task or several: exact matches, BLEU, chrF2 and ROUGE-L F1; where all right answers are numbers, Pearson's and Spearman's
+     * correlation too, what is no number counting as 0. Of several tasks each has its own metrics, named {@code TASK_METRIC}, after those of all.
+     *
+     * @param tasks of each example, or empty
+     */
+    public static Evaluation textToText(
+            List<String> references, List<String> predictions, List<String> tasks, Options options) {
+        Metrics.sameLength(references.size(), predictions.size());
+        int[] all = IntStream.range(0, references.size()).toArray();
+        Map<String, Value> metrics = new LinkedHashMap<>(texts(references, predictions, all, options));
+        List<String> names = tasks.stream().distinct().sorted().toList();
+        if (names.size() > 1) {
+            for (String task : names) {
+                int[] own = Arrays.stream(all)
+                        .filter(i -> tasks.get(i).equals(task))
+                        .toArray();
+                texts(references, predictions, own, options).forEach((name, v) -> metrics.put(task + "_" + name, v));
+            }
+        }
+        return new Evaluation("text-to-text", references.size(), metrics);
+    }
+
+    private static Map<String, Value> texts(
+            List<String> references, List<String> predictions, int[] which, Options options) {
+        int n = which.length;
+        List<long[]> bleu = new ArrayList<>();
+        List<long[]> chrf = new ArrayList<>();
+        double[] rouge = new double[n];
+        double[] exact = new double[n];
+        double[] gold = new double[n];
+        double[] found = new double[n];
+        boolean numbers = n > 0;
+        for (int i = 0; i < n; i++) {
+            String r = references.get(which[i]);
+            String p = predictions.get(which[i]);
+            bleu.add(Bleu.statistics(p, List.of(r)));
+            chrf.add(Chrf.statistics(p, List.of(r)));
+            rouge[i] = Rouge.longest(r, p, false).f1();
+            exact[i] = r.strip().equals(p.strip()) ? 1 : 0;
+            gold[i] = number(r, Double.NaN);
+            found[i] = number(p, 0);
+            numbers &= !Double.isNaN(gold[i]);
+        }
+        Builder b = new Builder(n, options)
+                .add("exact_match", mean(exact))
+                .add("bleu", i -> Bleu.score(sum(bleu, i)))
+                .add("chrf", i -> Chrf.score(sum(chrf, i)))
+                .add("rougeL", mean(rouge));
+        if (numbers) {
+            b.add("pearson", i -> Metrics.pearson(pick(gold, i), pick(found, i)));
+            b.add("spearman", i -> Metrics.spearman(pick(gold, i), pick(found, i)));
+        }
+        return b.metrics;
+    }
+
+    private static double number(String text, double otherwise) {
+        String t = text.strip();
+        return t.matches("[-+]?\\d{1,15}(\\.\\d{1,15})?") ? Double.parseDouble(t) : otherwise;
+    }
+
+    /**
      * Language modelling.
      *
      * @param negativeLogLikelihoods sum of each text's tokens, natural logarithm

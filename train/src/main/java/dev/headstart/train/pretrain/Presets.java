@@ -6,7 +6,6 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
 import dev.headstart.models.ConfigJson;
-import dev.headstart.text.Tokenizer;
 import dev.headstart.train.pretrain.PretrainOptions.Objective;
 import java.nio.file.Path;
 import java.util.List;
@@ -84,24 +83,6 @@ final class Presets {
             }
         }
         return n;
-    }
-
-    /** What the tokenizer decides. @throws HeadstartException when the configuration's vocabulary is too small for it */
-    static void fit(ObjectNode node, Tokenizer tokenizer, String origin) {
-        int size = tokenizer.vocabSize();
-        if (node.path("vocab_size").asInt(size) < size) {
-            throw new HeadstartException(origin + ": vocab_size is " + node.get("vocab_size") + ", the tokenizer has "
-                    + size + " tokens; give vocab_size " + size + ", or leave it out");
-        }
-        if (!node.hasNonNull("vocab_size")) {
-            node.put("vocab_size", size);
-        }
-        tokenizer.padId().ifPresent(id -> node.put("pad_token_id", id));
-        tokenizer.bosId().ifPresent(id -> node.put("bos_token_id", id));
-        tokenizer.eosId().ifPresent(id -> node.put("eos_token_id", id));
-        if (node.path("is_encoder_decoder").asBoolean() && !node.has("decoder_start_token_id")) {
-            tokenizer.padId().ifPresent(id -> node.put("decoder_start_token_id", id));
-        }
     }
 
     /** Most tokens that the configuration takes; 0 for no limit. */

@@ -12,6 +12,7 @@ import dev.headstart.models.ConfigJson;
 import dev.headstart.models.Models;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.text.Tokenizer;
+import dev.headstart.train.NewModel;
 import dev.headstart.train.Trainer;
 import dev.headstart.train.TrainerCallback;
 import dev.headstart.train.TrainingData;
@@ -221,7 +222,7 @@ public final class Pretrain {
             }
             return model;
         }
-        Presets.fit(config, tokenizer, options.config);
+        NewModel.fit(config, tokenizer, options.config);
         String architecture = Presets.architecture(options.objective, config, options.config);
         ObjectNode built = options.dropout == null ? config : Presets.withDropout(config, options.dropout);
         Path file = work.resolve("config.json");

@@ -12,6 +12,7 @@ import dev.headstart.nn.Memory;
 import dev.headstart.nn.Parameter;
 import dev.headstart.peft.LoraAdapter;
 import dev.headstart.peft.LoraConfig;
+import dev.headstart.train.MovingAverage;
 import dev.headstart.train.Objective;
 import dev.headstart.train.Trainer;
 import dev.headstart.train.TrainerCallback;
@@ -319,15 +320,7 @@ public final class ImageFineTune {
     }
 
     private Map<String, Double> evaluate(PreTrainedModel<?> model, ImageBatches data, @Nullable MovingAverage average) {
-        if (average == null) {
-            return evaluate(model, data);
-        }
-        average.swap();
-        try {
-            return evaluate(model, data);
-        } finally {
-            average.swap();
-        }
+        return average == null ? evaluate(model, data) : average.during(() -> evaluate(model, data));
     }
 
     private Map<String, Double> evaluate(PreTrainedModel<?> model, ImageBatches data) {

@@ -4,15 +4,19 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.headstart.HeadstartException;
 import dev.headstart.data.Columns;
 import dev.headstart.data.ReadOptions;
 import dev.headstart.data.Row;
 import dev.headstart.data.RowReader;
+import dev.headstart.generation.GenerationConfig;
 import dev.headstart.models.Tensors;
 import dev.headstart.testing.Shared;
 import dev.headstart.text.Tokenizer;
 import dev.headstart.train.TrainingArguments;
+import dev.headstart.train.metrics.Evaluation;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -182,6 +186,51 @@ class GenerationTasksTest {
         assertThat(report.result().metrics())
                 .containsKeys("loss", "bleu", "chrf", "rougeL", "exact_match", "first_exact_match", "last_exact_match");
         assertThat(report.result().metrics().get("exact_match")).isGreaterThan(0.9);
+    }
+
+    @Test
+    void beginsFromNothingWithATokenizerAndIsEvaluated() throws IOException {
+        List<String> rows = new ArrayList<>(List.of("task,source,target"));
+        for (int i = 0; i < 60; i++) {
+            rows.add(i % 2 == 0 ? "score,the king,1.0" : "score,the ship,2.0");
+        }
+        Path train = Files.write(dir.resolve("train.csv"), rows);
+        Path config = lines(
+                "config.json",
+                "{\"model_type\": \"t5\", \"d_model\": 32, \"d_kv\": 8, \"d_ff\": 64, \"num_layers\": 1, \"num_heads\": 4,"
+                        + " \"dropout_rate\": 0.0, \"is_encoder_decoder\": true}");
+        FineTuneOptions begun = new FineTuneOptions("text2text-generation", "", train, dir.resolve("out"))
+                .offline(true)
+                .fromNothing(config)
+                .validation(train)
+                .maxTargetLength(8)
+                .arguments(TrainingArguments.defaults()
+                        .learningRate(1e-2)
+                        .epochs(30)
+                        .batchSize(20));
+        assertThatThrownBy(() -> new FineTune(begun).run())
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("--tokenizer is missing");
+        begun.tokenizer(model("t5/train").toString()).ema(0.9);
+        FineTune.Report report = new FineTune(begun).run();
+        assertThat(report.result().metrics().get("exact_match")).isGreaterThan(0.9); // of the averages
+        JsonNode saved =
+                new ObjectMapper().readTree(dir.resolve("out/config.json").toFile());
+        assertThat(saved.path("decoder_start_token_id").asInt(-1)).isZero();
+        assertThat(saved.path("task_specific_params").path("score").path("prefix"))
+                .hasToString("\"score: \"");
+        assertThat(Files.readString(dir.resolve("out/README.md"))).contains("new weights (config.json) trained for");
+        Evaluation found = ModelEvaluation.run(
+                new FineTuneOptions(
+                                "text2text-generation",
+                                dir.resolve("out").toString(),
+                                train,
+                                Path.of(""))
+                        .offline(true)
+                        .generation(GenerationConfig.fromJson("{\"num_beams\": 2, \"max_new_tokens\": 8}"), false),
+                new Evaluation.Options(0, 0.95, 0));
+        assertThat(found.value("exact_match")).isGreaterThan(0.9);
+        assertThat(found.value("pearson")).isGreaterThan(0.9);
     }
 
     @Test

@@ -1,4 +1,4 @@
-package dev.headstart.train.vision;
+package dev.headstart.train;
 
 import dev.headstart.HeadstartException;
 import dev.headstart.io.Safetensors;
@@ -6,12 +6,12 @@ import dev.headstart.models.PreTrainedModel;
 import dev.headstart.nn.Memory;
 import dev.headstart.nn.Ops;
 import dev.headstart.nn.Parameter;
-import dev.headstart.train.TrainerCallback;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Supplier;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.IValue;
 import org.bytedeco.pytorch.NoGradGuard;
@@ -23,7 +23,7 @@ import org.bytedeco.pytorch.Tensor;
  * Exponential moving average of weights and running statistics over the steps (Polyak averaging; timm ModelEma). It starts quickly: the decay of step t
  * is at most (1 + t) / (10 + t). It is saved in each checkpoint and read again on resuming.
  */
-final class MovingAverage implements TrainerCallback, AutoCloseable {
+public final class MovingAverage implements TrainerCallback, AutoCloseable {
     private static final String FILE = "ema.safetensors";
     private static final OperatorHandle LERP = Ops.find("aten::_foreach_lerp_", "Scalar");
     private final PreTrainedModel<?> model;
@@ -32,7 +32,7 @@ final class MovingAverage implements TrainerCallback, AutoCloseable {
     private final Map<String, Tensor> average = new LinkedHashMap<>();
 
     /** @param decay near 1 @param checkpoints where the trainer writes them */
-    MovingAverage(PreTrainedModel<?> model, double decay, Path checkpoints) {
+    public MovingAverage(PreTrainedModel<?> model, double decay, Path checkpoints) {
         if (!(decay > 0 && decay < 1)) {
             throw new HeadstartException("--ema must be above 0 and below 1, found " + decay);
         }
@@ -93,8 +93,18 @@ final class MovingAverage implements TrainerCallback, AutoCloseable {
         Safetensors.write(staging.resolve(FILE), average, Map.of());
     }
 
+    /** What {@code evaluation} finds with the averages in the model's place. */
+    public <T> T during(Supplier<T> evaluation) {
+        swap();
+        try {
+            return evaluation.get();
+        } finally {
+            swap();
+        }
+    }
+
     /** Exchanges the model's values and the averages; doing so again undoes it. */
-    void swap() {
+    public void swap() {
         try (PointerScope scope = new PointerScope();
                 NoGradGuard guard = new NoGradGuard()) {
             Map<String, Tensor> mine = tensors();
