@@ -64,7 +64,8 @@ final class EvaluateCommand implements Runnable {
     @Option(
             names = "--max-length",
             paramLabel = "N",
-            description = "perplexity: tokens a window; --model: texts are cut to so many. Default: the model's context.")
+            description =
+                    "perplexity: tokens a window; --model: texts are cut to so many. Default: the model's context.")
     private int maxLength;
 
     @Option(

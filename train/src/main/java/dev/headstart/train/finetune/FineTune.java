@@ -108,9 +108,8 @@ public final class FineTune {
                 .withOffline(options.offline ? Boolean.TRUE : null)
                 .withId2label(task.id2label());
         try (Tokenizer tokenizer = tokenizer(load);
-                PreTrainedModel<?> model = options.fresh
-                        ? fresh(task.head(), tokenizer, load)
-                        : load(task.head(), options.model, load)) {
+                PreTrainedModel<?> model =
+                        options.fresh ? fresh(task.head(), tokenizer, load) : load(task.head(), options.model, load)) {
             task.configure(model.config().node());
             int maxLength = maxLength(options, tokenizer, model, task);
             TextData train = task.examples(splits.train(), tokenizer, maxLength);

@@ -167,8 +167,7 @@ final class Seq2SeqTask extends FineTuneTask {
         Map<String, String> known = prefixes(model);
         List<String> sources = ((Examples) train).firstSources;
         if (!known.isEmpty()
-                && sources.stream()
-                        .noneMatch(s -> known.values().stream().anyMatch(s::startsWith))) {
+                && sources.stream().noneMatch(s -> known.values().stream().anyMatch(s::startsWith))) {
             LOG.warn(
                     "the sources begin with none of the prefixes that this model was trained with ({}); --source-prefix puts one before each",
                     known);
@@ -273,8 +272,7 @@ final class Seq2SeqTask extends FineTuneTask {
         metrics.put("loss", loss(model, examples));
         if (options.generationMetrics && model instanceof GenerativeModel generative) {
             List<String> found = List.of(generate(generative, examples, greedy()));
-            Evaluation.textToText(
-                            examples.references, found, examples.tasks, new Evaluation.Options(0, 0.95, 0))
+            Evaluation.textToText(examples.references, found, examples.tasks, new Evaluation.Options(0, 0.95, 0))
                     .metrics()
                     .forEach((name, v) -> metrics.put(name, v.value()));
         }
@@ -337,9 +335,8 @@ final class Seq2SeqTask extends FineTuneTask {
         GenerationConfig asked = options.generation;
         GenerationConfig own = generative.generationConfig();
         boolean limited = asked.has("max_length") || own.has("max_length") || own.has("max_new_tokens");
-        GenerationConfig config = asked.has("max_new_tokens") || limited
-                ? asked
-                : asked.with("max_new_tokens", options.maxTargetLength);
+        GenerationConfig config =
+                asked.has("max_new_tokens") || limited ? asked : asked.with("max_new_tokens", options.maxTargetLength);
         List<String> found = List.of(generate(generative, examples, config));
         List<List<String>> references =
                 examples.references.stream().map(List::of).toList();

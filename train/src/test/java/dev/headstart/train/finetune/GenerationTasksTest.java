@@ -221,11 +221,7 @@ class GenerationTasksTest {
                 .hasToString("\"score: \"");
         assertThat(Files.readString(dir.resolve("out/README.md"))).contains("new weights (config.json) trained for");
         Evaluation found = ModelEvaluation.run(
-                new FineTuneOptions(
-                                "text2text-generation",
-                                dir.resolve("out").toString(),
-                                train,
-                                Path.of(""))
+                new FineTuneOptions("text2text-generation", dir.resolve("out").toString(), train, Path.of(""))
                         .offline(true)
                         .generation(GenerationConfig.fromJson("{\"num_beams\": 2, \"max_new_tokens\": 8}"), false),
                 new Evaluation.Options(0, 0.95, 0));
