@@ -158,3 +158,21 @@ ends = "s es ies sses ss ed eed ied ing y ational tional enci anci izer abli bli
 vocabulary = sorted({a + b for a in stems for b in ends} | {"skies", "sky", "dying", "lying", "tying", "news", "innings", "inning", "outings", "outing", "cannings", "canning", "howe", "proceed", "exceed", "succeed", "spied", "died", "flies", "fly", "say", "by", "yyyyy", "x", "is", "4s", "1990s", "b2b"})
 stemmer = PorterStemmer()
 save("porter", {w: stemmer.stem(w) for w in vocabulary})
+
+# sacrebleu's other tokenizers, lower case, chrF++; scripts of several kinds
+mixed = "Das Haus, das „alte“, kostet 1.000,50 € (ca. $1,100)! 我们在北京看到了3只猫。 Это дом; а там—река? ¿Qué tal? ½ кг №5 U+2028:\u2028x ☃snow ①② ｗｉｄｅ １２ 😀face 'tis it's e-mail 3-4 v2.0.".split(" ")
+settings = []
+for lowercase, nrefs in [(False, 1), (True, 1), (False, 3), (True, 2)]:
+    refs = [[" ".join(random.choice(mixed + words) for _ in range(random.randint(1, 14))) for _ in range(14)]]
+    hyps = [" ".join(random.choice(mixed) if random.random() < 0.2 else (w.upper() if random.random() < 0.1 else w) for w in s.split(" ") if random.random() > 0.1) for s in refs[0]]
+    for _ in range(nrefs - 1):
+        refs.append([noisy(s) for s in refs[0]])
+    hyps[2] = ""
+    case = {"hypotheses": hyps, "references": [list(r) for r in zip(*refs)], "lowercase": lowercase, "bleu": {}, "tokens": {},
+            "chrf": sacrebleu.CHRF(lowercase=lowercase).corpus_score(hyps, refs).score, "chrf++": sacrebleu.CHRF(word_order=2, lowercase=lowercase).corpus_score(hyps, refs).score}
+    for name in ["13a", "intl", "char", "zh", "none"]:
+        metric = sacrebleu.BLEU(tokenize=name, lowercase=lowercase)
+        case["bleu"][name] = metric.corpus_score(hyps, refs).score
+        case["tokens"][name] = [" ".join(metric._preprocess_segment(h).split()) for h in hyps]
+    settings.append(case)
+save("translation-settings", settings)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes core/src/test/resources/tokenizers: small tokenizers in every file format, and what transformers does with them.
 
-usage: make_goldens.py OUTPUT_FOLDER      (needs transformers==5.23.0, sentencepiece, protobuf; no network)
+usage: make_goldens.py OUTPUT_FOLDER [nllb]      (needs transformers==5.23.0, sentencepiece, protobuf; no network)
 
 One folder a tokenizer: its files, and golden.json with
   encode:  text, pair -> ids, type_ids, offsets (code points, absent where the reference has none)
@@ -230,4 +230,20 @@ def main():
     (f / "golden.json").write_text(json.dumps(g, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
 
 
-main()
+def nllb():
+    """Language codes before the text, or behind it (legacy_behaviour), around the same tokenizer.json."""
+    b = sp("bpe", 300, unk_id=0, bos_id=1, eos_id=2, normalization_rule_name="nmt_nfkc")
+    codes = ["deu_Latn", "eng_Latn", "fra_Latn", "zho_Hans"]
+    made = transformers.NllbTokenizer.from_pretrained(str(folder("nllb", None, sentencepiece__bpe__model=b)), extra_special_tokens=codes)
+    made.save_pretrained(str(OUT / "nllb"))
+    j = (OUT / "nllb" / "tokenizer.json").read_text()
+    for name, more in (("nllb", dict(tgt_lang="deu_Latn")), ("nllb-legacy", dict(legacy_behaviour=True))):
+        f = folder(name, dict(tokenizer_class="NllbTokenizer", src_lang="fra_Latn", extra_special_tokens=codes, bos_token="<s>", eos_token="</s>", sep_token="</s>", cls_token="<s>", unk_token="<unk>",
+                              pad_token="<pad>", mask_token="<mask>", **more), tokenizer__json=j)
+        tok = golden(f, batches=False, words=False, extra_texts=["eng_Latn in the text"])
+        g = json.loads((f / "golden.json").read_text())
+        g["target"] = [dict(text=x, ids=tok(text_target=x)["input_ids"]) for x in TEXTS]
+        (f / "golden.json").write_text(json.dumps(g, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+
+
+nllb() if sys.argv[2:] == ["nllb"] else (main(), nllb())

@@ -10,6 +10,7 @@ import dev.headstart.pipeline.Perplexity;
 import dev.headstart.pipeline.PipelineOptions;
 import dev.headstart.train.finetune.FineTuneOptions;
 import dev.headstart.train.finetune.ModelEvaluation;
+import dev.headstart.train.metrics.Bleu;
 import dev.headstart.train.metrics.Evaluation;
 import dev.headstart.train.metrics.PredictionFiles;
 import dev.headstart.train.metrics.SeqEval;
@@ -109,6 +110,15 @@ final class EvaluateCommand implements Runnable {
     private boolean stem;
 
     @Option(
+            names = "--tokenize",
+            paramLabel = "NAME",
+            description = "BLEU: 13a, intl, char, zh or none, as sacrebleu. Default: 13a.")
+    private String tokenize = "13a";
+
+    @Option(names = "--lowercase", description = "BLEU and chrF leave case aside.")
+    private boolean lowercase;
+
+    @Option(
             names = "--resamples",
             paramLabel = "N",
             description = "Bootstrap resamples; 0 for no intervals. Default: 1000.")
@@ -157,7 +167,7 @@ final class EvaluateCommand implements Runnable {
                             .offline(offline)
                             .precision(precision)
                             .sourcePrefix(sourcePrefix)
-                            .generation(GenerationConfig.fromJson(kwargs), stem)
+                            .generation(GenerationConfig.fromJson(kwargs), bleu(), stem)
                             .evalBatchSize(batchSize)
                             .maxLength(maxLength),
                     new Evaluation.Options(resamples, confidence, seed)));
@@ -170,8 +180,13 @@ final class EvaluateCommand implements Runnable {
                 labels,
                 SeqEval.scheme(scheme),
                 stem,
+                bleu(),
                 new Evaluation.Options(resamples, confidence, seed));
         show(PredictionFiles.evaluate(PredictionFiles.Task.of(task), predicted, references, settings));
+    }
+
+    private Bleu.Settings bleu() {
+        return new Bleu.Settings(Bleu.Tokenization.of(tokenize), lowercase);
     }
 
     private void show(Evaluation result) {

@@ -258,7 +258,8 @@ public final class Generation {
         List<Integer> start = c.has("decoder_start_token_id") ? c.ids("decoder_start_token_id") : c.ids("bos_token_id");
         if (start.isEmpty()) {
             throw new HeadstartException(
-                    "decoder_start_token_id is not set in generation_config.json or config.json, nor is bos_token_id; set one of them");
+                    "decoder_start_token_id is not set in generation_config.json or config.json, nor is bos_token_id; set one of them"
+                            + " there, or give it with the call ({\"decoder_start_token_id\": N})");
         }
         if (start.size() != 1 && start.size() != batch) {
             throw new HeadstartException("decoder_start_token_id has " + start.size() + " tokens for " + batch

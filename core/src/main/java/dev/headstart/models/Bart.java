@@ -1,5 +1,7 @@
 package dev.headstart.models;
 
+import static org.bytedeco.pytorch.global.torch.cat;
+
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
 import dev.headstart.generation.KvCache;
@@ -18,28 +20,43 @@ import java.util.ArrayList;
 import java.util.List;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
  * BART (Lewis et al. 2020) and the families that differ from it by few choices: Marian (Junczys-Dowmunt et al. 2018; OPUS-MT), Pegasus (Zhang et al.
- * 2020), M2M-100 (Fan et al. 2021) with NLLB. Reference: transformers {@code modeling_bart.py} and its kin. B batch, S source length, T target length,
+ * 2020), M2M-100 (Fan et al. 2021) with NLLB, mBART (Liu et al. 2020). Reference: transformers {@code modeling_bart.py} and its kin. B batch, S source length, T target length,
  * E hidden size, h heads, d head size.
  */
 public final class Bart {
     /** The classes of BART. */
     static final Family FAMILY = Family.of("bart", "model")
             .add("BartModel", BartModel::new)
-            .add("BartForConditionalGeneration", BartForConditionalGeneration::new);
+            .add("BartForConditionalGeneration", BartForConditionalGeneration::new)
+            .add("BartForSequenceClassification", BartForSequenceClassification::new)
+            .add("BartForQuestionAnswering", BartForQuestionAnswering::new)
+            .add("BartForCausalLM", BartForCausalLM::new);
+
+    /** The classes of mBART. */
+    static final Family MBART_FAMILY = Family.of("mbart", "model")
+            .add("MBartModel", MBartModel::new)
+            .add("MBartForConditionalGeneration", MBartForConditionalGeneration::new)
+            .add("MBartForSequenceClassification", MBartForSequenceClassification::new)
+            .add("MBartForQuestionAnswering", MBartForQuestionAnswering::new)
+            .add("MBartForCausalLM", MBartForCausalLM::new);
 
     /** The classes of Marian. */
-    static final Family MARIAN_FAMILY =
-            Family.of("marian", "model").add("MarianModel", MarianModel::new).add("MarianMTModel", MarianMTModel::new);
+    static final Family MARIAN_FAMILY = Family.of("marian", "model")
+            .add("MarianModel", MarianModel::new)
+            .add("MarianMTModel", MarianMTModel::new)
+            .add("MarianForCausalLM", MarianForCausalLM::new);
 
     /** The classes of Pegasus. */
     static final Family PEGASUS_FAMILY = Family.of("pegasus", "model")
             .add("PegasusModel", PegasusModel::new)
-            .add("PegasusForConditionalGeneration", PegasusForConditionalGeneration::new);
+            .add("PegasusForConditionalGeneration", PegasusForConditionalGeneration::new)
+            .add("PegasusForCausalLM", PegasusForCausalLM::new);
 
     /** The classes of M2M-100 and NLLB. */
     static final Family M2M100_FAMILY = Family.of("m2m_100", "model")
@@ -68,7 +85,7 @@ public final class Bart {
             double attentionDropout,
             String activation,
             int vocabSize,
-            int start,
+            @Nullable Integer start,
             int pad) {
         static Kind of(ConfigJson c) {
             return switch (c.modelType()) {
@@ -76,6 +93,7 @@ public final class Bart {
                     new Kind(Positions.SINUSOIDAL, false, false, false, true, 0, "gelu", 58101, 58100, 58100);
                 case "pegasus" -> new Kind(Positions.SINUSOIDAL, true, false, false, true, 0, "gelu", 50265, 0, 0);
                 case "m2m_100" -> new Kind(Positions.FAIRSEQ, true, false, true, false, 0.1, "relu", 128112, 2, 1);
+                case "mbart" -> new Kind(Positions.LEARNED, true, true, false, true, 0, "gelu", 50265, null, 1);
                 default -> new Kind(Positions.LEARNED, false, true, false, true, 0, "gelu", 50265, 2, 1);
             };
         }
@@ -196,7 +214,7 @@ public final class Bart {
         Tensor forward(Tensor x, @Nullable Tensor mask, Trace trace, Seq2Seq.@Nullable Step step) {
             KvCache cache = step == null ? null : step.cache();
             x = after(selfNorm, x.add(dropout.forward(self.self(before(selfNorm, x), mask, cache, trace))));
-            if (cross != null && crossNorm != null && step != null) {
+            if (cross != null && crossNorm != null && step != null && step.encoded() != null) {
                 x = after(crossNorm, x.add(dropout.forward(cross.cross(before(crossNorm, x), step))));
             }
             Tensor h = inner.forward(fc1.forward(before(finalNorm, x), activation)); // [B, S, F]
@@ -367,6 +385,50 @@ public final class Bart {
         boolean shiftsSource() {
             return c.kind.positions == Positions.LEARNED;
         }
+
+        /** mBART has no start token: the last token of each row, its language, comes first. */
+        @Override
+        Tensor shift(Tensor labels, ConfigJson config, Seq2Seq.Special special) {
+            if (c.kind.start != null || !c.kind.embeddingNorm) {
+                return super.shift(labels, config, special);
+            }
+            Tensor real = labels.masked_fill(labels.eq(new Scalar(-100L)), new Scalar((long) c.pad)); // [B, T]
+            Tensor last = real.ne(new Scalar((long) c.pad)).sum(1).sub(new Scalar(1L)).unsqueeze(-1); // [B, 1]
+            Tensor first = real.gather(1, last); // [B, 1]
+            return cat(new TensorVector(first, real.narrow(1, 0, real.size(1) - 1)), 1);
+        }
+    }
+
+    /** The decoder without an encoder. */
+    private static final class DecoderBody extends Seq2Seq.Body {
+        private final Embedding target;
+        private final BartStack decoder;
+
+        DecoderBody(Weights w, ConfigJson config) {
+            BartConfig c = BartConfig.of(config);
+            target = w.sub("decoder.embed_tokens").embedding(c.decoderVocabSize, c.dModel, c.pad);
+            decoder = new BartStack(w.sub("decoder"), config, c, target, "decoder");
+        }
+
+        @Override
+        Tensor encode(@Nullable Tensor ids, @Nullable Tensor embeds, @Nullable Tensor mask, Trace trace) {
+            throw new IllegalStateException("a decoder alone has no encoder");
+        }
+
+        @Override
+        Tensor decode(@Nullable Tensor ids, @Nullable Tensor embeds, Tensor positions, Seq2Seq.Step step) {
+            return decoder.forward(ids, embeds, positions, step.mask().of(0), step.self(), step);
+        }
+
+        @Override
+        Embedding words() {
+            return target;
+        }
+
+        @Override
+        int depth() {
+            return decoder.layers.size();
+        }
     }
 
     // === Models ===
@@ -455,6 +517,119 @@ public final class Bart {
     /** M2M-100 and NLLB: translation among many languages. */
     public static final class M2M100ForConditionalGeneration extends Writer {
         M2M100ForConditionalGeneration(Weights w, ConfigJson config) {
+            super(w, config);
+        }
+    }
+
+    /** mBART without a head. */
+    public static final class MBartModel extends Seq2Seq.Seq2SeqModel {
+        MBartModel(Weights w, ConfigJson config) {
+            super(w, config, BartBody::new, Kind.of(config).special());
+        }
+    }
+
+    /** mBART: translation among many languages. */
+    public static final class MBartForConditionalGeneration extends Writer {
+        MBartForConditionalGeneration(Weights w, ConfigJson config) {
+            super(w, config);
+        }
+    }
+
+    /** Classes of a text by the decoder's state at its end token. */
+    private abstract static class Classifier extends Seq2SeqHeads.Seq2SeqClassifier {
+        Classifier(Weights w, ConfigJson config) {
+            super(
+                    w,
+                    config,
+                    BartBody::new,
+                    "model",
+                    Kind.of(config).special(),
+                    2,
+                    config.modelType().equals("bart") ? 3 : 2);
+        }
+    }
+
+    /** BART, classes of a text: entailment, above all. */
+    public static final class BartForSequenceClassification extends Classifier {
+        BartForSequenceClassification(Weights w, ConfigJson config) {
+            super(w, config);
+        }
+
+        /** From a folder or an id. */
+        public static BartForSequenceClassification fromPretrained(String id) {
+            return Models.fromPretrained(id, BartForSequenceClassification.class, LoadOptions.defaults());
+        }
+    }
+
+    /** mBART, classes of a text. */
+    public static final class MBartForSequenceClassification extends Classifier {
+        MBartForSequenceClassification(Weights w, ConfigJson config) {
+            super(w, config);
+        }
+    }
+
+    /** Answers in a text. */
+    private abstract static class Answers extends Seq2SeqHeads.Seq2SeqQuestionAnswering {
+        Answers(Weights w, ConfigJson config) {
+            super(w, config, BartBody::new, "model", Kind.of(config).special());
+        }
+    }
+
+    /** BART, answers in a text. */
+    public static final class BartForQuestionAnswering extends Answers {
+        BartForQuestionAnswering(Weights w, ConfigJson config) {
+            super(w, config);
+        }
+
+        /** From a folder or an id. */
+        public static BartForQuestionAnswering fromPretrained(String id) {
+            return Models.fromPretrained(id, BartForQuestionAnswering.class, LoadOptions.defaults());
+        }
+    }
+
+    /** mBART, answers in a text. */
+    public static final class MBartForQuestionAnswering extends Answers {
+        MBartForQuestionAnswering(Weights w, ConfigJson config) {
+            super(w, config);
+        }
+    }
+
+    /** The decoder alone. */
+    private abstract static class Decoder extends Seq2SeqHeads.DecoderLM {
+        Decoder(Weights w, ConfigJson config) {
+            super(w, config, DecoderBody::new, config.size("max_position_embeddings", 1024), true);
+        }
+    }
+
+    /** BART's decoder, next token. */
+    public static final class BartForCausalLM extends Decoder {
+        BartForCausalLM(Weights w, ConfigJson config) {
+            super(w, config);
+        }
+
+        /** From a folder or an id. */
+        public static BartForCausalLM fromPretrained(String id) {
+            return Models.fromPretrained(id, BartForCausalLM.class, LoadOptions.defaults());
+        }
+    }
+
+    /** mBART's decoder, next token. */
+    public static final class MBartForCausalLM extends Decoder {
+        MBartForCausalLM(Weights w, ConfigJson config) {
+            super(w, config);
+        }
+    }
+
+    /** Marian's decoder, next token. */
+    public static final class MarianForCausalLM extends Decoder {
+        MarianForCausalLM(Weights w, ConfigJson config) {
+            super(w, config);
+        }
+    }
+
+    /** Pegasus's decoder, next token. */
+    public static final class PegasusForCausalLM extends Decoder {
+        PegasusForCausalLM(Weights w, ConfigJson config) {
             super(w, config);
         }
     }

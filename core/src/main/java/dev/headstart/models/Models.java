@@ -69,6 +69,7 @@ public final class Models {
             T5.FAMILY,
             T5.MT5_FAMILY,
             Bart.FAMILY,
+            Bart.MBART_FAMILY,
             Bart.MARIAN_FAMILY,
             Bart.PEGASUS_FAMILY,
             Bart.M2M100_FAMILY);

@@ -20,6 +20,7 @@ import dev.headstart.nn.Weights;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.TreeSet;
 import org.bytedeco.javacpp.PointerScope;
@@ -83,9 +84,9 @@ public final class Seq2Seq {
             @Nullable List<Tensor> encoderAttentions)
             implements ModelOutput {}
 
-    /** What a decoder layer needs beside its input. */
+    /** What a decoder layer needs beside its input. @param encoded null for a decoder alone */
     record Step(
-            Tensor encoded,
+            @Nullable Tensor encoded,
             EncoderStates states,
             CausalMask mask,
             @Nullable KvCache cache,
@@ -104,11 +105,12 @@ public final class Seq2Seq {
         /** Attention over the encoder's states. @param query [R, h, T, d]; @return [R, h, T, d] */
         Tensor attend(
                 int layer, Tensor query, long heads, Linear k, Linear v, double scale, dev.headstart.nn.Dropout drop) {
+            Tensor from = Objects.requireNonNull(encoded);
             KvCache.KeysValues source = states.of(
                     layer,
                     () -> new KvCache.KeysValues(
-                            Attention.splitHeads(k.forward(encoded), heads),
-                            Attention.splitHeads(v.forward(encoded), heads))); // [P, h, S, d]
+                            Attention.splitHeads(k.forward(from), heads),
+                            Attention.splitHeads(v.forward(from), heads))); // [P, h, S, d]
             Tensor out = Attention.attend(
                     states.group(query), source.keys(), source.values(), states.mask(), scale, drop, cross);
             return states.ungroup(out, query.size(0));
@@ -134,6 +136,11 @@ public final class Seq2Seq {
             return false;
         }
 
+        /** Decoder inputs from labels, or from the source: moved one place to the right behind the start token. */
+        Tensor shift(Tensor labels, ConfigJson config, Special special) {
+            return shiftRight(labels, config, special.start(), special.pad());
+        }
+
         /** Runs both. */
         final Seq2SeqModelOutput forward(Inputs in, @Nullable Tensor shifted) {
             in.kwarg("use_cache", false); // changes nothing in what is computed
@@ -153,7 +160,7 @@ public final class Seq2Seq {
                 }
                 target = shifted;
             }
-            Tensor like = targetEmbeds != null ? targetEmbeds : java.util.Objects.requireNonNull(target);
+            Tensor like = targetEmbeds != null ? targetEmbeds : Objects.requireNonNull(target);
             Tensor positions = Places.upTo(like.size(1), encoded).unsqueeze(0); // [1, T]
             // of the target only length and padding matter for the mask: any tensor of its size and the states' type
             // does
@@ -185,7 +192,8 @@ public final class Seq2Seq {
         Integer first = named != null ? named : start;
         if (first == null) {
             throw new HeadstartException(
-                    config.origin() + ": decoder_start_token_id is missing, which begins every target; set it");
+                    config.origin() + ": decoder_start_token_id is missing, which begins every target; add it there"
+                            + " (\"decoder_start_token_id\": the token's number; T5 uses that of the pad token)");
         }
         Tensor begin = labels.narrow(1, 0, 1).clone().fill_(new Scalar(first.longValue())); // [B, 1]
         Tensor all = cat(new TensorVector(begin, labels.narrow(1, 0, labels.size(1) - 1)), 1); // [B, T]
@@ -210,8 +218,7 @@ public final class Seq2Seq {
         protected Seq2SeqModelOutput compute(Inputs in) {
             Tensor source = body.shiftsSource() ? in.optional("input_ids") : null;
             boolean given = in.optional("decoder_input_ids") != null || in.optional("decoder_inputs_embeds") != null;
-            return body.forward(
-                    in, given || source == null ? null : shiftRight(source, config(), special.start(), special.pad()));
+            return body.forward(in, given || source == null ? null : body.shift(source, config(), special));
         }
     }
 
@@ -286,8 +293,8 @@ public final class Seq2Seq {
             Tensor labels = in.optional("labels");
             boolean given = in.optional("decoder_input_ids") != null || in.optional("decoder_inputs_embeds") != null;
             Tensor from = labels != null ? labels : body.shiftsSource() ? in.optional("input_ids") : null;
-            Seq2SeqModelOutput out = body.forward(
-                    in, given || from == null ? null : shiftRight(from, config(), special.start(), special.pad()));
+            Seq2SeqModelOutput out =
+                    body.forward(in, given || from == null ? null : body.shift(from, config(), special));
             Tensor logits = logits(out.lastHiddenState()); // [B, T, V]
             return new Seq2SeqLMOutput(
                     labels == null ? null : Losses.crossEntropy(logits, labels),

@@ -4,12 +4,14 @@ import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
 import dev.headstart.generation.KvCache;
 import dev.headstart.models.Outputs.BaseModelOutput;
+import dev.headstart.models.Outputs.TokenClassifierOutput;
 import dev.headstart.nn.Activation;
 import dev.headstart.nn.Attention;
 import dev.headstart.nn.Dropout;
 import dev.headstart.nn.Embedding;
 import dev.headstart.nn.Init;
 import dev.headstart.nn.Linear;
+import dev.headstart.nn.Losses;
 import dev.headstart.nn.Ops;
 import dev.headstart.nn.Recompute;
 import dev.headstart.nn.RmsNorm;
@@ -27,16 +29,22 @@ import org.jspecify.annotations.Nullable;
  */
 public final class T5 {
     /** The classes of T5. */
-    static final Family FAMILY = Family.of("t5", "")
+    static final Family FAMILY = Family.of("t5", "transformer")
             .add("T5Model", T5Model::new)
             .add("T5ForConditionalGeneration", T5ForConditionalGeneration::new)
-            .add("T5EncoderModel", T5EncoderModel::new);
+            .add("T5EncoderModel", T5EncoderModel::new)
+            .add("T5ForSequenceClassification", T5ForSequenceClassification::new)
+            .add("T5ForTokenClassification", T5ForTokenClassification::new)
+            .add("T5ForQuestionAnswering", T5ForQuestionAnswering::new);
 
     /** The classes of mT5. */
-    static final Family MT5_FAMILY = Family.of("mt5", "")
+    static final Family MT5_FAMILY = Family.of("mt5", "transformer")
             .add("MT5Model", MT5Model::new)
             .add("MT5ForConditionalGeneration", MT5ForConditionalGeneration::new)
-            .add("MT5EncoderModel", MT5EncoderModel::new);
+            .add("MT5EncoderModel", MT5EncoderModel::new)
+            .add("MT5ForSequenceClassification", MT5ForSequenceClassification::new)
+            .add("MT5ForTokenClassification", MT5ForTokenClassification::new)
+            .add("MT5ForQuestionAnswering", MT5ForQuestionAnswering::new);
 
     private T5() {}
 
@@ -379,34 +387,101 @@ public final class T5 {
         }
     }
 
-    /** The encoder alone. */
-    public static class T5EncoderModel extends PreTrainedModel<BaseModelOutput> {
+    /** The encoder. */
+    private static final class T5Encoder {
+        private final T5Config c;
         private final Embedding shared;
-        private final T5Stack encoder;
+        private final T5Stack stack;
 
-        T5EncoderModel(Weights w, ConfigJson config) {
-            super(w, config);
-            T5Config c = T5Config.of(config);
+        T5Encoder(Weights w, ConfigJson config) {
+            c = T5Config.of(config);
             shared = shared(w, c);
-            encoder = new T5Stack(w.sub("encoder"), c, shared, false);
+            stack = new T5Stack(w.sub("encoder"), c, shared, false);
         }
 
-        @Override
-        protected BaseModelOutput compute(Inputs in) {
-            Trace trace = in.trace();
-            Tensor x = encoder.forward(
+        /** @return [B, S, E] */
+        Tensor forward(Inputs in, Trace trace) {
+            return stack.forward(
                     in.optional("input_ids"),
                     in.optional("inputs_embeds"),
                     null,
                     padding(in.optional("attention_mask"), shared),
                     trace,
-                    null); // [B, S, E]
+                    null);
+        }
+    }
+
+    /** The encoder alone. */
+    public static class T5EncoderModel extends PreTrainedModel<BaseModelOutput> {
+        private final T5Encoder encoder;
+
+        T5EncoderModel(Weights w, ConfigJson config) {
+            super(w, config);
+            encoder = new T5Encoder(w, config);
+        }
+
+        @Override
+        protected BaseModelOutput compute(Inputs in) {
+            Trace trace = in.trace();
+            Tensor x = encoder.forward(in, trace); // [B, S, E]
             return new BaseModelOutput(x, trace.hiddenStates(), trace.attentions());
         }
 
         /** From a folder or an id. */
         public static T5EncoderModel fromPretrained(String id) {
             return Models.fromPretrained(id, T5EncoderModel.class, LoadOptions.defaults());
+        }
+    }
+
+    /** Classes of a text by the decoder's state at its end token. */
+    public static class T5ForSequenceClassification extends Seq2SeqHeads.Seq2SeqClassifier {
+        T5ForSequenceClassification(Weights w, ConfigJson config) {
+            super(w, config, T5Body::new, "transformer", special(config), 1, 2);
+        }
+
+        /** From a folder or an id. */
+        public static T5ForSequenceClassification fromPretrained(String id) {
+            return Models.fromPretrained(id, T5ForSequenceClassification.class, LoadOptions.defaults());
+        }
+    }
+
+    /** Classes of each token, by the encoder. */
+    public static class T5ForTokenClassification extends PreTrainedModel<TokenClassifierOutput> {
+        private final T5Encoder encoder;
+        private final Dropout dropout;
+        private final Linear classifier;
+
+        T5ForTokenClassification(Weights w, ConfigJson config) {
+            super(w, config);
+            encoder = new T5Encoder(w.sub("transformer"), config);
+            dropout = w.dropout(config.number("classifier_dropout", 0));
+            classifier = w.head().sub("classifier").linear(encoder.c.dModel, config.numLabels());
+        }
+
+        @Override
+        protected TokenClassifierOutput compute(Inputs in) {
+            Trace trace = in.trace();
+            Tensor logits = classifier.forward(dropout.forward(encoder.forward(in, trace))); // [B, S, C]
+            Tensor labels = in.optional("labels");
+            Tensor loss = labels == null ? null : Losses.crossEntropy(logits, labels);
+            return new TokenClassifierOutput(loss, logits, trace.hiddenStates(), trace.attentions());
+        }
+
+        /** From a folder or an id. */
+        public static T5ForTokenClassification fromPretrained(String id) {
+            return Models.fromPretrained(id, T5ForTokenClassification.class, LoadOptions.defaults());
+        }
+    }
+
+    /** Answers in a text. */
+    public static class T5ForQuestionAnswering extends Seq2SeqHeads.Seq2SeqQuestionAnswering {
+        T5ForQuestionAnswering(Weights w, ConfigJson config) {
+            super(w, config, T5Body::new, "", special(config));
+        }
+
+        /** From a folder or an id. */
+        public static T5ForQuestionAnswering fromPretrained(String id) {
+            return Models.fromPretrained(id, T5ForQuestionAnswering.class, LoadOptions.defaults());
         }
     }
 
@@ -427,6 +502,27 @@ public final class T5 {
     /** mT5's encoder alone. */
     public static final class MT5EncoderModel extends T5EncoderModel {
         MT5EncoderModel(Weights w, ConfigJson config) {
+            super(w, config);
+        }
+    }
+
+    /** mT5, classes of a text. */
+    public static final class MT5ForSequenceClassification extends T5ForSequenceClassification {
+        MT5ForSequenceClassification(Weights w, ConfigJson config) {
+            super(w, config);
+        }
+    }
+
+    /** mT5, classes of each token. */
+    public static final class MT5ForTokenClassification extends T5ForTokenClassification {
+        MT5ForTokenClassification(Weights w, ConfigJson config) {
+            super(w, config);
+        }
+    }
+
+    /** mT5, answers in a text. */
+    public static final class MT5ForQuestionAnswering extends T5ForQuestionAnswering {
+        MT5ForQuestionAnswering(Weights w, ConfigJson config) {
             super(w, config);
         }
     }

@@ -99,6 +99,7 @@ public record LoraConfig(
             Map.entry("deit", List.of("query", "value")),
             Map.entry("dinov2", List.of("query", "value")),
             Map.entry("swin", List.of("query", "value")),
+            Map.entry("mbart", List.of("q_proj", "v_proj")),
             Map.entry("marian", List.of("q_proj", "v_proj")),
             Map.entry("pegasus", List.of("q_proj", "v_proj")),
             Map.entry("m2m_100", List.of("q_proj", "v_proj")),

@@ -16,10 +16,13 @@ import dev.headstart.text.Tokenizer;
 import dev.headstart.text.Truncation;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.LongStream;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Generator;
 import org.bytedeco.pytorch.Tensor;
@@ -30,7 +33,7 @@ import org.slf4j.LoggerFactory;
 /**
  * Texts made of texts by a model with an encoder and a decoder (transformers 4.57 Text2TextGenerationPipeline). Call arguments: the generation
  * parameters at top level; {@code return_tensors}, {@code clean_up_tokenization_spaces}, {@code truncation}, {@code stop_sequence} (its first token
- * ends the text).
+ * ends the text). An empty text has an empty result.
  *
  * <p>What the call leaves open is taken from config.json's {@code task_specific_params} for the task, which may name a {@code prefix} for each text;
  * then from the model's own generation parameters; then up to 256 new tokens and 4 beams. Other than in transformers, a call's {@code max_length} wins
@@ -52,6 +55,7 @@ public class Text2TextGenerationPipeline extends TextPipeline {
             "batch_size",
             "src_lang",
             "tgt_lang",
+            "chunk_length",
             "generate_kwargs");
 
     private final GenerativeModel generative;
@@ -60,6 +64,7 @@ public class Text2TextGenerationPipeline extends TextPipeline {
     private final String name;
     private final String prefix;
     private final GenerationConfig base;
+    private final Map<String, String> prefixes = new LinkedHashMap<>(); // of all tasks that config.json names
     private boolean packed;
 
     Text2TextGenerationPipeline(String id, PipelineOptions options) {
@@ -80,6 +85,12 @@ public class Text2TextGenerationPipeline extends TextPipeline {
             JsonNode special = special(task);
             this.prefix = special.path("prefix").asText(model.config().text("prefix", ""));
             this.base = base(special);
+            model.config().node().path("task_specific_params").properties().forEach(e -> {
+                String p = e.getValue().path("prefix").asText("");
+                if (!p.isBlank()) {
+                    prefixes.put(e.getKey(), p);
+                }
+            });
         } catch (RuntimeException e) {
             close();
             throw e;
@@ -154,8 +165,9 @@ public class Text2TextGenerationPipeline extends TextPipeline {
      *
      * @param text without special tokens
      * @param ids what the decoder was given and wrote, as token ids
+     * @param chunks of how many parts of the source, each read by itself; 0 for an empty one
      */
-    public record Generated(String text, long[] ids) {}
+    public record Generated(String text, long[] ids, int chunks) {}
 
     @Override
     public List<?> run(List<String> inputs, JsonNode kwargs) {
@@ -164,7 +176,12 @@ public class Text2TextGenerationPipeline extends TextPipeline {
         for (List<Generated> many : generate(inputs, kwargs)) {
             List<Map<String, Object>> named = new ArrayList<>();
             for (Generated g : many) {
-                named.add(tensors ? Map.of(name + "_token_ids", g.ids) : Map.of(name + "_text", g.text));
+                Map<String, Object> one = new LinkedHashMap<>();
+                one.put(name + (tensors ? "_token_ids" : "_text"), tensors ? g.ids : g.text);
+                if (g.chunks > 1) {
+                    one.put("chunks", g.chunks);
+                }
+                named.add(one);
             }
             results.add(named);
         }
@@ -180,19 +197,67 @@ public class Text2TextGenerationPipeline extends TextPipeline {
         pack(config.integer("max_new_tokens", config.integer("max_length", GLOBAL_MAX_LENGTH)));
         Generator shared = config.flag("do_sample") ? Generation.newGenerator(config.seed()) : null;
         try {
+            warnOfMissingPrefix(texts, from);
             List<List<Generated>> all = new ArrayList<>();
             for (int i = 0; i < texts.size(); i++) {
-                long[] ids = read(texts.get(i), i, from, kwargs);
-                List<Generated> some = new ArrayList<>();
-                for (long[] row : write(ids, config, shared)) {
-                    long[] made = Arrays.stream(row).filter(t -> t >= 0).toArray();
-                    some.add(new Generated(written.decode(made, true, cleanUp), row));
+                if (texts.get(i).isBlank()) {
+                    all.add(Collections.nCopies(
+                            config.integer("num_return_sequences", 1), new Generated("", new long[0], 0)));
+                    continue;
                 }
-                all.add(some);
+                List<Generated> some = null;
+                for (String part : parts(texts.get(i), from, kwargs)) {
+                    List<Generated> next = new ArrayList<>();
+                    for (long[] row : write(read(part, i, from, kwargs), config, shared)) {
+                        long[] made = Arrays.stream(row).filter(t -> t >= 0).toArray();
+                        next.add(new Generated(written.decode(made, true, cleanUp), row, 1));
+                    }
+                    some = some == null ? next : joined(some, next);
+                }
+                all.add(some == null ? List.of() : some);
             }
             return all;
         } finally {
             Memory.close(shared);
+        }
+    }
+
+    /** What is read one after the other of a text: all of it at once, unless a task divides it. */
+    List<String> parts(String text, Source from, JsonNode kwargs) {
+        return List.of(text);
+    }
+
+    private static List<Generated> joined(List<Generated> before, List<Generated> next) {
+        List<Generated> both = new ArrayList<>();
+        for (int i = 0; i < before.size(); i++) {
+            Generated a = before.get(i);
+            Generated b = next.get(i);
+            String text = a.text.isBlank() || b.text.isBlank() ? a.text + b.text : a.text + " " + b.text;
+            long[] ids = LongStream.concat(Arrays.stream(a.ids), Arrays.stream(b.ids)).toArray();
+            both.add(new Generated(text, ids, a.chunks + b.chunks));
+        }
+        return both;
+    }
+
+    /** Most tokens that the model can read, or {@link Integer#MAX_VALUE} where nothing stops it. */
+    final int readable() {
+        return generative.contextIsHard() ? model.maxLength() : Integer.MAX_VALUE;
+    }
+
+    /** A model that was trained on several tasks by their prefixes does something arbitrary without one. */
+    private void warnOfMissingPrefix(List<String> texts, Source from) {
+        if (prefixes.isEmpty() || !from.prefix.isEmpty()) {
+            return;
+        }
+        for (int i = 0; i < texts.size(); i++) {
+            String text = texts.get(i);
+            if (!text.isBlank() && prefixes.values().stream().noneMatch(text::startsWith)) {
+                LOG.warn(
+                        "text {} begins with none of the prefixes by which this model knows its tasks, put one before it: {}",
+                        i + 1,
+                        prefixes.values().stream().distinct().map(p -> '"' + p + '"').collect(Collectors.joining(", ")));
+                return;
+            }
         }
     }
 
@@ -201,7 +266,7 @@ public class Text2TextGenerationPipeline extends TextPipeline {
         String whole = from.prefix + text;
         String cut = kwargs.path("truncation").asText("false");
         boolean asked = !Set.of("false", "null", "do_not_truncate").contains(cut);
-        int limit = asked ? limit() : generative.contextIsHard() ? model.maxLength() : Integer.MAX_VALUE;
+        int limit = asked ? limit() : readable();
         long[] ids = from.tokenizer.encode(whole).ids();
         if (ids.length <= limit) {
             return ids;

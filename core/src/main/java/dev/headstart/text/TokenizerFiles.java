@@ -85,7 +85,7 @@ final class TokenizerFiles {
         Backend target = source == engine
                 ? engine
                 : Languages.backend(
-                        engine, vocabulary, config, config.raw.path("tgt_lang").asText(""));
+                        engine, vocabulary, config, target(config));
         return new Loaded(vocabulary, source, target, engine, json, List.of(), List.of(engine));
     }
 
@@ -164,11 +164,16 @@ final class TokenizerFiles {
                 Languages.backend(
                         inside, vocabulary, config, config.raw.path("src_lang").asText("")),
                 Languages.backend(
-                        inside, vocabulary, config, config.raw.path("tgt_lang").asText("")),
+                        inside, vocabulary, config, target(config)),
                 inside,
                 null,
                 List.of(vocabFile, spm),
                 List.of(inside));
+    }
+
+    /** The language of the targets; without one that of the sources, as transformers has it. */
+    private static String target(TokenizerConfig config) {
+        return config.raw.path("tgt_lang").asText(config.raw.path("src_lang").asText(""));
     }
 
     private static Loaded ctc(Path vocabFile, TokenizerConfig config) {

@@ -88,18 +88,52 @@ class Text2TextGenerationPipelineTest {
     }
 
     @Test
-    void aTextBeyondThePositionsIsCutOrRefused() {
+    void aTextBeyondThePositionsIsDividedCutOrRefused() throws IOException {
         String endless = "the house is small ".repeat(400);
         String model = model("bart/generation").toString();
-        try (SummarizationPipeline cuts = new SummarizationPipeline(model, ON_CPU)) {
-            assertThat(cuts.apply(endless, Map.of("max_new_tokens", 3, "num_beams", 1)))
-                    .isNotNull();
+        JsonNode kwargs = JSON.readTree("{\"max_new_tokens\": 3, \"num_beams\": 1}");
+        try (SummarizationPipeline pipeline = new SummarizationPipeline(model, ON_CPU)) {
+            JsonNode divided = JSON.valueToTree(pipeline.run(List.of(endless), kwargs));
+            assertThat(divided.path(0).path("chunks").asInt()).isGreaterThan(1);
+            JsonNode cut = JSON.valueToTree(pipeline.run(
+                    List.of(endless), JSON.readTree("{\"max_new_tokens\": 3, \"num_beams\": 1, \"truncation\": true}")));
+            assertThat(cut.path(0).has("chunks")).isFalse();
+            assertThat(divided.path(0).path("summary_text").asText())
+                    .startsWith(cut.path(0).path("summary_text").asText().strip().substring(0, 1));
+            JsonNode two = JSON.valueToTree(pipeline.run(
+                    List.of("The house is small. The ship is over the sea."),
+                    JSON.readTree("{\"max_new_tokens\": 3, \"num_beams\": 2, \"num_return_sequences\": 2, \"chunk_length\": 30}")));
+            String first = pipeline.apply("The house is small.", Map.of("max_new_tokens", 3, "num_beams", 2));
+            String second = pipeline.apply("The ship is over the sea.", Map.of("max_new_tokens", 3, "num_beams", 2));
+            assertThat(two.path(0).path(0).path("chunks").asInt()).isEqualTo(2);
+            assertThat(two.path(0).path(0).path("summary_text").asText()).isEqualTo(first + " " + second);
+            assertThatThrownBy(() -> pipeline.run(List.of(endless), JSON.readTree("{\"chunk_length\": 2}")))
+                    .isInstanceOf(HeadstartException.class)
+                    .hasMessageContaining("chunk_length");
         }
         try (SummarizationPipeline strict = new SummarizationPipeline(model, ON_CPU.withTruncation(false))) {
             assertThatThrownBy(() -> strict.apply(endless))
                     .isInstanceOf(HeadstartException.class)
                     .hasMessageContaining("the model takes at most");
         }
+    }
+
+    @Test
+    void anEmptyTextHasAnEmptyResult() throws IOException {
+        JsonNode texts = run(
+                "summarization",
+                model("bart/generation"),
+                List.of("", TEXT, " \n"),
+                JSON.readTree("{\"num_beams\": 1, \"max_new_tokens\": 4}"));
+        assertThat(texts.path(0).path("summary_text").asText("absent")).isEmpty();
+        assertThat(texts.path(1).path("summary_text").asText()).isNotEmpty();
+        assertThat(texts.path(2).path("summary_text").asText("absent")).isEmpty();
+        JsonNode two = run(
+                "text2text-generation",
+                model("t5/flan"),
+                List.of(""),
+                JSON.readTree("{\"num_beams\": 2, \"num_return_sequences\": 2}"));
+        assertThat(two.get(0)).hasSize(2);
     }
 
     @Test

@@ -271,6 +271,9 @@ class TokenizerTest {
             assertThat(tokenizer.languageId("en")).isEqualTo(tokenizer.tokenToId("__en__"));
             assertThatThrownBy(() -> tokenizer.withLanguages("xx", "en")).hasMessageContaining("known are af, am");
         }
+        try (Tokenizer none = Tokenizer.fromFolder(BERT)) {
+            assertThatThrownBy(() -> none.withLanguages("fr", "de")).hasMessageContaining("no language codes at all");
+        }
     }
 
     @Test

@@ -3,6 +3,7 @@ package dev.headstart.train.finetune;
 import dev.headstart.data.Columns;
 import dev.headstart.generation.GenerationConfig;
 import dev.headstart.train.TrainingArguments;
+import dev.headstart.train.metrics.Bleu;
 import java.nio.file.Path;
 import java.util.EnumMap;
 import java.util.List;
@@ -75,6 +76,7 @@ public final class FineTuneOptions {
 
     double ema;
     GenerationConfig generation = GenerationConfig.empty();
+    Bleu.Settings bleu = Bleu.Settings.DEFAULT;
     boolean stem;
 
     @Nullable
@@ -267,9 +269,10 @@ public final class FineTuneOptions {
         return this;
     }
 
-    /** Text to text: how an evaluation generates; what is open is the model's own. @param stem whether ROUGE compares word stems */
-    public FineTuneOptions generation(GenerationConfig parameters, boolean stem) {
+    /** Text to text: how an evaluation generates, what is open being the model's own, and how it compares. @param stem whether ROUGE compares word stems */
+    public FineTuneOptions generation(GenerationConfig parameters, Bleu.Settings bleu, boolean stem) {
         generation = parameters;
+        this.bleu = bleu;
         this.stem = stem;
         return this;
     }

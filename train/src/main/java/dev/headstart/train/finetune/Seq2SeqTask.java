@@ -341,7 +341,7 @@ final class Seq2SeqTask extends FineTuneTask {
         List<List<String>> references =
                 examples.references.stream().map(List::of).toList();
         return switch (options.task) {
-            case "translation" -> Evaluation.translation(references, found, how);
+            case "translation" -> Evaluation.translation(references, found, options.bleu, how);
             case "summarization" -> Evaluation.summarization(references, found, options.stem, how);
             default -> Evaluation.textToText(examples.references, found, examples.tasks, how);
         };

@@ -320,18 +320,29 @@ public record Evaluation(String kind, int examples, Map<String, Value> metrics) 
         return i -> Arrays.stream(i).mapToDouble(k -> values[k]).average().orElse(Double.NaN);
     }
 
-    /** Translation: BLEU and chrF2, from 0 to 100. */
+    /** Translation: BLEU, chrF2 and chrF++, from 0 to 100. */
     public static Evaluation translation(List<List<String>> references, List<String> predictions, Options options) {
+        return translation(references, predictions, Bleu.Settings.DEFAULT, options);
+    }
+
+    /** The same; {@code lowercase} holds for all three, the tokenization for BLEU. */
+    public static Evaluation translation(
+            List<List<String>> references, List<String> predictions, Bleu.Settings settings, Options options) {
         Metrics.sameLength(references.size(), predictions.size());
         List<long[]> bleu = new ArrayList<>();
         List<long[]> chrf = new ArrayList<>();
+        List<long[]> words = new ArrayList<>();
         for (int i = 0; i < predictions.size(); i++) {
-            bleu.add(Bleu.statistics(predictions.get(i), references.get(i)));
-            chrf.add(Chrf.statistics(predictions.get(i), references.get(i)));
+            String p = predictions.get(i);
+            List<String> r = references.get(i);
+            bleu.add(Bleu.statistics(p, r, settings));
+            chrf.add(Chrf.statistics(p, r, new Chrf.Settings(0, settings.lowercase())));
+            words.add(Chrf.statistics(p, r, new Chrf.Settings(2, settings.lowercase())));
         }
         return new Builder(predictions.size(), options)
                 .add("bleu", i -> Bleu.score(sum(bleu, i)))
                 .add("chrf", i -> Chrf.score(sum(chrf, i)))
+                .add("chrf++", i -> Chrf.score(sum(words, i)))
                 .build("translation");
     }
 

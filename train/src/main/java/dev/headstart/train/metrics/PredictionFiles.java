@@ -82,6 +82,7 @@ public final class PredictionFiles {
      * @param labels all labels in the order of the probabilities; null: those that occur, sorted
      * @param scheme tagging scheme of the strict mode; null for seqeval's default
      * @param stem whether ROUGE stems words
+     * @param bleu how BLEU compares
      */
     public record Settings(
             @Nullable String predictionColumn,
@@ -89,10 +90,11 @@ public final class PredictionFiles {
             @Nullable List<String> labels,
             SeqEval.@Nullable Scheme scheme,
             boolean stem,
+            Bleu.Settings bleu,
             Evaluation.Options bootstrap) {
         /** Everything found out, default intervals. */
         public static Settings defaults() {
-            return new Settings(null, null, null, null, false, Evaluation.Options.defaults());
+            return new Settings(null, null, null, null, false, Bleu.Settings.DEFAULT, Evaluation.Options.defaults());
         }
     }
 
@@ -151,7 +153,8 @@ public final class PredictionFiles {
             case QUESTION_ANSWERING ->
                 Evaluation.answers(r.stream().map(x -> answers(x, rc)).toList(), texts(p, pc), s.bootstrap());
             case TRANSLATION ->
-                Evaluation.translation(r.stream().map(x -> several(x, rc)).toList(), texts(p, pc), s.bootstrap());
+                Evaluation.translation(
+                        r.stream().map(x -> several(x, rc)).toList(), texts(p, pc), s.bleu(), s.bootstrap());
             case SUMMARIZATION ->
                 Evaluation.summarization(
                         r.stream().map(x -> several(x, rc)).toList(), texts(p, pc), s.stem(), s.bootstrap());

@@ -40,4 +40,13 @@ final class PythonText {
         }
         return s.substring(0, end);
     }
+
+    /** str.strip(). */
+    static String strip(String s) {
+        int begin = 0;
+        while (begin < s.length() && isSpace(s.charAt(begin))) {
+            begin++;
+        }
+        return rstrip(s.substring(begin));
+    }
 }

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.within;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
 import dev.headstart.data.Columns;
 import dev.headstart.data.ReadOptions;
@@ -16,6 +17,7 @@ import dev.headstart.models.Tensors;
 import dev.headstart.testing.Shared;
 import dev.headstart.text.Tokenizer;
 import dev.headstart.train.TrainingArguments;
+import dev.headstart.train.metrics.Bleu;
 import dev.headstart.train.metrics.Evaluation;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -223,7 +225,7 @@ class GenerationTasksTest {
         Evaluation found = ModelEvaluation.run(
                 new FineTuneOptions("text2text-generation", dir.resolve("out").toString(), train, Path.of(""))
                         .offline(true)
-                        .generation(GenerationConfig.fromJson("{\"num_beams\": 2, \"max_new_tokens\": 8}"), false),
+                        .generation(GenerationConfig.fromJson("{\"num_beams\": 2, \"max_new_tokens\": 8}"), Bleu.Settings.DEFAULT, false),
                 new Evaluation.Options(0, 0.95, 0));
         assertThat(found.value("exact_match")).isGreaterThan(0.9);
         assertThat(found.value("pearson")).isGreaterThan(0.9);
@@ -250,5 +252,28 @@ class GenerationTasksTest {
                         () -> new Seq2SeqTask(options("translation", dir, train).maxTargetLength(0)))
                 .isInstanceOf(HeadstartException.class)
                 .hasMessageContaining("--max-target-length");
+    }
+
+    @Test
+    void whatTheModelCannotWriteOrBeginIsNamed() throws IOException {
+        Path train = lines("pairs.csv", "source,target", "the king,the ship", "the ship,the king");
+        FineTuneOptions far = options("summarization", model("bart/generation"), train)
+                .validation(train)
+                .maxTargetLength(5000);
+        assertThatThrownBy(() -> new FineTune(far).run())
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("--max-target-length 5000 is more than this model can write");
+        Path folder = Files.createDirectories(dir.resolve("unbegun"));
+        for (String name : List.of("tokenizer.json", "tokenizer_config.json", "model.safetensors")) {
+            Files.copy(model("t5/train").resolve(name), folder.resolve(name));
+        }
+        ObjectNode config = (ObjectNode)
+                new ObjectMapper().readTree(model("t5/train").resolve("config.json").toFile());
+        config.remove("decoder_start_token_id");
+        Files.writeString(folder.resolve("config.json"), config.toString());
+        FineTuneOptions unbegun = options("text2text-generation", folder, train).validation(train);
+        assertThatThrownBy(() -> new FineTune(unbegun).run())
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContainingAll("decoder_start_token_id is missing", "config.json", "add it there");
     }
 }

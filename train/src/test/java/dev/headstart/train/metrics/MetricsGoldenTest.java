@@ -1,12 +1,14 @@
 package dev.headstart.train.metrics;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.headstart.train.metrics.Classification.Average;
 import dev.headstart.train.metrics.Classification.Prf;
+import dev.headstart.HeadstartException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.util.ArrayList;
@@ -152,12 +154,37 @@ class MetricsGoldenTest {
             List<String> hyps = as(c.get("hypotheses"), List.class);
             List<List<String>> refs = as(c.get("references"), List.class);
             for (int i = 0; i < hyps.size(); i++) {
-                assertThat(String.join(" ", Bleu.tokenize(hyps.get(i))))
+                assertThat(String.join(" ", Bleu.tokenize(hyps.get(i), Bleu.Settings.DEFAULT)))
                         .isEqualTo(c.get("tokens").get(i).asText());
             }
             assertThat(Bleu.corpus(hyps, refs)).isEqualTo(c.get("bleu").asDouble(), EXACT);
             assertThat(Chrf.corpus(hyps, refs)).isEqualTo(c.get("chrf").asDouble(), EXACT);
         }
+    }
+
+    @SuppressWarnings("unchecked")
+    @Test
+    void bleuAndChrfWithOtherSettings() throws IOException {
+        for (JsonNode c : golden("translation-settings")) {
+            List<String> hyps = as(c.get("hypotheses"), List.class);
+            List<List<String>> refs = as(c.get("references"), List.class);
+            boolean lowercase = c.get("lowercase").asBoolean();
+            c.get("bleu").properties().forEach(e -> {
+                Bleu.Settings settings = new Bleu.Settings(Bleu.Tokenization.of(e.getKey()), lowercase);
+                for (int i = 0; i < hyps.size(); i++) {
+                    assertThat(String.join(" ", Bleu.tokenize(hyps.get(i), settings)))
+                            .as("%s", e.getKey())
+                            .isEqualTo(c.get("tokens").get(e.getKey()).get(i).asText());
+                }
+                Evaluation found = Evaluation.translation(refs, hyps, settings, new Evaluation.Options(0, 0.95, 0));
+                assertThat(found.value("bleu")).as("%s", e.getKey()).isEqualTo(e.getValue().asDouble(), EXACT);
+                assertThat(found.value("chrf")).isEqualTo(c.get("chrf").asDouble(), EXACT);
+                assertThat(found.value("chrf++")).isEqualTo(c.get("chrf++").asDouble(), EXACT);
+            });
+        }
+        assertThatThrownBy(() -> Bleu.Tokenization.of("ja-mecab"))
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("13a, intl, char, zh, none");
     }
 
     @Test
