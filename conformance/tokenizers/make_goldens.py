@@ -238,7 +238,7 @@ def nllb():
     made.save_pretrained(str(OUT / "nllb"))
     j = (OUT / "nllb" / "tokenizer.json").read_text()
     for name, more in (("nllb", dict(tgt_lang="deu_Latn")), ("nllb-legacy", dict(legacy_behaviour=True))):
-        f = folder(name, dict(tokenizer_class="NllbTokenizer", src_lang="fra_Latn", extra_special_tokens=codes, bos_token="<s>", eos_token="</s>", sep_token="</s>", cls_token="<s>", unk_token="<unk>",
+        f = folder(name, dict(tokenizer_class="NllbTokenizer", src_lang="fra_Latn", additional_special_tokens=codes, bos_token="<s>", eos_token="</s>", sep_token="</s>", cls_token="<s>", unk_token="<unk>",
                               pad_token="<pad>", mask_token="<mask>", **more), tokenizer__json=j)
         tok = golden(f, batches=False, words=False, extra_texts=["eng_Latn in the text"])
         g = json.loads((f / "golden.json").read_text())
