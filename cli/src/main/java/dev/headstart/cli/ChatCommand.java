@@ -5,6 +5,7 @@ import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
 import dev.headstart.pipeline.Pipeline;
 import dev.headstart.pipeline.PipelineOptions;
+import dev.headstart.pipeline.Tasks;
 import dev.headstart.pipeline.TextGenerationPipeline;
 import java.io.BufferedReader;
 import java.io.IOException;
@@ -14,6 +15,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -24,15 +26,15 @@ import picocli.CommandLine.Option;
         description = "Talks with a model. Reads lines from stdin; the answers alone go to stdout.",
         footer = {
             "",
-            "In the conversation: /reset forgets it, /exit or the end of input leaves. A line that ends in \\ goes on in the next."
+            "In the conversation: /reset forgets it, /exit or the end of input leaves. A line that ends in \\ goes on in the next.",
+            "A model without a chat template goes on with the text of the conversation instead of answering."
         })
 final class ChatCommand implements Runnable {
     @Option(
             names = "--model",
-            required = true,
             paramLabel = "ID",
-            description = "Folder or id of a model with a chat template.")
-    private String model = "";
+            description = "Folder or id, best of a model with a chat template; default: that of run text-generation.")
+    private @Nullable String model;
 
     @Option(names = "--system", paramLabel = "TEXT", description = "What the model is told before the conversation.")
     private @Nullable String system;
@@ -52,11 +54,21 @@ final class ChatCommand implements Runnable {
     @Override
     public void run() {
         ObjectNode arguments = (ObjectNode) ForwardCommand.object("--kwargs", kwargs);
+        Tasks.Task task = Tasks.find("text-generation");
+        String id = model != null ? model : task.defaultModel();
+        if (id == null) {
+            throw new HeadstartException(
+                    "chat has no default model; name one with --model, a folder or an id such as " + task.example());
+        }
         LoadOptions load = LoadOptions.defaults().withPrecision(precision).withDevice(device);
-        try (Pipeline pipeline = Pipeline.of("text-generation", model, PipelineOptions.DEFAULT.withLoad(load))) {
+        try (Pipeline pipeline = task.open(id, PipelineOptions.DEFAULT.withLoad(load))) {
             PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
-            boolean terminal = System.console() != null;
-            converse((TextGenerationPipeline) pipeline, arguments, out, terminal);
+            TextGenerationPipeline generator = (TextGenerationPipeline) pipeline;
+            if (!generator.chats()) {
+                System.err.println("headstart chat: " + id
+                        + " has no chat template: it does not answer, it goes on with the text of the conversation");
+            }
+            converse(generator, arguments, out, System.console() != null);
         } catch (IOException e) {
             throw new HeadstartException("stdin: " + e.getMessage(), e);
         }
@@ -65,6 +77,10 @@ final class ChatCommand implements Runnable {
     private void converse(TextGenerationPipeline pipeline, ObjectNode arguments, PrintStream out, boolean terminal)
             throws IOException {
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        Consumer<String> show = piece -> {
+            out.print(piece);
+            out.flush();
+        };
         List<Map<String, String>> messages = begin();
         for (String line = ask(in, terminal); line != null; line = ask(in, terminal)) {
             if (line.equals("/exit")) {
@@ -74,14 +90,59 @@ final class ChatCommand implements Runnable {
                 messages = begin();
             } else if (!line.isBlank()) {
                 messages.add(Map.of("role", "user", "content", line));
-                String answer = pipeline.chat(messages, arguments, piece -> {
-                    out.print(piece);
-                    out.flush();
-                });
+                try {
+                    String answer = pipeline.chats()
+                            ? pipeline.chat(fitting(pipeline, messages, arguments), arguments, show)
+                            : goOn(pipeline, messages, arguments, show);
+                    messages.add(Map.of("role", "assistant", "content", answer));
+                } catch (HeadstartException e) {
+                    if (!terminal) {
+                        throw e;
+                    }
+                    System.err.println("headstart chat: " + e.getMessage()); // the conversation goes on without this line
+                    messages.remove(messages.size() - 1);
+                }
                 out.println();
-                messages.add(Map.of("role", "assistant", "content", answer));
             }
         }
+    }
+
+    /** Forgets the oldest exchanges, not what the model is told before them, until the answer has room. */
+    private List<Map<String, String>> fitting(
+            TextGenerationPipeline pipeline, List<Map<String, String>> messages, ObjectNode arguments) {
+        int first = system == null ? 0 : 1;
+        boolean forgot = false;
+        while (messages.size() > first + 2 && !pipeline.hasRoom(messages, arguments)) {
+            messages.subList(first, first + 2).clear();
+            forgot = true;
+        }
+        if (forgot) {
+            System.err.println("headstart chat: the conversation is longer than the model reads; its beginning is forgotten");
+        }
+        return messages;
+    }
+
+    /** What a model without a chat template makes of the conversation: more of the same text, cut at its beginning where it is too long. */
+    private static String goOn(
+            TextGenerationPipeline pipeline,
+            List<Map<String, String>> messages,
+            ObjectNode arguments,
+            Consumer<String> show) {
+        StringBuilder text = new StringBuilder();
+        for (Map<String, String> message : messages) {
+            boolean answer = "assistant".equals(message.get("role"));
+            text.append(text.isEmpty() || answer ? "" : "\n").append(message.get("content"));
+        }
+        ObjectNode call = arguments.deepCopy().put("return_full_text", false);
+        if (!call.has("handle_long_generation")) {
+            call.put("handle_long_generation", "hole");
+        }
+        if (!call.has("max_new_tokens") && !call.has("max_length")) {
+            call.put("max_new_tokens", Math.min(256, pipeline.contextLength() / 2));
+        }
+        StringBuilder more = new StringBuilder();
+        pipeline.stream(text.toString(), call, show.andThen(more::append));
+        return more.toString();
     }
 
     private List<Map<String, String>> begin() {

@@ -56,9 +56,11 @@ abstract class CausalBody {
                     .to(embedded.device(), ScalarType.Long)
                     .unsqueeze(0); // [1, S]
         }
-        in.kwarg("use_cache", false); // changes nothing in what is computed
+        // the reference takes jumps in the positions for the seams of packed texts, unless it keeps a cache
+        boolean packed = !in.kwarg("use_cache", true) && in.optional("position_ids") != null;
         Tensor x = begin(embedded, positions, in);
-        CausalMask mask = CausalMask.of(x, in.optional("attention_mask"), seesBothWays());
+        CausalMask mask =
+                CausalMask.of(x, in.optional("attention_mask"), seesBothWays(), packed ? positions : null);
         return layers(x, positions, mask, null, trace);
     }
 

@@ -1,6 +1,7 @@
 package dev.headstart.models;
 
 import static org.bytedeco.pytorch.global.torch.arange;
+import static org.bytedeco.pytorch.global.torch.constant_pad_nd;
 
 import dev.headstart.generation.KvCache;
 import dev.headstart.nn.Attention;
@@ -24,21 +25,31 @@ interface CausalMask {
         return window -> cache.mask(window, type);
     }
 
+    /** {@link #of(Tensor, Tensor, boolean, Tensor)} of one text a row. */
+    static CausalMask of(Tensor x, @Nullable Tensor padding, boolean both) {
+        return of(x, padding, both, null);
+    }
+
     /**
      * For a whole text, as transformers' eager masks: the lowest finite number where a token may not be seen (so that a row that sees nothing spreads
      * over all).
      *
      * @param x the embedded tokens, [B, S, E]
-     * @param padding 1 for tokens that count, [B, S]; null when all do
+     * @param padding 1 for tokens that count, [B, S], or the whole additive mask, [B, 1, S, S], which is taken as it is; null when all count
      * @param both whether tokens see what follows them too (Gemma's embedding models)
+     * @param packed positions, [B or 1, S], whose jumps separate texts that do not see each other; null for one text a row. Without padding only
      */
-    static CausalMask of(Tensor x, @Nullable Tensor padding, boolean both) {
+    static CausalMask of(Tensor x, @Nullable Tensor padding, boolean both, @Nullable Tensor packed) {
+        if (padding != null && padding.dim() == 4) {
+            return window -> padding;
+        }
         Tensor at = arange(new Scalar(x.size(1))).to(x.device(), ScalarType.Long);
         Tensor query = at.view(-1, 1); // [S, 1]
         Tensor key = at.view(1, -1); // [1, S]
         Tensor seen = padding == null || padding.min().item_long() != 0
                 ? null
                 : padding.ne(new Scalar(0)).view(padding.size(0), 1, 1, -1);
+        Tensor apart = padding != null || packed == null ? null : apart(packed);
         Map<Integer, Tensor> made = new HashMap<>();
         return window -> made.computeIfAbsent(window, w -> {
             Tensor hidden = both ? torch.zeros_like(query.sub(key)).ne(new Scalar(0)) : key.gt(query); // [S, S]
@@ -49,10 +60,29 @@ interface CausalMask {
             if (seen != null) {
                 hidden = hidden.logical_or(seen.logical_not()); // [B, 1, S, S]
             }
+            if (apart != null) {
+                hidden = hidden.logical_or(apart); // [B or 1, 1, S, S]
+            }
             ScalarType type = Ops.type(x);
             Tensor mask = Ops.empty(type, hidden.shape()).to(x.device(), type).zero_();
             return mask.masked_fill_(hidden, new Scalar(Attention.lowest(type)))
-                    .view(seen == null ? 1 : seen.size(0), 1, x.size(1), x.size(1));
+                    .view(-1, 1, x.size(1), x.size(1));
         });
+    }
+
+    /** True where two tokens belong to different texts (transformers find_packed_sequence_indices), [B or 1, 1, S, S]; null when there is one a row. */
+    private static @Nullable Tensor apart(Tensor positions) {
+        long s = positions.size(1);
+        if (s < 2) {
+            return null;
+        }
+        Tensor jump = positions
+                .narrow(1, 1, s - 1)
+                .sub(positions.narrow(1, 0, s - 1))
+                .ne(new Scalar(1)); // [B, S - 1]
+        Tensor text = constant_pad_nd(jump.to(ScalarType.Long).cumsum(1), new long[] {1, 0}, new Scalar(0)); // [B, S]
+        return text.max().item_long() == 0
+                ? null
+                : text.unsqueeze(2).ne(text.unsqueeze(1)).unsqueeze(1);
     }
 }

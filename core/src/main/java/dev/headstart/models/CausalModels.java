@@ -36,6 +36,21 @@ public final class CausalModels {
         CausalBody build(Weights w, ConfigJson config);
     }
 
+    /** The layer that scores the next word: the embedding table where config.json ties them. @param tied what an absent field says */
+    static Linear lmHead(Weights w, ConfigJson config, CausalBody body, boolean tied) {
+        Weights out = w.sub("lm_head");
+        return config.flag("tie_word_embeddings", tied)
+                ? out.tiedLinear(body.words().weight(), null)
+                : out.linear(body.width(), body.words().weight().tensor().size(0), false);
+    }
+
+    /** Cross entropy of each token's prediction with the token after it (transformers ForCausalLMLoss). @param logits [..., S, V]; @param labels [..., S] */
+    static Tensor nextTokenLoss(Tensor logits, Tensor labels) {
+        long s = labels.size(-1);
+        Tensor next = constant_pad_nd(labels.narrow(-1, 1, s - 1), new long[] {0, 1}, new Scalar(-100)); // [..., S]
+        return Losses.crossEntropy(logits, next);
+    }
+
     /** A decoder without a head: hidden states. */
     public abstract static class CausalModel extends PreTrainedModel<BaseModelOutput> {
         private final CausalBody body;
@@ -81,10 +96,7 @@ public final class CausalModels {
                 double softcap) {
             super(w, config);
             body = builder.build(w.sub(prefix), config);
-            Weights out = w.sub("lm_head");
-            lmHead = config.flag("tie_word_embeddings", tied)
-                    ? out.tiedLinear(body.words().weight(), null)
-                    : out.linear(body.width(), body.words().weight().tensor().size(0), false);
+            lmHead = lmHead(w, config, body, tied);
             this.softcap = softcap;
             this.contextLength = config.size(positionsField, absentPositions);
             this.learnedPositions = learnedPositions;
@@ -118,13 +130,6 @@ public final class CausalModels {
         private Tensor logits(Tensor x) {
             Tensor logits = lmHead.forward(x);
             return softcap > 0 ? tanh(logits.div(new Scalar(softcap))).mul(new Scalar(softcap)) : logits;
-        }
-
-        /** Cross entropy of each token's prediction with the token after it (transformers ForCausalLMLoss). */
-        private static Tensor nextTokenLoss(Tensor logits, Tensor labels) {
-            Tensor next = constant_pad_nd(
-                    labels.narrow(1, 1, labels.size(1) - 1), new long[] {0, 1}, new Scalar(-100)); // [B, S]
-            return Losses.crossEntropy(logits, next);
         }
 
         @Override

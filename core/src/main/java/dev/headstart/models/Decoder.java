@@ -14,9 +14,11 @@ import dev.headstart.nn.Rotary;
 import dev.headstart.nn.Trace;
 import dev.headstart.nn.Weights;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.IntPredicate;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
@@ -62,6 +64,142 @@ final class Decoder extends CausalBody {
             List<Integer> windows,
             List<Rotary.Spec> ropes,
             boolean bothWays) {}
+
+    /**
+     * A family's defaults.
+     *
+     * @param keyValueHeads 0 for as many as there are heads
+     * @param headDim 0 for an equal share of the hidden size
+     */
+    record Defaults(
+            int vocabSize,
+            int hiddenSize,
+            int intermediateSize,
+            int layers,
+            int heads,
+            int keyValueHeads,
+            int headDim,
+            int positions) {}
+
+    /** Reads a {@link Spec} from config.json under the names that all families share; a family sets what it has otherwise. */
+    static final class SpecReader {
+        private final ConfigJson c;
+        private final Defaults absent;
+        private final int hiddenSize;
+        private final int heads;
+        final int headDim;
+        final int layers;
+        final int positions;
+        private Activation activation;
+        private boolean queryKeyValueBias;
+        private boolean outputBias;
+        private boolean mlpBias;
+        private boolean queryKeyNorm;
+        private boolean gemma;
+        private double scale;
+        private double scoreCap;
+        private boolean bothWays;
+        private List<Integer> windows;
+        private List<Rotary.Spec> ropes;
+
+        SpecReader(ConfigJson c, Defaults absent) {
+            this.c = c;
+            this.absent = absent;
+            hiddenSize = c.size("hidden_size", absent.hiddenSize);
+            heads = c.size("num_attention_heads", absent.heads);
+            headDim = c.size("head_dim", absent.headDim > 0 ? absent.headDim : hiddenSize / heads);
+            layers = c.size("num_hidden_layers", absent.layers);
+            positions = c.size("max_position_embeddings", absent.positions);
+            activation = Activation.of(c.text("hidden_act", "silu"));
+            scale = 1 / Math.sqrt(headDim);
+            windows = Collections.nCopies(layers, 0);
+            ropes = Collections.nCopies(
+                    layers, RopeConfig.of(c, headDim, positions, "", c.number("rope_theta", 10000), true));
+        }
+
+        /** Biases in the whole attention, if {@code attention_bias} asks for them. */
+        SpecReader attentionBias() {
+            queryKeyValueBias = c.flag("attention_bias", false);
+            outputBias = queryKeyValueBias;
+            return this;
+        }
+
+        /** Biases of queries, keys and values. */
+        SpecReader queryKeyValueBias() {
+            queryKeyValueBias = true;
+            return this;
+        }
+
+        /** Biases in the feed-forward, if {@code mlp_bias} asks for them. */
+        SpecReader mlpBias() {
+            mlpBias = c.flag("mlp_bias", false);
+            return this;
+        }
+
+        /** Each head's queries and keys are normalised. */
+        SpecReader queryKeyNorm() {
+            queryKeyNorm = true;
+            return this;
+        }
+
+        /** Layers that see a window. @param window its size, 0 for none; @param rule which ones, where {@code layer_types} does not say */
+        SpecReader windows(int window, IntPredicate rule) {
+            windows = SlidingWindows.of(c, layers, window, rule);
+            return this;
+        }
+
+        /** Rotary embeddings that differ by layer. */
+        SpecReader ropes(List<Rotary.Spec> each) {
+            ropes = each;
+            return this;
+        }
+
+        /** Gemma's ways: scaled embeddings, norms that count from 1 and on outputs too. */
+        SpecReader gemma() {
+            gemma = true;
+            activation = Activation.of(c.text("hidden_activation", "gelu_pytorch_tanh"));
+            scale = 1 / Math.sqrt(c.number("query_pre_attn_scalar", 256));
+            return attentionBias();
+        }
+
+        /** Soft bound of the attention scores, 0 for none. */
+        SpecReader scoreCap(double cap) {
+            scoreCap = cap;
+            return this;
+        }
+
+        /** Whether tokens see what follows them. */
+        SpecReader bothWays(boolean both) {
+            bothWays = both;
+            return this;
+        }
+
+        Spec spec() {
+            return new Spec(
+                    c.size("vocab_size", absent.vocabSize),
+                    hiddenSize,
+                    c.size("intermediate_size", absent.intermediateSize),
+                    heads,
+                    c.size("num_key_value_heads", absent.keyValueHeads > 0 ? absent.keyValueHeads : heads),
+                    headDim,
+                    activation,
+                    c.number("rms_norm_eps", 1e-6),
+                    queryKeyValueBias,
+                    outputBias,
+                    mlpBias,
+                    queryKeyNorm,
+                    gemma,
+                    gemma,
+                    gemma ? (float) Math.sqrt(hiddenSize) : 1,
+                    scale,
+                    scoreCap,
+                    c.number("attention_dropout", 0),
+                    c.integer("pad_token_id", gemma ? 0 : -1),
+                    windows,
+                    ropes,
+                    bothWays);
+        }
+    }
 
     private final Spec c;
     private final Embedding embedTokens;
@@ -186,25 +324,26 @@ final class Decoder extends CausalBody {
 
     @Override
     Tensor embed(Tensor ids) {
-        return embedTokens.forward(Checks.ids(ids, "input_ids", c.vocabSize));
+        Tensor x = embedTokens.forward(Checks.ids(ids, "input_ids", c.vocabSize)); // [B, S, E]
+        return c.embedScale == 1 ? x : x.mul(embedScale);
     }
 
     @Override
     Tensor begin(Tensor embedded, Tensor positions, @Nullable Inputs in) {
-        return c.embedScale == 1 ? embedded : embedded.mul(embedScale);
+        return embedded;
     }
 
     @Override
     Tensor layers(Tensor x, Tensor positions, CausalMask mask, @Nullable KvCache cache, Trace trace) {
         Map<Rotary, Rotary.Angles> angles = new LinkedHashMap<>();
+        c.windows.forEach(mask::of); // made here, where they outlive the layers' own scopes
         for (int i = 0; i < layers.size(); i++) {
             Tensor input = trace.hidden(x);
             Rotary.Angles at = angles.computeIfAbsent(ropes.get(i), r -> r.angles(positions, input));
-            if (Recompute.active()) {
-                mask.of(c.windows.get(i)); // made once, outside the layers
-            }
             DecoderLayer layer = layers.get(i);
-            x = Recompute.layer(input, y -> layer.forward(y, at, mask, cache, trace));
+            x = Recompute.active()
+                    ? Recompute.layer(input, y -> layer.forward(y, at, mask, cache, trace))
+                    : Memory.local(() -> layer.forward(input, at, mask, cache, trace));
         }
         return trace.hidden(norm.forward(x));
     }

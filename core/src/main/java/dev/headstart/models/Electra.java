@@ -1,12 +1,10 @@
 package dev.headstart.models;
 
-import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
 import dev.headstart.models.EncoderModels.FirstTokenHead;
 import dev.headstart.models.EncoderModels.Pooling;
 import dev.headstart.models.EncoderModels.WordHead;
 import dev.headstart.nn.Activation;
-import dev.headstart.nn.Dropout;
 import dev.headstart.nn.Linear;
 import dev.headstart.nn.Losses;
 import dev.headstart.nn.Trace;
@@ -129,40 +127,19 @@ public final class Electra {
 
     /** One vector a text as the {@code summary_} fields say, and a Linear over it (transformers ElectraSequenceSummary). */
     private static final class Summary implements EncoderModels.TextHead {
-        private final String type;
-        private final @Nullable Linear projection;
-        private final Activation activation;
-        private final Dropout first;
-        private final Dropout last;
+        private final SequenceSummary summary;
         private final Linear classifier;
 
         Summary(Weights w, ConfigJson config, long labels) {
             int size = ElectraConfig.of(config).hiddenSize();
-            type = config.text("summary_type", "first");
-            if (!List.of("first", "last", "mean", "cls_index").contains(type)) {
-                throw new HeadstartException(
-                        config.origin() + ": summary_type must be first, last, mean or cls_index, found \"" + type
-                                + "\"; transformers has no other");
-            }
-            boolean project = config.flag("summary_use_proj", true);
-            projection = project ? w.sub("sequence_summary.summary").linear(size, size) : null;
-            boolean none = config.node().has("summary_activation") && !config.has("summary_activation");
-            activation = Activation.of(none ? "linear" : config.text("summary_activation", "gelu"));
-            first = w.dropout(config.number("summary_first_dropout", 0));
-            last = w.dropout(config.number("summary_last_dropout", 0.1));
+            summary = new SequenceSummary(
+                    w.sub("sequence_summary"), config, size, size, new SequenceSummary.Defaults("first", "gelu", 0, 0.1));
             classifier = w.sub("classifier").linear(size, labels);
         }
 
         @Override
         public Tensor forward(Tensor x) {
-            Tensor one = switch (type) { // [B, H]
-                case "first" -> x.select(1, 0);
-                case "mean" -> x.mean(1);
-                default -> x.select(1, x.size(1) - 1);
-            };
-            Tensor y = first.forward(one);
-            y = projection == null ? activation.apply(y) : projection.forward(y, activation);
-            return classifier.forward(last.forward(y)); // [B, C]
+            return classifier.forward(summary.forward(x, null)); // [B, C]
         }
     }
 

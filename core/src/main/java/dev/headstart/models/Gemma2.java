@@ -1,11 +1,7 @@
 package dev.headstart.models;
 
 import dev.headstart.LoadOptions;
-import dev.headstart.nn.Activation;
-import dev.headstart.nn.Rotary;
 import dev.headstart.nn.Weights;
-import java.util.Collections;
-import java.util.List;
 
 /**
  * Gemma 2 (Gemma Team 2024): scaled embeddings, four norms a layer, soft caps, every other layer sees a sliding window. Reference: transformers
@@ -23,39 +19,13 @@ public final class Gemma2 {
 
     /** Gemma2Config: transformers' field names and defaults. */
     private static CausalBody body(Weights w, ConfigJson c) {
-        int hidden = c.size("hidden_size", 2304);
-        int headDim = c.size("head_dim", 256);
-        int layers = c.size("num_hidden_layers", 26);
-        int positions = c.size("max_position_embeddings", 8192);
-        int window = c.node().path("sliding_window").isNull() ? 0 : c.integer("sliding_window", 4096);
-        List<Integer> windows = SlidingWindows.of(c, layers, window, i -> i % 2 == 0);
-        List<Rotary.Spec> ropes = Collections.nCopies(
-                layers, RopeConfig.of(c, headDim, positions, "", c.number("rope_theta", 10000), true));
-        return new Decoder(
-                w,
-                new Decoder.Spec(
-                        c.size("vocab_size", 256000),
-                        hidden,
-                        c.size("intermediate_size", 9216),
-                        c.size("num_attention_heads", 8),
-                        c.size("num_key_value_heads", 4),
-                        headDim,
-                        Activation.of(c.text("hidden_activation", "gelu_pytorch_tanh")),
-                        c.number("rms_norm_eps", 1e-6),
-                        c.flag("attention_bias", false),
-                        c.flag("attention_bias", false),
-                        false,
-                        false,
-                        true,
-                        true,
-                        (float) Math.sqrt(hidden),
-                        1 / Math.sqrt(c.number("query_pre_attn_scalar", 256)),
-                        SlidingWindows.cap(c, "attn_logit_softcapping", 50),
-                        c.number("attention_dropout", 0),
-                        c.integer("pad_token_id", 0),
-                        windows,
-                        ropes,
-                        c.flag("use_bidirectional_attention", false)));
+        Decoder.Defaults absent = new Decoder.Defaults(256000, 2304, 9216, 26, 8, 4, 256, 8192);
+        // use_bidirectional_attention changes nothing in the reference's masks
+        Decoder.SpecReader reader = new Decoder.SpecReader(c, absent)
+                .gemma()
+                .scoreCap(SlidingWindows.cap(c, "attn_logit_softcapping", 50))
+                .windows(SlidingWindows.size(c, 4096), i -> i % 2 == 0);
+        return new Decoder(w, reader.spec());
     }
 
     // === Models ===

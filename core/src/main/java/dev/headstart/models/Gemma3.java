@@ -1,10 +1,9 @@
 package dev.headstart.models;
 
 import dev.headstart.LoadOptions;
-import dev.headstart.nn.Activation;
 import dev.headstart.nn.Rotary;
 import dev.headstart.nn.Weights;
-import java.util.List;
+import java.util.function.IntPredicate;
 
 /**
  * Gemma 3, text (Gemma Team 2025): as Gemma 2 with normalised queries and keys instead of soft caps, five local layers for each global one, and
@@ -21,47 +20,23 @@ public final class Gemma3 {
 
     /** Gemma3TextConfig: transformers' field names and defaults. */
     private static CausalBody body(Weights w, ConfigJson c) {
-        int hidden = c.size("hidden_size", 2304);
-        int headDim = c.size("head_dim", 256);
-        int layers = c.size("num_hidden_layers", 26);
-        int positions = c.size("max_position_embeddings", 131072);
-        boolean bothWays = c.flag("use_bidirectional_attention", false);
-        int given = c.node().path("sliding_window").isNull() ? 0 : c.integer("sliding_window", 4096);
-        int window = bothWays ? given / 2 + 1 : given; // transformers counts a window of both directions so
+        Decoder.Defaults absent = new Decoder.Defaults(262208, 2304, 9216, 26, 8, 4, 256, 131072);
+        boolean both = c.flag("use_bidirectional_attention", false);
+        // attn_logit_softcapping stands in the configuration, but the reference's attention has no such bound
+        Decoder.SpecReader r =
+                new Decoder.SpecReader(c, absent).gemma().queryKeyNorm().bothWays(both);
+        int given = SlidingWindows.size(c, 4096);
+        int window = both ? given / 2 + 1 : given; // transformers counts a window of both directions so
         int pattern = c.size("sliding_window_pattern", c.size("_sliding_window_pattern", 6));
-        List<Integer> windows = SlidingWindows.of(c, layers, window, i -> (i + 1) % pattern != 0);
-        Rotary.Spec local = RopeConfig.of(
-                c, headDim, positions, "sliding_attention", c.number("rope_local_base_freq", 10000), false);
-        Rotary.Spec global =
-                RopeConfig.of(c, headDim, positions, "full_attention", c.number("rope_theta", 1000000), true);
-        List<Rotary.Spec> ropes = SlidingWindows.types(c, layers, i -> (i + 1) % pattern != 0).stream()
-                .map(sliding -> sliding ? local : global)
-                .toList();
-        return new Decoder(
-                w,
-                new Decoder.Spec(
-                        c.size("vocab_size", 262208),
-                        hidden,
-                        c.size("intermediate_size", 9216),
-                        c.size("num_attention_heads", 8),
-                        c.size("num_key_value_heads", 4),
-                        headDim,
-                        Activation.of(c.text("hidden_activation", "gelu_pytorch_tanh")),
-                        c.number("rms_norm_eps", 1e-6),
-                        c.flag("attention_bias", false),
-                        c.flag("attention_bias", false),
-                        false,
-                        true,
-                        true,
-                        true,
-                        (float) Math.sqrt(hidden),
-                        1 / Math.sqrt(c.number("query_pre_attn_scalar", 256)),
-                        SlidingWindows.cap(c, "attn_logit_softcapping", 0),
-                        c.number("attention_dropout", 0),
-                        c.integer("pad_token_id", 0),
-                        windows,
-                        ropes,
-                        c.flag("use_bidirectional_attention", false)));
+        IntPredicate local = i -> (i + 1) % pattern != 0;
+        Rotary.Spec near = RopeConfig.of(
+                c, r.headDim, r.positions, "sliding_attention", c.number("rope_local_base_freq", 10000), false);
+        Rotary.Spec far =
+                RopeConfig.of(c, r.headDim, r.positions, "full_attention", c.number("rope_theta", 1000000), true);
+        r.ropes(SlidingWindows.types(c, r.layers, local).stream()
+                .map(sliding -> sliding ? near : far)
+                .toList());
+        return new Decoder(w, r.windows(window, local).spec());
     }
 
     // === Models ===

@@ -2,6 +2,7 @@ package dev.headstart.models;
 
 import dev.headstart.LoadOptions;
 import dev.headstart.generation.KvCache;
+import dev.headstart.models.Outputs.DoubleHeadsModelOutput;
 import dev.headstart.nn.Activation;
 import dev.headstart.nn.Attention;
 import dev.headstart.nn.Dropout;
@@ -9,10 +10,13 @@ import dev.headstart.nn.Embedding;
 import dev.headstart.nn.Init;
 import dev.headstart.nn.LayerNorm;
 import dev.headstart.nn.Linear;
+import dev.headstart.nn.Losses;
+import dev.headstart.nn.Memory;
 import dev.headstart.nn.Recompute;
 import dev.headstart.nn.Trace;
 import dev.headstart.nn.Weights;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
@@ -26,6 +30,7 @@ public final class Gpt2 {
     static final Family FAMILY = Family.of("gpt2", "transformer")
             .add("GPT2Model", GPT2Model::new)
             .add("GPT2LMHeadModel", GPT2LMHeadModel::new)
+            .add("GPT2DoubleHeadsModel", GPT2DoubleHeadsModel::new)
             .add("GPT2ForSequenceClassification", GPT2ForSequenceClassification::new)
             .add("GPT2ForTokenClassification", GPT2ForTokenClassification::new)
             .add("GPT2ForQuestionAnswering", GPT2ForQuestionAnswering::new);
@@ -185,11 +190,12 @@ public final class Gpt2 {
 
         @Override
         Tensor layers(Tensor x, Tensor positions, CausalMask mask, @Nullable KvCache cache, Trace trace) {
-            if (Recompute.active()) {
-                mask.of(0); // made once, outside the blocks
-            }
+            mask.of(0); // made here, where it outlives the layers' own scopes
             for (GPT2Block block : blocks) {
-                x = Recompute.layer(trace.hidden(x), y -> block.forward(y, mask, cache, trace));
+                Tensor input = trace.hidden(x);
+                x = Recompute.active()
+                        ? Recompute.layer(input, y -> block.forward(y, mask, cache, trace))
+                        : Memory.local(() -> block.forward(input, mask, cache, trace));
             }
             return trace.hidden(lnF.forward(x));
         }
@@ -243,6 +249,58 @@ public final class Gpt2 {
         /** From a folder or an id. */
         public static GPT2LMHeadModel fromPretrained(String id, LoadOptions options) {
             return Models.fromPretrained(id, GPT2LMHeadModel.class, options);
+        }
+    }
+
+    /** GPT-2 as a language model that also chooses among texts, by one token of each ({@code mc_token_ids}). */
+    public static final class GPT2DoubleHeadsModel extends PreTrainedModel<DoubleHeadsModelOutput> {
+        private final GPT2Body body;
+        private final Linear lmHead;
+        private final SequenceSummary choice;
+
+        GPT2DoubleHeadsModel(Weights w, ConfigJson config) {
+            super(w, config);
+            body = new GPT2Body(w.sub("transformer"), config);
+            lmHead = CausalModels.lmHead(w, config, body, true);
+            choice = new SequenceSummary(
+                    w.head().sub("multiple_choice_head"),
+                    config,
+                    body.width(),
+                    config.flag("summary_proj_to_labels", true) ? 1 : body.width(),
+                    new SequenceSummary.Defaults("cls_index", "linear", 0.1, 0));
+        }
+
+        @Override
+        protected DoubleHeadsModelOutput compute(Inputs in) {
+            Trace trace = in.trace();
+            Tensor ids = in.required("input_ids"); // [B, N, S]
+            Tensor x = body.forward(Heads.flattenChoices(in), trace); // [B * N, S, E]
+            long[] shape = Arrays.copyOf(ids.shape(), (int) ids.dim() + 1);
+            shape[shape.length - 1] = -1;
+            x = x.view(shape); // [B, N, S, E]
+            Tensor logits = lmHead.forward(x); // [B, N, S, V]
+            Tensor choices = choice.forward(x, in.optional("mc_token_ids")); // [B, N, 1 or E]
+            Tensor mcLogits = choices.size(-1) == 1 ? choices.squeeze(-1) : choices; // [B, N]
+            Tensor labels = in.optional("labels");
+            Tensor mcLabels = in.optional("mc_labels");
+            return new DoubleHeadsModelOutput(
+                    labels == null ? null : CausalModels.nextTokenLoss(logits, labels),
+                    mcLabels == null ? null : Losses.crossEntropy(mcLogits, mcLabels),
+                    logits,
+                    mcLogits,
+                    hiddenStates(trace, x),
+                    trace.attentions());
+        }
+
+        /** Those of the layers, the last one by choices too, as the reference has it. */
+        private static @Nullable List<Tensor> hiddenStates(Trace trace, Tensor last) {
+            List<Tensor> all = trace.hiddenStates();
+            if (all == null) {
+                return null;
+            }
+            List<Tensor> shaped = new ArrayList<>(all.subList(0, all.size() - 1));
+            shaped.add(last);
+            return shaped;
         }
     }
 

@@ -44,7 +44,7 @@ final class Heads {
     static Inputs flattenChoices(Inputs in) {
         Map<String, Tensor> flat = new LinkedHashMap<>();
         in.tensors().forEach((name, t) -> {
-            if (!name.equals("labels")) {
+            if (!name.equals("labels") && !name.startsWith("mc_")) {
                 in.optional(name);
                 flat.put(name, t.dim() < 3 ? t : t.flatten(0, 1));
             }

@@ -1,11 +1,7 @@
 package dev.headstart.models;
 
 import dev.headstart.LoadOptions;
-import dev.headstart.nn.Activation;
-import dev.headstart.nn.Rotary;
 import dev.headstart.nn.Weights;
-import java.util.Collections;
-import java.util.List;
 
 /**
  * Llama 1 to 3 (Touvron et al. 2023; Grattafiori et al. 2024): the decoder that the others are built after. Reference: transformers
@@ -24,38 +20,9 @@ public final class Llama {
 
     /** LlamaConfig: transformers' field names and defaults. */
     private static CausalBody body(Weights w, ConfigJson c) {
-        int hidden = c.size("hidden_size", 4096);
-        int heads = c.size("num_attention_heads", 32);
-        int headDim = c.size("head_dim", hidden / heads);
-        int layers = c.size("num_hidden_layers", 32);
-        Rotary.Spec rope = RopeConfig.of(
-                c, headDim, c.size("max_position_embeddings", 2048), "", c.number("rope_theta", 10000), true);
-        List<Integer> windows = Collections.nCopies(layers, 0);
+        Decoder.Defaults absent = new Decoder.Defaults(32000, 4096, 11008, 32, 32, 0, 0, 2048);
         return new Decoder(
-                w,
-                new Decoder.Spec(
-                        c.size("vocab_size", 32000),
-                        hidden,
-                        c.size("intermediate_size", 11008),
-                        heads,
-                        c.size("num_key_value_heads", heads),
-                        headDim,
-                        Activation.of(c.text("hidden_act", "silu")),
-                        c.number("rms_norm_eps", 1e-6),
-                        c.flag("attention_bias", false),
-                        c.flag("attention_bias", false),
-                        c.flag("mlp_bias", false),
-                        false,
-                        false,
-                        false,
-                        1,
-                        1 / Math.sqrt(headDim),
-                        0,
-                        c.number("attention_dropout", 0),
-                        c.integer("pad_token_id", -1),
-                        windows,
-                        Collections.nCopies(layers, rope),
-                        false));
+                w, new Decoder.SpecReader(c, absent).attentionBias().mlpBias().spec());
     }
 
     // === Models ===

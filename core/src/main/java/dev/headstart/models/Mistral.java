@@ -1,11 +1,7 @@
 package dev.headstart.models;
 
 import dev.headstart.LoadOptions;
-import dev.headstart.nn.Activation;
-import dev.headstart.nn.Rotary;
 import dev.headstart.nn.Weights;
-import java.util.Collections;
-import java.util.List;
 
 /**
  * Mistral (Jiang et al. 2023): the Llama decoder whose tokens see a sliding window. Reference: transformers {@code modeling_mistral.py}.
@@ -23,39 +19,10 @@ public final class Mistral {
 
     /** MistralConfig: transformers' field names and defaults. */
     private static CausalBody body(Weights w, ConfigJson c) {
-        int hidden = c.size("hidden_size", 4096);
-        int heads = c.size("num_attention_heads", 32);
-        int headDim = c.size("head_dim", hidden / heads);
-        int layers = c.size("num_hidden_layers", 32);
-        Rotary.Spec rope = RopeConfig.of(
-                c, headDim, c.size("max_position_embeddings", 131072), "", c.number("rope_theta", 10000), true);
-        int window = c.node().path("sliding_window").isNull() ? 0 : c.integer("sliding_window", 4096);
-        List<Integer> windows = Collections.nCopies(layers, window);
+        Decoder.Defaults absent = new Decoder.Defaults(32000, 4096, 14336, 32, 32, 8, 0, 131072);
+        int window = SlidingWindows.size(c, 4096);
         return new Decoder(
-                w,
-                new Decoder.Spec(
-                        c.size("vocab_size", 32000),
-                        hidden,
-                        c.size("intermediate_size", 14336),
-                        heads,
-                        c.size("num_key_value_heads", 8),
-                        headDim,
-                        Activation.of(c.text("hidden_act", "silu")),
-                        c.number("rms_norm_eps", 1e-6),
-                        false,
-                        false,
-                        false,
-                        false,
-                        false,
-                        false,
-                        1,
-                        1 / Math.sqrt(headDim),
-                        0,
-                        c.number("attention_dropout", 0),
-                        c.integer("pad_token_id", -1),
-                        windows,
-                        Collections.nCopies(layers, rope),
-                        false));
+                w, new Decoder.SpecReader(c, absent).windows(window, i -> true).spec());
     }
 
     // === Models ===

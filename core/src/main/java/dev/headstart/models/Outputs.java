@@ -66,6 +66,25 @@ public final class Outputs {
             implements ModelOutput {}
 
     /**
+     * Scores for the next word and for each of several texts (transformers GPT2DoubleHeadsModelOutput). N choices.
+     *
+     * @param loss of the words, scalar; null without labels
+     * @param mcLoss of the choice, scalar; null without mc_labels
+     * @param logits [B, N, S, V]
+     * @param mcLogits [B, N]
+     * @param hiddenStates embeddings and every layer's output, each [B * N, S, H], the last [B, N, S, H]; null unless asked for
+     * @param attentions every layer's attention weights, each [B * N, h, S, S]; null unless asked for
+     */
+    public record DoubleHeadsModelOutput(
+            @Nullable Tensor loss,
+            @Nullable Tensor mcLoss,
+            Tensor logits,
+            Tensor mcLogits,
+            @Nullable List<Tensor> hiddenStates,
+            @Nullable List<Tensor> attentions)
+            implements ModelOutput {}
+
+    /**
      * Scores for the classes of a text.
      *
      * @param loss scalar; null without labels

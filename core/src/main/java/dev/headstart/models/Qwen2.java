@@ -1,11 +1,7 @@
 package dev.headstart.models;
 
 import dev.headstart.LoadOptions;
-import dev.headstart.nn.Activation;
-import dev.headstart.nn.Rotary;
 import dev.headstart.nn.Weights;
-import java.util.Collections;
-import java.util.List;
 
 /**
  * Qwen2 and Qwen2.5 (Yang et al. 2024): the Llama decoder with biases on queries, keys and values. Reference: transformers
@@ -24,42 +20,15 @@ public final class Qwen2 {
 
     /** Qwen2Config: transformers' field names and defaults. */
     private static CausalBody body(Weights w, ConfigJson c) {
-        int hidden = c.size("hidden_size", 4096);
-        int heads = c.size("num_attention_heads", 32);
-        int headDim = c.size("head_dim", hidden / heads);
-        int layers = c.size("num_hidden_layers", 32);
-        Rotary.Spec rope = RopeConfig.of(
-                c, headDim, c.size("max_position_embeddings", 32768), "", c.number("rope_theta", 10000), true);
-        List<Integer> windows = SlidingWindows.of(
-                c,
-                layers,
-                c.flag("use_sliding_window", false) ? c.integer("sliding_window", 4096) : 0,
-                i -> i >= c.integer("max_window_layers", 28));
-        return new Decoder(
-                w,
-                new Decoder.Spec(
-                        c.size("vocab_size", 151936),
-                        hidden,
-                        c.size("intermediate_size", 22016),
-                        heads,
-                        c.size("num_key_value_heads", 32),
-                        headDim,
-                        Activation.of(c.text("hidden_act", "silu")),
-                        c.number("rms_norm_eps", 1e-6),
-                        true,
-                        false,
-                        false,
-                        false,
-                        false,
-                        false,
-                        1,
-                        1 / Math.sqrt(headDim),
-                        0,
-                        c.number("attention_dropout", 0),
-                        c.integer("pad_token_id", -1),
-                        windows,
-                        Collections.nCopies(layers, rope),
-                        false));
+        Decoder.Defaults absent = new Decoder.Defaults(151936, 4096, 22016, 32, 32, 32, 0, 32768);
+        return new Decoder(w, windows(c, new Decoder.SpecReader(c, absent).queryKeyValueBias()).spec());
+    }
+
+    /** The later layers see a window, if {@code use_sliding_window} asks for that (in Qwen3 too). */
+    static Decoder.SpecReader windows(ConfigJson c, Decoder.SpecReader reader) {
+        int window = c.flag("use_sliding_window", false) ? SlidingWindows.size(c, 4096) : 0;
+        int from = c.integer("max_window_layers", 28);
+        return reader.windows(window, i -> i >= from);
     }
 
     // === Models ===
@@ -125,7 +94,7 @@ public final class Qwen2 {
     /** Qwen2 that marks answers in a text. */
     public static final class Qwen2ForQuestionAnswering extends CausalModels.CausalQuestionAnswering {
         Qwen2ForQuestionAnswering(Weights w, ConfigJson config) {
-            super(w, config, Qwen2::body, "model");
+            super(w, config, Qwen2::body, "transformer");
         }
     }
 }

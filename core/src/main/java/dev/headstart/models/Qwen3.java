@@ -1,11 +1,7 @@
 package dev.headstart.models;
 
 import dev.headstart.LoadOptions;
-import dev.headstart.nn.Activation;
-import dev.headstart.nn.Rotary;
 import dev.headstart.nn.Weights;
-import java.util.Collections;
-import java.util.List;
 
 /**
  * Qwen3 (Yang et al. 2025): the Llama decoder with normalised queries and keys. Reference: transformers {@code modeling_qwen3.py}.
@@ -23,42 +19,10 @@ public final class Qwen3 {
 
     /** Qwen3Config: transformers' field names and defaults. */
     private static CausalBody body(Weights w, ConfigJson c) {
-        int hidden = c.size("hidden_size", 4096);
-        int heads = c.size("num_attention_heads", 32);
-        int headDim = c.size("head_dim", 128);
-        int layers = c.size("num_hidden_layers", 32);
-        Rotary.Spec rope = RopeConfig.of(
-                c, headDim, c.size("max_position_embeddings", 32768), "", c.number("rope_theta", 10000), true);
-        List<Integer> windows = SlidingWindows.of(
-                c,
-                layers,
-                c.flag("use_sliding_window", false) ? c.integer("sliding_window", 4096) : 0,
-                i -> i >= c.integer("max_window_layers", 28));
-        return new Decoder(
-                w,
-                new Decoder.Spec(
-                        c.size("vocab_size", 151936),
-                        hidden,
-                        c.size("intermediate_size", 22016),
-                        heads,
-                        c.size("num_key_value_heads", 32),
-                        headDim,
-                        Activation.of(c.text("hidden_act", "silu")),
-                        c.number("rms_norm_eps", 1e-6),
-                        c.flag("attention_bias", false),
-                        c.flag("attention_bias", false),
-                        false,
-                        true,
-                        false,
-                        false,
-                        1,
-                        1 / Math.sqrt(headDim),
-                        0,
-                        c.number("attention_dropout", 0),
-                        c.integer("pad_token_id", -1),
-                        windows,
-                        Collections.nCopies(layers, rope),
-                        false));
+        Decoder.Defaults absent = new Decoder.Defaults(151936, 4096, 22016, 32, 32, 32, 128, 32768);
+        Decoder.SpecReader reader =
+                new Decoder.SpecReader(c, absent).attentionBias().queryKeyNorm();
+        return new Decoder(w, Qwen2.windows(c, reader).spec());
     }
 
     // === Models ===
@@ -124,7 +88,7 @@ public final class Qwen3 {
     /** Qwen3 that marks answers in a text. */
     public static final class Qwen3ForQuestionAnswering extends CausalModels.CausalQuestionAnswering {
         Qwen3ForQuestionAnswering(Weights w, ConfigJson config) {
-            super(w, config, Qwen3::body, "model");
+            super(w, config, Qwen3::body, "transformer");
         }
     }
 }

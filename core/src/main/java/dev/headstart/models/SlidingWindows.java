@@ -9,6 +9,11 @@ import java.util.stream.IntStream;
 final class SlidingWindows {
     private SlidingWindows() {}
 
+    /** The window's size: null means none (0). @param absent what a missing field means */
+    static int size(ConfigJson c, int absent) {
+        return c.node().path("sliding_window").isNull() ? 0 : c.integer("sliding_window", absent);
+    }
+
     /** Each layer's window, 0 where it sees all. @param window its size, 0 for none @param rule which layers have it when config.json does not say */
     static List<Integer> of(ConfigJson c, int layers, int window, IntPredicate rule) {
         return types(c, layers, rule).stream()

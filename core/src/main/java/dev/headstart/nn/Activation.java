@@ -1,12 +1,14 @@
 package dev.headstart.nn;
 
 import static org.bytedeco.pytorch.global.torch.gelu;
+import static org.bytedeco.pytorch.global.torch.hardswish;
 import static org.bytedeco.pytorch.global.torch.leaky_relu;
 import static org.bytedeco.pytorch.global.torch.mish;
 import static org.bytedeco.pytorch.global.torch.relu;
 import static org.bytedeco.pytorch.global.torch.relu6;
 import static org.bytedeco.pytorch.global.torch.sigmoid;
 import static org.bytedeco.pytorch.global.torch.silu;
+import static org.bytedeco.pytorch.global.torch.softplus;
 import static org.bytedeco.pytorch.global.torch.square;
 import static org.bytedeco.pytorch.global.torch.tanh;
 
@@ -31,6 +33,8 @@ public enum Activation {
     GELU_PYTORCH_TANH("gelu_pytorch_tanh", x -> gelu(x, "tanh"), "gelu", "tanh"),
     /** GELU by tanh, Flax' constants. */
     GELU_FAST("gelu_fast", x -> gelu(x, "tanh"), "gelu", "tanh"),
+    /** GELU by tanh, written out. */
+    GELU_PYTHON_TANH("gelu_python_tanh", x -> gelu(x, "tanh"), "gelu", "tanh"),
     /** GELU in Python in the original BERT. */
     GELU_PYTHON("gelu_python", x -> gelu(x), "gelu", "none"),
     /** GELU by tanh in Gemma's spelling. */
@@ -56,7 +60,13 @@ public enum Activation {
     /** Logistic function. */
     SIGMOID("sigmoid", x -> sigmoid(x), "sigmoid", null),
     /** max(0.01 x, x). */
-    LEAKY_RELU("leaky_relu", x -> leaky_relu(x), null, null);
+    LEAKY_RELU("leaky_relu", x -> leaky_relu(x), null, null),
+    /** x relu6(x + 3) / 6. */
+    HARDSWISH("hardswish", x -> hardswish(x), null, null),
+    /** Normal distribution function with mean 0.707107 and standard deviation 0.282095 (Ma et al. 2022). */
+    LAPLACE("laplace", x -> laplace(x), null, null),
+    /** Square root of softplus. */
+    SQRTSOFTPLUS("sqrtsoftplus", x -> softplus(x).sqrt(), null, null);
 
     private final String id;
     private final UnaryOperator<Tensor> function;
@@ -105,6 +115,11 @@ public enum Activation {
     @Nullable
     String algorithm() {
         return algorithm;
+    }
+
+    private static Tensor laplace(Tensor x) {
+        Tensor z = x.sub(new Scalar(0.707107)).div(new Scalar(0.282095 * Math.sqrt(2)));
+        return z.erf().add(new Scalar(1)).mul(new Scalar(0.5));
     }
 
     private static org.bytedeco.pytorch.ScalarOptional scalarOf(double v) {

@@ -1,6 +1,7 @@
 package dev.headstart.pipeline;
 
 import dev.headstart.HeadstartException;
+import dev.headstart.hub.Hub;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -81,13 +82,22 @@ public final class Tasks {
                 ZeroShotImageClassificationPipeline::new);
         add("object-detection", null, "hustvl/yolos-tiny", ObjectDetectionPipeline::new);
         add("image-segmentation", null, "nvidia/segformer-b0-finetuned-ade-512-512", ImageSegmentationPipeline::new);
-        add("text-generation", null, "openai-community/gpt2", TextGenerationPipeline::new);
+        add(
+                "text-generation",
+                ifInZoo("headstart/gpt-mini"),
+                "openai-community/gpt2",
+                TextGenerationPipeline::new);
         add("text2text-generation", null, "google/flan-t5-small", Text2TextGenerationPipeline::new);
         add("summarization", null, "facebook/bart-large-cnn", SummarizationPipeline::new);
         add("translation", null, "Helsinki-NLP/opus-mt-en-de", TranslationPipeline::new);
     }
 
     private Tasks() {}
+
+    /** A model of ours as a default, where the zoo on the class path has it. */
+    private static @Nullable String ifInZoo(String id) {
+        return Hub.standard().zoo().contains(id) ? id : null;
+    }
 
     private static void add(String name, @Nullable String defaultModel, String example, Factory factory) {
         ALL.put(name, new Task(name, defaultModel, example, factory));

@@ -18,6 +18,7 @@ import dev.headstart.nn.Precision;
 import dev.headstart.text.ChatTemplate;
 import dev.headstart.text.EncodeOptions;
 import dev.headstart.text.TokenBytes;
+import dev.headstart.text.Truncation;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -30,8 +31,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Texts that go on where a prompt ends (transformers TextGenerationPipeline). Call arguments: the generation parameters at top level;
- * {@code return_full_text} (default true), {@code return_tensors}, {@code stop_sequence}, {@code prefix}, {@code add_special_tokens},
- * {@code skip_special_tokens}, {@code handle_long_generation} ("hole" cuts the prompt's beginning).
+ * {@code return_full_text} (default true), {@code return_tensors}, {@code stop_sequence}, {@code prefix}, {@code add_special_tokens}, {@code truncation},
+ * {@code tokenizer_encode_kwargs}, {@code skip_special_tokens}, {@code handle_long_generation} ("hole" cuts the prompt's beginning).
  *
  * <p>An input that is a JSON list of messages ({"role", "content"}) is a conversation: it goes through the model's chat template, with {@code tools},
  * {@code documents} and {@code chat_template_kwargs} from the call, and comes back with the assistant's message.
@@ -59,6 +60,7 @@ public final class TextGenerationPipeline extends TextPipeline {
             "documents",
             "continue_final_message",
             "chat_template_kwargs",
+            "tokenizer_encode_kwargs",
             "generate_kwargs");
     private static final int PACK_FROM = 16; // new tokens from which packing the weights pays
 
@@ -96,7 +98,7 @@ public final class TextGenerationPipeline extends TextPipeline {
             boolean fullText,
             boolean tensors,
             boolean skipSpecial,
-            boolean addSpecial,
+            EncodeOptions encoding,
             boolean hole,
             String prefix) {}
 
@@ -127,7 +129,7 @@ public final class TextGenerationPipeline extends TextPipeline {
         try {
             for (String input : inputs) {
                 List<Map<String, Object>> messages = messages(input);
-                long[] ids = messages == null ? prompt(input, call) : prompt(messages, kwargs);
+                long[] ids = messages == null ? prompt(input, call) : cut(prompt(messages, kwargs), call);
                 String before = messages == null && call.fullText ? input : "";
                 List<Object> texts = new ArrayList<>();
                 for (Generated g : generate(ids, before, call, shared)) {
@@ -201,13 +203,29 @@ public final class TextGenerationPipeline extends TextPipeline {
         Call call = call(kwargs);
         StringBuilder answer = new StringBuilder();
         TextStreamer streamer = new TextStreamer(tokenizer, call.skipSpecial);
-        try (TokenStream tokens = request(prompt(messages, kwargs), call.config).stream()) {
+        try (TokenStream tokens = request(cut(prompt(messages, kwargs), call), call.config).stream()) {
             while (tokens.hasNext()) {
                 give(streamer.push(tokens.next().id()), answer::append, piece);
             }
         }
         give(streamer.finish(), answer::append, piece);
         return answer.toString();
+    }
+
+    /** Whether the model has a chat template, which {@link #chat} needs. */
+    public boolean chats() {
+        return tokenizer.chatTemplate("default") != null;
+    }
+
+    /** Most tokens of prompt and result together. */
+    public int contextLength() {
+        return limit();
+    }
+
+    /** Whether a conversation leaves room for an answer: for the new tokens of the call, or a quarter of what the model reads. */
+    public boolean hasRoom(List<? extends Map<String, ?>> messages, JsonNode kwargs) {
+        int wanted = Math.min(call(kwargs).config.integer("max_new_tokens", 0), limit() / 4);
+        return prompt(messages, kwargs).length + wanted <= limit();
     }
 
     private static void give(String text, Consumer<String> first, Consumer<String> second) {
@@ -291,8 +309,11 @@ public final class TextGenerationPipeline extends TextPipeline {
     }
 
     private long[] prompt(String text, Call call) {
-        EncodeOptions plain = EncodeOptions.DEFAULT.withSpecialTokens(call.addSpecial);
-        long[] ids = tokenizer.encode(call.prefix + text, null, plain).ids();
+        return cut(tokenizer.encode(call.prefix + text, null, call.encoding).ids(), call);
+    }
+
+    /** Leaves out the beginning of a prompt that leaves no room for what is to follow, where the call asks for that. */
+    private long[] cut(long[] ids, Call call) {
         int made = call.config.integer("max_new_tokens", 0);
         int limit = limit();
         if (call.hole && ids.length + made > limit) {
@@ -323,6 +344,10 @@ public final class TextGenerationPipeline extends TextPipeline {
             parameters.put("stop_strings", JsonHolder.JSON.convertValue(kwargs.get("stop_sequence"), Object.class));
         }
         GenerationConfig config = withDefaults(GenerationConfig.empty().with(parameters));
+        String prefix = kwargs.path("prefix").asText("");
+        if (!prefix.isEmpty()) {
+            config = afterPrefix(config, prefix, kwargs.path("add_special_tokens").asBoolean(false));
+        }
         String handling = kwargs.path("handle_long_generation").asText("");
         if (!handling.isEmpty() && !handling.equals("hole") && !handling.equals("null")) {
             throw new HeadstartException("handle_long_generation must be \"hole\" or null, found \"" + handling + "\"");
@@ -336,9 +361,42 @@ public final class TextGenerationPipeline extends TextPipeline {
                 kwargs.path("return_full_text").asBoolean(true),
                 tensors,
                 kwargs.path("skip_special_tokens").asBoolean(true),
-                kwargs.path("add_special_tokens").asBoolean(true),
+                encoding(kwargs),
                 handling.equals("hole"),
-                kwargs.path("prefix").asText(""));
+                prefix);
+    }
+
+    /** How prompts are encoded: what the call says, {@code tokenizer_encode_kwargs} first; a {@code max_length} cuts prompts too. */
+    private static EncodeOptions encoding(JsonNode kwargs) {
+        ObjectNode said = JsonHolder.JSON.createObjectNode();
+        for (String name : List.of("add_special_tokens", "truncation", "max_length")) {
+            if (kwargs.hasNonNull(name)) {
+                said.set(name, kwargs.get(name));
+            }
+        }
+        kwargs.path("tokenizer_encode_kwargs").properties().forEach(e -> said.set(e.getKey(), e.getValue()));
+        JsonNode truncation = said.path("truncation");
+        boolean cuts = truncation.isMissingNode() || truncation.isNull()
+                ? said.hasNonNull("max_length") && !kwargs.path("padding").asBoolean(false)
+                : !truncation.asText().equals("false") && !truncation.asText().equals("do_not_truncate");
+        return EncodeOptions.DEFAULT
+                .withSpecialTokens(said.path("add_special_tokens").asBoolean(true))
+                .withTruncation(cuts ? Truncation.LONGEST_FIRST : Truncation.NONE)
+                .withMaxLength(said.path("max_length").asInt(0));
+    }
+
+    /** Lengths of prompt and result together count what follows a prefix. */
+    private GenerationConfig afterPrefix(GenerationConfig config, String prefix, boolean special) {
+        int tokens = tokenizer
+                .encode(prefix, null, EncodeOptions.DEFAULT.withSpecialTokens(special))
+                .length();
+        GenerationConfig longer = config;
+        for (String bound : List.of("max", "min")) {
+            if (config.has(bound + "_length") && !config.has(bound + "_new_tokens")) {
+                longer = longer.with(bound + "_length", config.integer(bound + "_length", 0) + tokens);
+            }
+        }
+        return longer;
     }
 
     /** The pipeline's defaults below what the call and the model say; those of sampling only when it samples. */
