@@ -1,7 +1,7 @@
 """Adapters written by Python peft, with what it computes: core/src/test/resources/peft. Needs torch, transformers 5.23 and peft.
 
     python conformance/peft_adapters.py core/src/test/resources/peft      writes the golden
-    python conformance/peft_adapters.py --check FOLDER                    loads FOLDER/{bert,gpt2}/java with peft and compares with expected.safetensors
+    python conformance/peft_adapters.py --check FOLDER                    loads FOLDER/{bert,gpt2,llama}/java with peft and compares with expected.safetensors
 """
 import sys
 from pathlib import Path
@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import (BertConfig, BertForSequenceClassification, GPT2Config, GPT2LMHeadModel)
+from transformers import (BertConfig, BertForSequenceClassification, GPT2Config, GPT2LMHeadModel, LlamaConfig,
+                          LlamaForCausalLM)
 
 CASES = {
     "bert": (BertForSequenceClassification,
@@ -21,6 +22,10 @@ CASES = {
              GPT2Config(vocab_size=40, n_embd=16, n_layer=2, n_head=2, n_positions=24, bos_token_id=0, eos_token_id=0),
              LoraConfig(task_type="CAUSAL_LM", r=3, lora_alpha=5, target_modules=["c_attn", "mlp.c_fc"],
                         fan_in_fan_out=True)),
+    "llama": (LlamaForCausalLM,  # over the output layer, whose own weights PEFT then saves too
+              LlamaConfig(vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24,
+                          max_position_embeddings=24),
+              LoraConfig(task_type="CAUSAL_LM", r=2, lora_alpha=5, target_modules=["q_proj", "lm_head"])),
 }
 
 

@@ -361,6 +361,7 @@ SMALL = [
     "{% if a == 1 %}one{% elif a == 2 %}two{% else %}many{% endif %}", "{{ 'x' 'y' }}{{ \"\\u00e9\\t|\\\\n\" }}", "{{- 'a' -}}\n\n  {{- 'b' }}  \n", "{% set d2 = dict(d, z=1) %}{{ d2.z }}{{ d2.k }}", "{{ strftime_now('%Y') | length }}",
     "{% for c in 'héy' %}{{ c }}.{% endfor %}", "{{ missing.attr }}", "{{ missing + 1 }}", "{{ 1 + 'a' }}", "{{ raise_exception('no ' ~ 1) }}", "{% if %}", "{{ 'a' ", "{% for x in 5 %}{% endfor %}", "{{ x | nosuchfilter }}", "{% endif %}", "{{ d.pop('k') }}", "{{ l.append(1) }}",
     "{{ ''.__class__ }}", "{{ 1 / 0 }}", "{{ range(200000)|length }}", "{% nosuchtag %}", "{{ foo() }}", "{{ a.b.c }}", "{{ none.x is defined }}", "{{ d.nope is none }}{{ d.nope is defined }}", "{{ (a, ) }}", "{{ a if a is defined and a > 0 else 'neg' }}",
+    "{{ none|selectattr('a')|list }}{{ none|map('upper')|list }}{{ 0|select|list }}{{ none|rejectattr('a', 'equalto', 1)|list|length > 0 }}", "{{ none|list }}", "{{ 3|map('upper')|list }}",
     "{%- for m in rows -%}\n{{ m.n }}\n{%- endfor -%}\nend", "{{ [1, 2,] }}{{ {'a': 1,} }}", "{{ not a }}{{ -a }}{{ - 3 + 5 }}{{ -2 ** 2 }}", "{{ 'a' in missing }}{{ missing|length }}{{ missing|list }}", "{{ 10 // 3.0 }} {{ 2 ** 40 }}", "{{ 'abc'|replace('b', '') }}{{ 1|string + '1' }}", "{{ l|tojson|length }}",
     "{{ true and none }}{{ 'ab' < 'b' }}{{ [1, 2] < [1, 3] }}", "{%- set t = 'x' -%} {{ t }} {%- set t = t ~ 'y' %} {{ t }}", "{{ 'a\\nb'.splitlines() }}{{ '  '.isspace() }}{{ '12'.isdigit() }}{{ 'a'|e }}{{ '<'|e }}{{ 'a b'|wordcount }}",
 ]

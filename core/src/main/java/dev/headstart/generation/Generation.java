@@ -322,6 +322,17 @@ public final class Generation {
             throw new HeadstartException("the prompt has " + promptLength + " tokens, but max_length is " + length
                     + " (prompt and result together); shorten the prompt, or set max_new_tokens");
         }
+        int least = c.integer("min_new_tokens", 0) > 0
+                ? promptLength + c.integer("min_new_tokens", 0)
+                : c.integer("min_length", 0);
+        if (least > length) {
+            LOG.warn(
+                    "{} contradicts {}: at least {} tokens of prompt and result, at most {}; the result ends there",
+                    c.integer("min_new_tokens", 0) > 0 ? "min_new_tokens" : "min_length",
+                    c.has("max_new_tokens") ? "max_new_tokens" : "max_length",
+                    least,
+                    length);
+        }
         if (hard && length > context + 1) { // the last token is not read any more
             LOG.warn("generation ends after {} tokens, as far as the model reads, not after {}", context + 1, length);
             length = context + 1;

@@ -40,6 +40,7 @@ public final class LoraAdapter {
     private static final String PREFIX = "base_model.model.";
     private static final String A = ".lora_A.weight";
     private static final String B = ".lora_B.weight";
+    private static final String BASE = ".base_layer.weight";
 
     private final PreTrainedModel<?> model;
     private final LoraConfig config;
@@ -49,6 +50,9 @@ public final class LoraAdapter {
     private final Map<String, Linear> layers = new LinkedHashMap<>();
     /** Values of the base model that the adapter replaced, for {@link #remove}. */
     private final Map<String, Tensor> replaced = new LinkedHashMap<>();
+
+    /** Weights of layers with a delta that the file holds too (output layers and embeddings, which PEFT saves whole), by their names there. */
+    private final Map<String, Parameter> bases = new LinkedHashMap<>();
 
     /** Parameters that were frozen before. */
     private final Set<String> frozen = new TreeSet<>();
@@ -133,6 +137,11 @@ public final class LoraAdapter {
         }
         for (String name : List.copyOf(left)) {
             String own = name.startsWith(PREFIX) ? name.substring(PREFIX.length()) : name;
+            Linear below = own.endsWith(BASE) ? layers.get(own.substring(0, own.length() - BASE.length())) : null;
+            if (below != null) {
+                own = below.weight().name();
+                bases.put(name, below.weight());
+            }
             Parameter p = state.parameters().get(state.tied().getOrDefault(own, own));
             if (p != null) {
                 Tensor value = checked(file, tensors, left, name, p.tensor().shape());
@@ -230,7 +239,7 @@ public final class LoraAdapter {
         if (p.isBuffer()) {
             return false;
         }
-        if (config.saves(module(p)) || replaced.containsKey(p.name())) {
+        if (config.saves(module(p)) || replaced.containsKey(p.name()) && !bases.containsValue(p)) {
             return true;
         }
         if (!p.name().endsWith(".bias")) {
@@ -266,6 +275,7 @@ public final class LoraAdapter {
         model.state().parameters().values().stream()
                 .filter(this::trainsWhole)
                 .forEach(p -> all.put(PREFIX + p.name(), p.tensor()));
+        bases.forEach((name, p) -> all.put(name, p.tensor()));
         return all;
     }
 
@@ -322,6 +332,7 @@ public final class LoraAdapter {
             }
             replaced.values().forEach(Tensor::close);
             replaced.clear();
+            bases.clear();
             model.state().removeAdded();
             model.state().parameters().values().forEach(p -> p.freeze(frozen.contains(p.name())));
             layers.clear();

@@ -6,6 +6,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -39,6 +40,11 @@ public final class ChatTemplate {
     /** The template's own text. */
     public String source() {
         return source;
+    }
+
+    /** Whether the template's text names a variable. */
+    boolean names(String variable) {
+        return Pattern.compile("\\b" + Pattern.quote(variable) + "\\b").matcher(source).find();
     }
 
     /**

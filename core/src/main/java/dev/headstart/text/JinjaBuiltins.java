@@ -447,6 +447,11 @@ final class JinjaBuiltins {
                 + (i < args.size() ? ", found " + JinjaValues.type(args.get(i)) : ""));
     }
 
+    /** What map, select and their kin go through: nothing for what is false, none above all. */
+    private static List<@Nullable Object> elements(JinjaRun run, @Nullable Object v) {
+        return JinjaValues.truth(v) ? JinjaValues.list(run, v) : List.of();
+    }
+
     private static @Nullable Object option(
             List<@Nullable Object> args,
             Map<String, @Nullable Object> named,
@@ -601,7 +606,7 @@ final class JinjaBuiltins {
                 return unique;
             case "map":
                 List<@Nullable Object> mapped = new ArrayList<>();
-                for (Object e : JinjaValues.list(run, v)) {
+                for (Object e : elements(run, v)) {
                     if (named.containsKey("attribute")) {
                         Object found = path(run, e, named.get("attribute"));
                         mapped.add(
@@ -618,7 +623,7 @@ final class JinjaBuiltins {
                 boolean want = name.startsWith("select");
                 int first = attr ? 1 : 0;
                 List<@Nullable Object> kept = new ArrayList<>();
-                for (Object e : JinjaValues.list(run, v)) {
+                for (Object e : elements(run, v)) {
                     Object subject = attr ? path(run, e, arg(args, 0)) : e;
                     boolean is = args.size() > first
                             ? test(run, string(run, args, first), subject, args.subList(first + 1, args.size()))

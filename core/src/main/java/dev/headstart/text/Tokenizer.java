@@ -14,8 +14,12 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Text to token ids and back, from the files of a checkpoint. Equal to transformers' {@code AutoTokenizer}: the same ids, segments, offsets,
@@ -28,6 +32,8 @@ import org.jspecify.annotations.Nullable;
  * }</pre>
  */
 public final class Tokenizer implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(Tokenizer.class);
+
     private static final Pattern WHISPER_TIMESTAMP = Pattern.compile("<\\|\\d+\\.\\d+\\|>");
 
     /** Any of these means that a folder has a tokenizer of its own. */
@@ -38,6 +44,7 @@ public final class Tokenizer implements AutoCloseable {
     private final TokenizerFiles.Loaded loaded;
     private final Vocabulary vocabulary;
     private final ChatTemplates chat;
+    private final Set<String> warned = ConcurrentHashMap.newKeySet();
     private final Backend source;
     private final Backend target;
     private final boolean owner;
@@ -295,6 +302,8 @@ public final class Tokenizer implements AutoCloseable {
      * A conversation as the text that the model was trained on (transformers {@code apply_chat_template}); with tools through the template for
      * tools, where there is one.
      *
+     * <p>Variables that the template does not name change nothing; a warning says so, once for each.
+     *
      * @param messages maps of {@code role} and {@code content}
      * @throws HeadstartException when the model has no chat template, or the template refuses the messages
      */
@@ -305,6 +314,11 @@ public final class Tokenizer implements AutoCloseable {
             throw new HeadstartException(
                     "this model has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json);"
                             + " use a model that is made for chat, or write the prompt yourself");
+        }
+        for (String variable : options.variables().keySet()) {
+            if (!template.names(variable) && warned.add(variable)) {
+                LOG.warn("the chat template knows no variable {}, so it changes nothing; see the model's card for those it has", variable);
+            }
         }
         Map<String, String> special = new LinkedHashMap<>();
         for (String name : TokenizerConfig.NAMED) {

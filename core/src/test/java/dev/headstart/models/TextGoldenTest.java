@@ -27,7 +27,7 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Every golden case of the text families, those shared by all and our own (made by conformance/decoders.py, encoders.py and seq2seq.py): forward and generation. */
+/** Every golden case of the text families, those shared by all and our own (made by conformance/decoders.py, decoder_variants.py, encoders.py and their kin): forward and generation. */
 class TextGoldenTest {
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final List<String> FAMILIES = List.of(
@@ -91,6 +91,9 @@ class TextGoldenTest {
                 Inputs inputs = Inputs.of(in)
                         .withHiddenStates(f.path("output_hidden_states").asBoolean())
                         .withAttentions(f.path("output_attentions").asBoolean());
+                if (f.has("kwargs")) {
+                    inputs = inputs.withKwargs(f.get("kwargs"));
+                }
                 try (ModelOutput out = loaded.forward(inputs)) {
                     Map<String, Tensor> got = out.tensors();
                     Safetensors.readMap(folder.resolve("outputs.safetensors")).forEach((name, want) -> {

@@ -60,7 +60,7 @@ class LoraAdapterTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"bert", "gpt2"})
+    @ValueSource(strings = {"bert", "gpt2", "llama"})
     void anAdapterOfPeftGivesItsNumbersMergedAndNot(String name) throws IOException {
         Map<String, Tensor> expected = Safetensors.readMap(golden(name).resolve("expected.safetensors"));
         Path base = golden(name).resolve("base");
@@ -102,7 +102,7 @@ class LoraAdapterTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"bert", "gpt2"})
+    @ValueSource(strings = {"bert", "gpt2", "llama"})
     void anAdapterFolderLoadsLikeAModel(String name) throws IOException {
         Map<String, Tensor> expected = Safetensors.readMap(golden(name).resolve("expected.safetensors"));
         Path folder = adapterFolder(name, golden(name).resolve("base").toString());
