@@ -3,7 +3,7 @@
 the text-generation pipeline with its arguments, conversations, and steps of training, plain and with LoRA adapters. Made with transformers 5.23.0, torch 2.10.0, peft.
 usage: decoder_texts.py OUT_FOLDER [--only SUBSTRING]
        decoder_texts.py core/src/test/resources/pipelines --small        the few that the project's own tests keep"""
-import argparse, io, json, os, shutil, warnings
+import argparse, io, json, os, random, shutil, warnings
 from pathlib import Path
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 import torch
@@ -66,8 +66,14 @@ def spbpe(model, specials=()):
     return rank, [(a, b) for a, b, *_ in merges]
 
 
+def wanted(name):
+    return name in SMALL if A.small else not A.only or name.startswith(A.only) or A.only.startswith(name)
+
+
 def folder(name, config=None, **files):
-    f = ROOT / (SMALL.get(name, "unused") if A.small else name)
+    f = ROOT / SMALL.get(name, name) if A.small else ROOT / name
+    if not wanted(name):
+        return f
     shutil.rmtree(f, ignore_errors=True)
     (f / "model").mkdir(parents=True)
     if config is not None:
@@ -148,22 +154,49 @@ def pipelines(f, calls, **info):
         (f / "case.json").write_text(json.dumps(dict(runs=runs), ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def stops(f, tok):
+    """generations that end at a string: pieces of what comes without one, across tokens and inside characters"""
+    model = T.AutoModelForCausalLM.from_pretrained(f / "model", attn_implementation="eager").eval()
+    info = json.loads((f / "case.json").read_text())
+    info["generate"] = []
+    r = random.Random(str(f.name))
+    old = tok.padding_side
+    tok.padding_side = "left"
+    pad = tok.pad_token_id
+    inp = tok(P[:1] if pad is None else P[:2], return_tensors="pt", padding=pad is not None)
+    tok.padding_side = old
+    inp = {k: v for k, v in inp.items() if k in ("input_ids", "attention_mask")}
+    n = inp["input_ids"].shape[1]
+    for seed in range(8):
+        kw = dict(do_sample=True, max_new_tokens=24, top_k=0) if seed % 3 else dict(do_sample=False, max_new_tokens=24)
+        if seed % 3 == 2:
+            kw = dict(do_sample=False, max_new_tokens=20, num_beams=2)
+        torch.manual_seed(seed)
+        text = tok.decode(model.generate(**inp, **kw)[0, n:])
+        a = r.randrange(max(1, len(text) - 6))
+        want = [x for x in (text[a:a + r.randint(1, 5)], text[:2], r.choice(["e", "zq", " t"])) if x and "\ufffd" not in x][:r.randint(1, 3)] or ["e"]
+        torch.manual_seed(seed)
+        seq = model.generate(**inp, **kw, stop_strings=want, tokenizer=tok)
+        info["generate"].append(dict(kwargs=dict(kw, seed=seed, stop_strings=want), inputs={k: v.tolist() for k, v in inp.items()}, sequences=seq.tolist()))
+    (f / "case.json").write_text(json.dumps(info, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def case(name, f, cls=T.LlamaForCausalLM, calls=(), texts=TEXTS, pairs=False, vocab=None, template=None, generation=None, **kw):
-    if A.only and not (f"{name}".startswith(A.only) or A.only.startswith(name)):
-        return
-    if A.small and name not in SMALL:
-        shutil.rmtree(f, ignore_errors=True)
+    if not wanted(name):
         return
     if template:
         (f / "model/chat_template.jinja").write_text(template, encoding="utf-8")
     tok = T.AutoTokenizer.from_pretrained(f / "model")
+    if calls:
+        tiny(tok, cls, vocab=vocab, **kw).save_pretrained(f / "model")
+        tok = T.AutoTokenizer.from_pretrained(f / "model")  # which class it is depends on the model's config.json too
     (f / "case.json").write_text(json.dumps(dict(family=name.split("/")[0], what=type(tok).__name__, tokenize=tokenize(tok, texts, pairs)), ensure_ascii=False) + "\n", encoding="utf-8")
     if calls:
-        m = tiny(tok, cls, vocab=vocab, **kw)
-        m.save_pretrained(f / "model")
         if generation:
             (f / "model/generation_config.json").write_text(json.dumps(generation))
         pipelines(f, calls)
+        if not A.small:
+            stops(f, tok)
     print(name, type(tok).__name__, len(tok))
 
 

@@ -68,7 +68,7 @@ final class ChatCommand implements Runnable {
                 System.err.println("headstart chat: " + id
                         + " has no chat template: it does not answer, it goes on with the text of the conversation");
             }
-            converse(generator, arguments, out, System.console() != null);
+            converse(generator, arguments, out, TransferProgress.onTerminal());
         } catch (IOException e) {
             throw new HeadstartException("stdin: " + e.getMessage(), e);
         }

@@ -199,7 +199,7 @@ class TextGenerationCommandsTest {
         assertThat(changed).isNotEqualTo(json);
         Files.writeString(tokens, changed);
         fails(
-                run("", "run", "text-generation", "--json", "--model", wide.toString(), "a <far> b"),
+                run("", "run", "text-generation", "--model", wide.toString(), "--kwargs", GREEDY, "a <far> b"),
                 "is outside 0..290",
                 "belong together");
         Path narrow = model("narrow", "");

@@ -174,12 +174,13 @@ public final class TextGenerationPipeline extends TextPipeline {
      */
     public void stream(String prompt, JsonNode kwargs, Consumer<String> piece) {
         Call call = call(kwargs);
-        if (call.fullText) {
-            piece.accept(prompt);
-        }
         long[] ids = prompt(prompt, call);
         TextStreamer streamer = new TextStreamer(tokenizer, call.skipSpecial);
         try (TokenStream tokens = request(ids, call.config).stream()) {
+            tokens.hasNext(); // what is wrong shows before anything is given out
+            if (call.fullText) {
+                piece.accept(prompt);
+            }
             while (tokens.hasNext()) {
                 Token token = tokens.next();
                 if (token.row() != 0) {

@@ -8,11 +8,13 @@ import org.jspecify.annotations.Nullable;
 
 /** Where tokenizer_config.json wins over tokenizer.json, as in the constructors of transformers' tokenizer classes. */
 final class TokenizerOverrides {
-    /** Models whose tokenizer_class is not true; transformers takes their tokenizer.json as it is. */
+    /** Kinds of models whose tokenizer_class does not count: AutoTokenizer takes their tokenizer.json as it is (TokenizersBackend). */
     private static final List<String> CLASS_NOT_TRUE =
             List.of(("arctic chatlm ernie4_5 ernie4_5_moe fuyu h2ovl_chat internlm2 internlm3 jamba llava"
                             + " llava_next minicpm3 minicpmv minimax_m2 molmo molmo2 nemotron opencua openvla paddleocr_vl phi3 phi3_v phimoe smolvlm"
-                            + " step3_vl vipllava")
+                            + " step3_vl vipllava"
+                            + " aria flex_olmo glm glm4 glm4_moe glm4v gpt_bigcode granite granitemoe granitemoehybrid granitemoeshared kimi_linear kosmos-2"
+                            + " mimo_v2_flash ministral ministral3 mistral mistral3 mixtral olmo2 olmo3 persimmon pixtral stablelm voxtral")
                     .split(" "));
 
     private TokenizerOverrides() {}
@@ -41,7 +43,11 @@ final class TokenizerOverrides {
     private static void llama(TokenizerJson json, TokenizerConfig config) {
         boolean stated =
                 TokenizerFamily.of(TokenizerConfig.text(config.raw, "tokenizer_class"), null) == TokenizerFamily.LLAMA;
-        if (!stated || !json.modelType().equals("BPE") || CLASS_NOT_TRUE.contains(config.modelType)) return;
+        if (!stated || !json.modelType().equals("BPE")) return;
+        if (CLASS_NOT_TRUE.contains(config.modelType)) {
+            if (!config.raw.has("padding_side")) config.raw.put("padding_side", "right");
+            return;
+        }
         if (json.top.toString().contains("\"ByteLevel\"")) return; // Llama 3's are of another kind
         boolean prefix = config.flag("add_prefix_space", true);
         json.model.putNull("unk_token").put("fuse_unk", true).put("byte_fallback", true);

@@ -79,7 +79,7 @@ class LoraAdapterTest {
             assertThat(ours.keySet()).isEqualTo(theirs.keySet());
             theirs.forEach((key, t) -> assertThat(Tensors.floats(Objects.requireNonNull(ours.get(key))))
                     .as(key)
-                    .isEqualTo(Tensors.floats(t)));
+                    .containsExactly(Tensors.floats(t), offset(1e-7f))); // merging and back rounds
             assertThat(LoraConfig.read(temp))
                     .isEqualTo(LoraConfig.read(golden(name).resolve("adapter")));
             String written = System.getProperty("headstart.peft.out"); // for conformance/peft_adapters.py --check
