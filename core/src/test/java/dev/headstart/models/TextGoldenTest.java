@@ -27,7 +27,7 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Every golden case of the text families, those shared by all and our own (made by conformance/decoders.py, decoder_variants.py, encoders.py and their kin): forward and generation. */
+/** Every golden case of the text families, those shared by all and our own (made by conformance/decoders.py, decoder_variants.py, encoders.py and seq2seq.py): forward and generation. */
 class TextGoldenTest {
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final List<String> FAMILIES = List.of(
