@@ -271,7 +271,7 @@ public final class ModernBert {
                     ? embeds
                     : words.forward(Checks.ids(in.required("input_ids"), "input_ids", c.vocabSize()));
             Tensor x = trace.hidden(dropout.forward(embeddingNorm.forward(given))); // [B, S, H]
-            long s = Checks.length(x.size(1), c.maxPositionEmbeddings());
+            long s = x.size(1); // rotary positions have no table that could end
             Tensor asked = in.optional("position_ids");
             Tensor positions = asked != null
                     ? asked
@@ -281,8 +281,9 @@ public final class ModernBert {
             Rotary.Angles far = global.angles(positions, x);
             Rotary.Angles near = local.angles(positions, x);
             Tensor padding = in.optional("attention_mask");
-            Tensor all = Attention.additiveMask(padding, Ops.type(x)); // [B, 1, 1, S]
-            Tensor window = s <= c.slidingWindow() + 1L
+            Tensor all = Attention.additiveMask(padding, Ops.type(x)); // [B, 1, 1 or S, S]
+            boolean byPairs = padding != null && padding.dim() == 4; // holds for every layer as it is
+            Tensor window = byPairs || s <= c.slidingWindow() + 1L
                     ? all
                     : CausalMask.of(x, padding, true).of(c.slidingWindow() + 1); // [B or 1, 1, S, S]
             for (int i = 0; i < layers.size(); i++) {

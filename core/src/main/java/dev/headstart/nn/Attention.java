@@ -74,18 +74,23 @@ public final class Attention {
     /**
      * The additive form of an attention mask: 0 where a key may be seen, the type's lowest value where not.
      *
-     * @param mask int64 or bool [B, S], 1 for tokens that count; null when all do
+     * @param mask [B, S] or [B, S, S], not 0 for tokens that count; [B, 1 or h, S, S] is added as it is; null when all count
      * @param type type of the scores
-     * @return [B, 1, 1, S], or null when nothing is masked
+     * @return broadcastable to [B, h, S, S], or null when nothing is masked
      */
     public static @Nullable Tensor additiveMask(@Nullable Tensor mask, ScalarType type) {
-        if (mask == null || mask.min().item_long() != 0) {
+        if (mask == null) {
             return null;
         }
         if (mask.dim() == 4) {
             return mask.to(type);
         }
-        Tensor keep = mask.dim() == 3 ? mask.unsqueeze(1) : mask.unsqueeze(1).unsqueeze(2); // [B, 1, 1 or S, S]
+        Tensor counts = mask.ne(new Scalar(0L));
+        if (counts.all().item_bool()) {
+            return null;
+        }
+        Tensor keep =
+                mask.dim() == 3 ? counts.unsqueeze(1) : counts.unsqueeze(1).unsqueeze(2); // [B, 1, 1 or S, S]
         return rsub(keep.to(type), new Scalar(1.0)).mul(new Scalar(lowest(type))); // 0 or lowest
     }
 

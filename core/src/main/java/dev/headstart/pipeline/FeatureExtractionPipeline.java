@@ -1,6 +1,7 @@
 package dev.headstart.pipeline;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.models.AutoModel;
 import dev.headstart.models.Tensors;
 import dev.headstart.text.Encoding;
@@ -23,7 +24,11 @@ public final class FeatureExtractionPipeline extends TextPipeline {
 
     /** @return one [S][H] a text, S its own length */
     public List<float[][]> apply(List<String> texts) {
-        List<Encoding> rows = encode(texts, null);
+        return apply(texts, TokenizerArguments.NONE);
+    }
+
+    private List<float[][]> apply(List<String> texts, TokenizerArguments arguments) {
+        List<Encoding> rows = encode(texts, null, arguments);
         List<float[][]> results = new ArrayList<>(Collections.nCopies(rows.size(), new float[0][]));
         infer(rows, (some, out) -> {
             Tensor x = field(out, "last_hidden_state"); // [B, S, H]
@@ -43,6 +48,13 @@ public final class FeatureExtractionPipeline extends TextPipeline {
 
     @Override
     public List<?> run(List<String> inputs, JsonNode kwargs) {
-        return apply(inputs).stream().map(tokens -> List.of((Object) tokens)).toList();
+        JsonNode beside = kwargs.path("tokenize_kwargs");
+        ObjectNode arguments = beside.isObject() ? beside.deepCopy() : JsonHolder.JSON.createObjectNode();
+        if (kwargs.has("truncation")) {
+            arguments.set("truncation", kwargs.get("truncation"));
+        }
+        return apply(inputs, TokenizerArguments.of(arguments)).stream()
+                .map(tokens -> List.of((Object) tokens))
+                .toList();
     }
 }

@@ -55,8 +55,13 @@ public final class FillMaskPipeline extends TextPipeline {
      * @param targets words to choose from; null for the whole vocabulary
      */
     public List<List<List<Fill>>> apply(List<String> texts, int topK, @Nullable List<String> targets) {
+        return apply(texts, topK, targets, TokenizerArguments.NONE);
+    }
+
+    private List<List<List<Fill>>> apply(
+            List<String> texts, int topK, @Nullable List<String> targets, TokenizerArguments arguments) {
         int[] targetIds = targets == null ? null : targetIds(targets);
-        List<Encoding> rows = encode(texts, null);
+        List<Encoding> rows = encode(texts, null, arguments);
         for (int i = 0; i < rows.size(); i++) {
             if (places(rows.get(i).ids()).length == 0) {
                 throw new HeadstartException("text " + (i + 1) + " has no " + tokenizer.maskToken() + " to fill"
@@ -144,7 +149,8 @@ public final class FillMaskPipeline extends TextPipeline {
         } else if (targets.isArray()) {
             words = Pipeline.texts(kwargs, "targets", "[\"good\", \"bad\"]");
         }
-        return apply(inputs, topK == null ? Integer.MAX_VALUE : topK, words).stream()
+        TokenizerArguments arguments = TokenizerArguments.of(kwargs.path("tokenizer_kwargs"));
+        return apply(inputs, topK == null ? Integer.MAX_VALUE : topK, words, arguments).stream()
                 .map(places -> places.size() == 1 ? places.get(0) : places)
                 .toList();
     }

@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Classes of texts or pairs of texts (transformers TextClassificationPipeline). Call arguments: {@code top_k} (null for all), {@code
- * function_to_apply} (softmax, sigmoid, none).
+ * function_to_apply} (softmax, sigmoid, none), {@code max_length} and {@code truncation} of the tokenizer.
  */
 public final class TextClassificationPipeline extends TextPipeline {
     private static final String EXAMPLE = "{\"text\": \"...\", \"text_pair\": \"...\"}";
@@ -44,8 +44,17 @@ public final class TextClassificationPipeline extends TextPipeline {
             @Nullable List<@Nullable String> pairs,
             @Nullable Integer topK,
             @Nullable String function) {
+        return apply(texts, pairs, topK, function, TokenizerArguments.NONE);
+    }
+
+    private List<List<ClassScore>> apply(
+            List<String> texts,
+            @Nullable List<@Nullable String> pairs,
+            @Nullable Integer topK,
+            @Nullable String function,
+            TokenizerArguments arguments) {
         Map<Integer, String> names = model.config().id2label();
-        List<Encoding> rows = encode(texts, pairs);
+        List<Encoding> rows = encode(texts, pairs, arguments);
         List<List<ClassScore>> results = new ArrayList<>(java.util.Collections.nCopies(rows.size(), List.of()));
         infer(rows, (some, out) -> {
             Tensor logits = field(out, "logits"); // [B, C]
@@ -72,7 +81,8 @@ public final class TextClassificationPipeline extends TextPipeline {
                 ? kwargs.get("function_to_apply").asText()
                 : null;
         boolean lists = kwargs.has("top_k");
-        List<List<ClassScore>> results = apply(texts, pairs, Scores.topK(kwargs, 1), function);
+        List<List<ClassScore>> results =
+                apply(texts, pairs, Scores.topK(kwargs, 1), function, TokenizerArguments.of(kwargs));
         return lists ? results : results.stream().map(r -> r.get(0)).toList();
     }
 }

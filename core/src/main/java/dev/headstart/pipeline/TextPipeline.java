@@ -62,24 +62,27 @@ abstract class TextPipeline implements Pipeline {
 
     /** Encodes texts or pairs; those over the limit are cut with a warning, or are an error without truncation. */
     List<Encoding> encode(List<String> texts, @Nullable List<@Nullable String> pairs) {
-        return encode(texts, pairs, Truncation.LONGEST_FIRST);
+        return encode(texts, pairs, TokenizerArguments.NONE);
     }
 
-    /** The same. @param truncation which text of a pair is cut */
-    List<Encoding> encode(List<String> texts, @Nullable List<@Nullable String> pairs, Truncation truncation) {
-        int limit = limit();
-        EncodeOptions whole = EncodeOptions.DEFAULT;
+    /** The same, cut as the call says; what it asks to cut is cut without a warning. */
+    List<Encoding> encode(List<String> texts, @Nullable List<@Nullable String> pairs, TokenizerArguments arguments) {
+        int own = limit();
+        int limit = Math.min(own, arguments.maxLength());
+        Truncation truncation =
+                arguments.truncation() == Truncation.NONE ? Truncation.LONGEST_FIRST : arguments.truncation();
+        EncodeOptions whole = arguments.options();
         List<Encoding> all = new ArrayList<>(texts.size());
         int cut = 0;
         for (int i = 0; i < texts.size(); i++) {
             String pair = pairs == null ? null : pairs.get(i);
             Encoding e = tokenizer.encode(texts.get(i), pair, whole);
             if (e.length() > limit) {
-                if (!options.truncation()) {
+                if (!options.truncation() && e.length() > own) {
                     throw new HeadstartException("text " + (i + 1) + " has " + e.length()
                             + " tokens, the model takes at most " + limit + "; shorten it, or allow truncation");
                 }
-                cut++;
+                cut += limit == own ? 1 : 0;
                 e = tokenizer.encode(
                         texts.get(i), pair, whole.withTruncation(truncation).withMaxLength(limit));
             }

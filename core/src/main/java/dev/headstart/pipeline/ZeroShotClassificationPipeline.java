@@ -28,6 +28,9 @@ public final class ZeroShotClassificationPipeline extends TextPipeline {
     /** What stands around a label when the call does not say. */
     public static final String TEMPLATE = "This example is {}.";
 
+    private static final TokenizerArguments ONLY_FIRST =
+            new TokenizerArguments(Truncation.ONLY_FIRST, Integer.MAX_VALUE, true);
+
     private static final Logger LOG = LoggerFactory.getLogger(ZeroShotClassificationPipeline.class);
 
     /**
@@ -95,7 +98,7 @@ public final class ZeroShotClassificationPipeline extends TextPipeline {
                 second.add(hypothesis);
             }
         }
-        float[][] logits = logits(encode(first, second, Truncation.ONLY_FIRST)); // [texts * labels, C]
+        float[][] logits = logits(encode(first, second, ONLY_FIRST)); // [texts * labels, C]
         int n = labels.size();
         List<ZeroShot> results = new ArrayList<>();
         for (int i = 0; i < texts.size(); i++) {
