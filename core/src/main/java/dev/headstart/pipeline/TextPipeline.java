@@ -62,15 +62,15 @@ abstract class TextPipeline implements Pipeline {
 
     /** Encodes texts or pairs; those over the limit are cut with a warning, or are an error without truncation. */
     List<Encoding> encode(List<String> texts, @Nullable List<@Nullable String> pairs) {
-        return encode(texts, pairs, TokenizerArguments.NONE);
+        return encode(texts, pairs, TokenizerArguments.CUT);
     }
 
     /** The same, cut as the call says; what it asks to cut is cut without a warning. */
     List<Encoding> encode(List<String> texts, @Nullable List<@Nullable String> pairs, TokenizerArguments arguments) {
-        int own = limit();
+        boolean cuts = arguments.truncation() != Truncation.NONE;
+        int own = cuts ? limit() : model.maxLength();
         int limit = Math.min(own, arguments.maxLength());
-        Truncation truncation =
-                arguments.truncation() == Truncation.NONE ? Truncation.LONGEST_FIRST : arguments.truncation();
+        Truncation truncation = cuts ? arguments.truncation() : Truncation.LONGEST_FIRST;
         EncodeOptions whole = arguments.options();
         List<Encoding> all = new ArrayList<>(texts.size());
         int cut = 0;

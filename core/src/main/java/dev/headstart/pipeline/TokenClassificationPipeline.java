@@ -278,25 +278,24 @@ public final class TokenClassificationPipeline extends TextPipeline {
     private static List<Entity> withoutOverlaps(List<Entity> all) {
         List<Entity> sorted =
                 all.stream().sorted(Comparator.comparingInt(Entity::start)).toList();
+        if (sorted.isEmpty()) {
+            return sorted;
+        }
         List<Entity> kept = new ArrayList<>();
-        Entity last = null;
-        for (Entity e : sorted) {
-            if (last != null && last.start() <= e.start() && e.start() < last.end()) {
+        Entity last = sorted.get(0);
+        for (Entity e : sorted) { // the reference begins with the first again, which doubles one without characters
+            if (last.start() <= e.start() && e.start() < last.end()) {
                 int now = e.end() - e.start();
                 int before = last.end() - last.start();
                 if (now > before || (now == before && e.score() > last.score())) {
                     last = e;
                 }
             } else {
-                if (last != null) {
-                    kept.add(last);
-                }
+                kept.add(last);
                 last = e;
             }
         }
-        if (last != null) {
-            kept.add(last);
-        }
+        kept.add(last);
         return kept;
     }
 

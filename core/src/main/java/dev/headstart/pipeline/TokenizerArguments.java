@@ -13,8 +13,11 @@ import dev.headstart.text.Truncation;
  * @param specialTokens whether [CLS], [SEP] and their like are added
  */
 record TokenizerArguments(Truncation truncation, int maxLength, boolean specialTokens) {
-    /** Nothing but the model's limit. */
-    static final TokenizerArguments NONE = new TokenizerArguments(Truncation.LONGEST_FIRST, Integer.MAX_VALUE, true);
+    /** Cut at the tokenizer's limit. */
+    static final TokenizerArguments CUT = new TokenizerArguments(Truncation.LONGEST_FIRST, Integer.MAX_VALUE, true);
+
+    /** Nothing is cut but what the model cannot take. */
+    static final TokenizerArguments NONE = new TokenizerArguments(Truncation.NONE, Integer.MAX_VALUE, true);
 
     /** Reads {@code truncation}, {@code max_length} and {@code add_special_tokens}; the rest is of no consequence to what a pipeline returns. */
     static TokenizerArguments of(JsonNode arguments) {
@@ -23,11 +26,12 @@ record TokenizerArguments(Truncation truncation, int maxLength, boolean specialT
             throw new HeadstartException("max_length must be a whole number above 0, found " + length);
         }
         JsonNode asked = arguments.path("truncation");
-        Truncation truncation = asked.isTextual() ? strategy(asked.asText()) : Truncation.LONGEST_FIRST;
-        boolean cuts = asked.isMissingNode() || asked.isNull() || asked.asBoolean(true);
+        boolean cuts = asked.isMissingNode() || asked.isNull() ? length.isInt() : asked.isTextual() || asked.asBoolean();
+        Truncation truncation =
+                !cuts ? Truncation.NONE : asked.isTextual() ? strategy(asked.asText()) : Truncation.LONGEST_FIRST;
         return new TokenizerArguments(
                 truncation,
-                length.isInt() && cuts && truncation != Truncation.NONE ? length.asInt() : Integer.MAX_VALUE,
+                length.isInt() && truncation != Truncation.NONE ? length.asInt() : Integer.MAX_VALUE,
                 arguments.path("add_special_tokens").asBoolean(true));
     }
 

@@ -40,7 +40,7 @@ public final class TokenBytes implements LongFunction<byte[]> {
         if (token == null) {
             return new byte[0];
         }
-        byte[] raw = byteLevel ? fromByteLevel(token) : fromFallback(token);
+        byte[] raw = byteLevel ? ofByteLevel(token) : fromFallback(token);
         if (raw != null) {
             return raw;
         }
@@ -51,7 +51,8 @@ public final class TokenBytes implements LongFunction<byte[]> {
         return (at < 0 ? token : text.substring(at + BEFORE.length())).getBytes(StandardCharsets.UTF_8);
     }
 
-    private static byte @Nullable [] fromByteLevel(String token) {
+    /** The bytes of a token that is written in GPT-2's stand-ins; null when a character is none of them. */
+    static byte @Nullable [] ofByteLevel(String token) {
         byte[] bytes = new byte[token.length()];
         for (int i = 0; i < bytes.length; i++) {
             Byte b = BYTE_LEVEL.get(token.charAt(i));

@@ -374,10 +374,16 @@ public final class Tokenizer implements AutoCloseable {
     }
 
     /**
-     * Tokens as the vocabulary spells them to text (transformers {@code convert_tokens_to_string}). Tokens that the vocabulary does not have stand
-     * as they are.
+     * Tokens as the vocabulary spells them to text (transformers {@code convert_tokens_to_string}); words put together before are
+     * tokens too.
      */
     public String tokensToString(List<String> tokens) {
+        TokenizerJson json = loaded.json();
+        String decoded = json == null ? null : TokenDecoder.decode(json.top.path("decoder"), tokens);
+        return decoded == null ? ofVocabulary(tokens) : decoded;
+    }
+
+    private String ofVocabulary(List<String> tokens) {
         StringBuilder text = new StringBuilder();
         List<Integer> run = new ArrayList<>();
         for (String token : tokens) {
