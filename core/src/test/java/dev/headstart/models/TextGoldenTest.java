@@ -27,7 +27,7 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Every golden case of the text families, those shared by all and our own (made by conformance/decoders.py, decoder_variants.py, encoders.py and seq2seq.py): forward and generation. */
+/** Every golden case of the text families, those shared by all and our own (conformance/decoders.py, decoder_variants.py, encoders.py, random_encoders.py, seq2seq.py). */
 class TextGoldenTest {
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final List<String> FAMILIES = List.of(
@@ -56,7 +56,8 @@ class TextGoldenTest {
 
     static Stream<Path> cases() throws IOException {
         Path own = Shared.repositoryRoot().resolve("core/src/test/resources");
-        Stream<Path> folders = Stream.of(own.resolve("decoders"), own.resolve("encoders"), own.resolve("seq2seq"));
+        Stream<Path> folders =
+                Stream.of("decoders", "encoders", "random", "seq2seq").map(own::resolve);
         Path shared = Shared.root().resolve("golden");
         if (Files.isDirectory(shared)) {
             folders = Stream.concat(folders, FAMILIES.stream().map(shared::resolve));
