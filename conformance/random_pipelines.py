@@ -61,7 +61,7 @@ def build(r, d, family, auto, seed, **kw):
     m = d / "model"
     m.mkdir(parents=True)
     shutil.copytree(TOKENIZERS / source.replace("bert-mpnet", "bert"), m, dirs_exist_ok=True, ignore=shutil.ignore_patterns("golden.json"))
-    if r.random() < 0.5 or source == "bert-mpnet" or family == "modernbert":  # as a tokenizer.json
+    if r.random() < 0.5 or source == "bert-mpnet" or family == "modernbert" or T.__version__[0] == "4":  # as a tokenizer.json
         tok = T.AutoTokenizer.from_pretrained(str(m))
         for f in m.iterdir():
             f.unlink()
@@ -184,7 +184,7 @@ def question_answering(r, d, family, seed):
     inputs = []
     for _ in range(3):
         c = text(r, 5, 30) if r.random() < 0.6 else text(r, 60, 120)
-        inputs.append(dict(question=text(r, 2, 5) + " ?", context=c))
+        inputs.append(dict(question=" ".join(r.sample(["who", "is", "in", "Paris", "a", "sea", "café"], r.randint(1, 3))) + " ?", context=c))
     args = {}
     if r.random() < 0.7:
         args["top_k"] = r.choice([1, 2, 5, 20])
@@ -193,7 +193,7 @@ def question_answering(r, d, family, seed):
     if r.random() < 0.4:
         args["max_answer_len"] = r.choice([1, 3, 40])
     if r.random() < 0.4:
-        args["max_seq_len"] = r.choice([32, 40])
+        args["max_seq_len"] = r.choice([36, 40])
         args["doc_stride"] = r.choice([2, 5])
     if r.random() < 0.3:
         args["align_to_words"] = False
@@ -260,7 +260,9 @@ def case(task, family, seed):
     shutil.rmtree(d, ignore_errors=True)
     try:
         inputs, args, expected, more = TASKS[task](r, d, family, seed)
-    except Exception as e:
+    except BaseException as e:  # the tokenizers' panics are no Exceptions
+        if isinstance(e, KeyboardInterrupt):
+            raise
         shutil.rmtree(d, ignore_errors=True)
         return f"{task}/{family}-{seed}: refused: {type(e).__name__}: {str(e).strip()[:150]}"
     info = dict(family=family, architecture=task, what=json.dumps(args, ensure_ascii=False))

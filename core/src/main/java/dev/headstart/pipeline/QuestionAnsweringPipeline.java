@@ -165,14 +165,16 @@ public final class QuestionAnsweringPipeline extends TextPipeline {
         int[] words = e.wordIds();
         int[] sequences = e.sequenceIds();
         if (align && words[c.start()] >= 0 && words[c.end()] >= 0) {
-            for (int t = 0; t < words.length; t++) {
-                if (sequences[t] == 1 && words[t] == words[c.start()]) {
-                    from = Math.min(from, spans.get(t).start());
-                }
-                if (sequences[t] == 1 && words[t] == words[c.end()]) {
-                    to = Math.max(to, spans.get(t).end());
-                }
+            int first = c.start();
+            while (first > 0 && sequences[first - 1] == 1 && words[first - 1] == words[c.start()]) {
+                first--;
             }
+            int last = c.end();
+            while (last + 1 < words.length && sequences[last + 1] == 1 && words[last + 1] == words[c.end()]) {
+                last++;
+            }
+            from = spans.get(first).start();
+            to = spans.get(last).end();
         }
         return new Span(from, to);
     }
