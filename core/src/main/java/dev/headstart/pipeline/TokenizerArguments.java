@@ -26,7 +26,8 @@ record TokenizerArguments(Truncation truncation, int maxLength, boolean specialT
             throw new HeadstartException("max_length must be a whole number above 0, found " + length);
         }
         JsonNode asked = arguments.path("truncation");
-        boolean cuts = asked.isMissingNode() || asked.isNull() ? length.isInt() : asked.isTextual() || asked.asBoolean();
+        boolean cuts =
+                asked.isMissingNode() || asked.isNull() ? length.isInt() : asked.isTextual() || asked.asBoolean();
         Truncation truncation =
                 !cuts ? Truncation.NONE : asked.isTextual() ? strategy(asked.asText()) : Truncation.LONGEST_FIRST;
         return new TokenizerArguments(

@@ -32,7 +32,8 @@ final class TokenDecoder {
     private static @Nullable List<String> chain(JsonNode d, List<String> tokens) {
         return switch (d.path("type").asText()) {
             case "WordPiece" ->
-                wordPiece(tokens, d.path("prefix").asText("##"), d.path("cleanup").asBoolean(true));
+                wordPiece(
+                        tokens, d.path("prefix").asText("##"), d.path("cleanup").asBoolean(true));
             case "Metaspace" ->
                 metaspace(
                         tokens,
@@ -139,7 +140,9 @@ final class TokenDecoder {
             from += content.length();
         }
         int to = token.length();
-        for (int i = 0; i < stop && to - content.length() >= from && token.startsWith(content, to - content.length()); i++) {
+        for (int i = 0;
+                i < stop && to - content.length() >= from && token.startsWith(content, to - content.length());
+                i++) {
             to -= content.length();
         }
         return token.substring(from, to);
