@@ -138,7 +138,7 @@ case("t5-classification", T.T5ForSequenceClassification, t5(num_labels=3), dict(
 case("t5-classification-two-ends", T.T5ForSequenceClassification, t5(num_labels=1), dict(batch(0, 1, eos_times=2), labels=torch.tensor([0.3, -1.0])))
 case("t5-token-classification", T.T5ForTokenClassification, t5(num_labels=4, num_decoder_layers=1), dict(left, labels=left["input_ids"] % 4), attentions=True)
 case("t5-question-answering", T.T5ForQuestionAnswering, t5(), dict(right, start_positions=torch.tensor([2, 40]), end_positions=torch.tensor([5, 3])))
-case("t5-gated-silu-decoder-deeper", T.T5ForConditionalGeneration, t5(feed_forward_proj="gated-silu", num_decoder_layers=3, tie_word_embeddings=False, layer_norm_epsilon=1e-4), dict(left, labels=target()),
+case("t5-gated-silu-decoder-shallow", T.T5ForConditionalGeneration, t5(feed_forward_proj="gated-silu", num_decoder_layers=1, tie_word_embeddings=False, layer_norm_epsilon=1e-4), dict(left, labels=target()),
      attentions=True, generate=searches(left, 1))
 case("t5-searches", T.T5ForConditionalGeneration, t5(), dict(right, labels=target()), generate=searches(right, 1), hidden=False)
 case("t5-long-distances", T.T5Model, t5(relative_attention_max_distance=12), dict(input_ids=batch(0, 1, 40)["input_ids"], decoder_input_ids=target(33, ignored=False),
@@ -152,7 +152,7 @@ case("mt5-searches", T.MT5ForConditionalGeneration, T.MT5Config(vocab_size=V, d_
 # === BART and its kin ===
 
 def bart(cls, **kw):
-    return cls(**(dict(vocab_size=V, d_model=16, encoder_layers=2, decoder_layers=3, encoder_attention_heads=2, decoder_attention_heads=4, encoder_ffn_dim=20, decoder_ffn_dim=24, max_position_embeddings=24,
+    return cls(**(dict(vocab_size=V, d_model=16, encoder_layers=3, decoder_layers=2, encoder_attention_heads=2, decoder_attention_heads=4, encoder_ffn_dim=20, decoder_ffn_dim=24, max_position_embeddings=24,
                        dropout=0.0, attention_dropout=0.0) | kw))
 
 

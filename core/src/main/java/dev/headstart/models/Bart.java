@@ -26,8 +26,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * BART (Lewis et al. 2020) and the families that differ from it by few choices: Marian (Junczys-Dowmunt et al. 2018; OPUS-MT), Pegasus (Zhang et al.
- * 2020), M2M-100 (Fan et al. 2021) with NLLB, mBART (Liu et al. 2020). Reference: transformers {@code modeling_bart.py} and its kin. B batch, S source length, T target length,
- * E hidden size, h heads, d head size.
+ * 2020), M2M-100 (Fan et al. 2021) with NLLB, mBART (Liu et al. 2020). Reference: transformers {@code modeling_bart.py} and its kin. B batch, S source
+ * length, T target length, E hidden size, h heads, d head size.
  */
 public final class Bart {
     /** The classes of BART. */
@@ -301,12 +301,13 @@ public final class Bart {
         /** The layers, each of which is computed again for its gradients. */
         private Tensor again(Tensor start, @Nullable Tensor mask, Trace trace, Seq2Seq.@Nullable Step step) {
             Tensor x = start;
+            Tensor encoded = step == null ? null : step.encoded();
             for (BartLayer layer : layers) {
-                List<Tensor> inputs =
-                        step == null ? List.of(trace.hidden(x)) : List.of(trace.hidden(x), step.encoded());
+                List<Tensor> inputs = encoded == null ? List.of(trace.hidden(x)) : List.of(trace.hidden(x), encoded);
                 x = Recompute.layer(
                         inputs,
-                        in -> layer.forward(in.get(0), mask, trace, step == null ? null : step.over(in.get(1))));
+                        in -> layer.forward(
+                                in.get(0), mask, trace, step == null || encoded == null ? step : step.over(in.get(1))));
             }
             return x;
         }

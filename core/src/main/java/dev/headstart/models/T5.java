@@ -19,6 +19,7 @@ import dev.headstart.nn.Trace;
 import dev.headstart.nn.Weights;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -279,7 +280,7 @@ public final class T5 {
             for (T5Block b : blocks) {
                 List<Tensor> inputs = step == null
                         ? List.of(trace.hidden(x), added)
-                        : List.of(trace.hidden(x), added, step.encoded());
+                        : List.of(trace.hidden(x), added, Objects.requireNonNull(step.encoded()));
                 x = Recompute.layer(
                         inputs,
                         in -> b.forward(
