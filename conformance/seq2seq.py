@@ -2,7 +2,7 @@
 """Small golden cases of encoder-decoder models in the form of shared/golden, for what those leave out: the classifying, answering and decoder-only classes with their losses,
 mBART, gated and odd T5 configurations, separate vocabularies (Marian), padding on either side, embeddings given, and generation with several beams, penalties, n-grams of target
 and source, forced, suppressed and banned tokens, minimum lengths, sampling by seed. Made with transformers 5.23.0, torch 2.10.0.
-usage: seq2seq.py OUT_FOLDER [START_OF_NAME]       (core/src/test/resources/seq2seq)"""
+usage: seq2seq.py OUT_FOLDER [START_OF_NAME ...]       (core/src/test/resources/seq2seq)"""
 import json, shutil, sys
 from pathlib import Path
 import torch
@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 V = 43
 ROOT = Path(sys.argv[1])
-ONLY = sys.argv[2] if len(sys.argv) > 2 else ""
+ONLY = tuple(sys.argv[2:]) or ("",)
 
 
 def batch(pad, eos, length=9, side="right", seed=0, rows=2, eos_times=1):

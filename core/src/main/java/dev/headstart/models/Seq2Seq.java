@@ -307,6 +307,11 @@ public final class Seq2Seq {
                     out.encoderAttentions());
         }
 
+        /** What the decoder reads when it is to write {@code labels}, [B, T] (transformers prepare_decoder_input_ids_from_labels). */
+        public final Tensor prepareDecoderInputIdsFromLabels(Tensor labels) {
+            return body.shift(labels, config(), special);
+        }
+
         @Override
         public GenerationConfig generationConfig() {
             return generation;

@@ -10,6 +10,7 @@ import dev.headstart.generation.GenerationConfig;
 import dev.headstart.generation.GenerationOutput;
 import dev.headstart.generation.GenerativeModel;
 import dev.headstart.models.PreTrainedModel;
+import dev.headstart.models.Seq2Seq;
 import dev.headstart.models.Tensors;
 import dev.headstart.nn.Losses;
 import dev.headstart.nn.Precision;
@@ -259,8 +260,13 @@ final class Seq2SeqTask extends FineTuneTask {
             if (labels == null) {
                 throw new IllegalStateException("no labels");
             }
+            Map<String, Tensor> inputs = new LinkedHashMap<>(batch);
+            if (model instanceof Seq2Seq.Seq2SeqLM writer) { // the model's own loss need not be computed
+                inputs.remove("labels");
+                inputs.put("decoder_input_ids", writer.prepareDecoderInputIdsFromLabels(labels)); // [B, T]
+            }
             return Losses.crossEntropy(
-                    SequenceClassificationTask.logits(Objective.forward(model, batch)), labels, IGNORED, smoothing);
+                    SequenceClassificationTask.logits(Objective.forward(model, inputs)), labels, IGNORED, smoothing);
         };
     }
 
