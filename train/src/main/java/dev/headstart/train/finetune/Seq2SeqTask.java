@@ -77,7 +77,7 @@ final class Seq2SeqTask extends FineTuneTask {
     @Override
     void read(List<Row> train, List<Row> validation, List<Row> test, Columns found) {
         columns = found;
-        if (found.has(Role.TASK)) {
+        if (found.has(Role.TASK) && !train.isEmpty()) { // an evaluation has nothing to mix
             Map<String, Integer> sizes = new TreeMap<>();
             train.forEach(r -> sizes.merge(r.text(found.get(Role.TASK)), 1, Integer::sum));
             taskNames = Set.copyOf(sizes.keySet());
