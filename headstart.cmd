@@ -7,7 +7,7 @@ setlocal EnableExtensions
 set "HERE=%~dp0"
 if defined JAVA_HOME (set "JAVA=%JAVA_HOME%\bin\java.exe") else (set "JAVA=java.exe")
 "%JAVA%" --version >nul 2>&1 || (echo headstart: no Java 17 or newer found: install a JDK, or set JAVA_HOME to one 1>&2 & exit /b 1)
-set "FLAGS=-XX:+UseSerialGC -XX:+DisplayVMOutputToStderr -Xlog:disable -Xlog:all=error:stderr -Dfile.encoding=UTF-8"
+set "FLAGS=-XX:+UseSerialGC -Xms64m -XX:+DisplayVMOutputToStderr -Xlog:disable -Xlog:all=error:stderr -Dfile.encoding=UTF-8"
 "%JAVA%" --enable-native-access=ALL-UNNAMED --version >nul 2>&1 && set "FLAGS=%FLAGS% --enable-native-access=ALL-UNNAMED"
 
 if not exist "%HERE%pom.xml" (

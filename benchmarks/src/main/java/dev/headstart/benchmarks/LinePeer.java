@@ -5,14 +5,12 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Collectors;
 
-/** A peer in Python: one process that answers lines. */
+/** One side of a comparison: a process that answers lines. */
 final class LinePeer implements AutoCloseable {
     /** What a peer made, one row a text. */
     record Answer(double seconds, long[][] ids) {}
@@ -20,17 +18,36 @@ final class LinePeer implements AutoCloseable {
     private final Process process;
     private final PrintStream ask;
     private final BufferedReader answer;
+    private final String greeting;
 
     /** Starts {@code python script arguments...} and waits until it says that it is ready. */
     LinePeer(String python, String script, String... arguments) throws IOException {
-        List<String> command = new ArrayList<>(List.of(python, script));
-        command.addAll(List.of(arguments));
-        ProcessBuilder b = new ProcessBuilder(command);
-        b.redirectError(ProcessBuilder.Redirect.DISCARD);
-        process = b.start();
+        this(command(python, script, arguments), ProcessBuilder.Redirect.DISCARD);
+    }
+
+    /** Starts any program that answers lines and waits for its first line. @param errors where its stderr goes */
+    LinePeer(List<String> command, ProcessBuilder.Redirect errors) throws IOException {
+        process = new ProcessBuilder(command).redirectError(errors).start();
         ask = new PrintStream(process.getOutputStream(), true, StandardCharsets.UTF_8);
         answer = process.inputReader(StandardCharsets.UTF_8);
-        line();
+        greeting = line();
+    }
+
+    private static List<String> command(String python, String script, String... arguments) {
+        List<String> command = new ArrayList<>(List.of(python, script));
+        command.addAll(List.of(arguments));
+        return command;
+    }
+
+    /** Its first line: {@code ready}, or why it cannot do this. */
+    String greeting() {
+        return greeting;
+    }
+
+    /** One line there, one line back. */
+    String ask(String what) throws IOException {
+        ask.println(what);
+        return line();
     }
 
     /** Generates {@code tokens} tokens for each prompt. */
@@ -38,8 +55,7 @@ final class LinePeer implements AutoCloseable {
         String rows = Arrays.stream(prompts)
                 .map(p -> Arrays.stream(p).mapToObj(Long::toString).collect(Collectors.joining(" ")))
                 .collect(Collectors.joining(";"));
-        ask.println("generate " + tokens + " " + beams + ";" + rows);
-        String[] parts = line().split(";");
+        String[] parts = ask("generate " + tokens + " " + beams + ";" + rows).split(";");
         long[][] ids = Arrays.stream(parts)
                 .skip(1)
                 .map(r -> Arrays.stream(r.trim().split(" "))
@@ -55,14 +71,7 @@ final class LinePeer implements AutoCloseable {
     }
 
     static long peak(long pid) throws IOException {
-        Path status = Path.of("/proc/" + pid + "/status");
-        return Files.exists(status)
-                ? Files.readAllLines(status).stream()
-                        .filter(l -> l.startsWith("VmHWM"))
-                        .mapToLong(l -> Long.parseLong(l.replaceAll("\\D", "")) / 1024)
-                        .findFirst()
-                        .orElse(0)
-                : 0;
+        return VmHwm.of(pid) / 1024;
     }
 
     private String line() throws IOException {

@@ -131,7 +131,7 @@ final class ExtractCommand implements Runnable {
     @Option(
             names = "--batch-tokens",
             paramLabel = "N",
-            description = "Tokens, padding counted, that go through the model together. Default: 2048.")
+            description = "Tokens, padding counted, that go through the model together. Default: 1024.")
     private int batchTokens = PipelineOptions.DEFAULT.batchTokens();
 
     @Option(

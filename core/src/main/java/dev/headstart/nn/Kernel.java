@@ -11,6 +11,15 @@ interface Kernel {
      */
     Tensor apply(Tensor x, Activation act);
 
+    /**
+     * @param x [..., in]
+     * @param other [..., out], in x's type; unchanged
+     * @return x W^T + b + other, in one pass where the kernel can
+     */
+    default Tensor applyAndAdd(Tensor x, Tensor other) {
+        return apply(x, Activation.LINEAR).add_(other);
+    }
+
     /** Name for reports: plain, packed-fp32, packed-bf16, int8. */
     String name();
 

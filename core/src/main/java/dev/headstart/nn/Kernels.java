@@ -1,8 +1,10 @@
 package dev.headstart.nn;
 
+import java.util.List;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
@@ -13,7 +15,7 @@ public final class Kernels {
 
     /**
      * Packs a Linear for inference on the CPU at the given precision: fp32 and bf16 through oneDNN's prepacked linear, int8 with per-channel weights
-     * and dynamic activations. On other devices the plain kernel is the fast one, so nothing happens.
+     * and dynamic activations. Linears over the same input become one product. On other devices the plain kernel is the fast one, so nothing happens.
      *
      * @param shared whether an embedding shares the weight, which then stays
      */
@@ -21,12 +23,48 @@ public final class Kernels {
         if (layer.weight().tensor().is_cuda() || layer.fixed()) {
             return;
         }
-        Memory.scoped(() -> {
-            layer.unpack();
-            Tensor stored = layer.weight().tensor().detach();
-            Tensor w = layer.transposed() ? stored.transpose(0, 1).contiguous() : stored; // [out, in]
-            layer.pack(build(w, layer.biasOrNull(), precision), shared);
-        });
+        List<Linear> joined = layer.joined();
+        if (joined.isEmpty() || shared || !joinable(joined)) {
+            Memory.scoped(() -> {
+                layer.unpack();
+                layer.pack(build(stored(layer), layer.biasOrNull(), precision), shared);
+            });
+        } else if (joined.get(0) == layer || !joined.get(0).isJoint()) {
+            Memory.scoped(() -> packJoint(joined, precision));
+        }
+    }
+
+    private static Tensor stored(Linear layer) {
+        Tensor stored = layer.weight().tensor().detach();
+        return layer.transposed() ? stored.transpose(0, 1).contiguous() : stored; // [out, in]
+    }
+
+    private static boolean joinable(List<Linear> layers) {
+        Linear first = layers.get(0);
+        return layers.stream()
+                .allMatch(l -> l.lora() == null
+                        && !l.fixed()
+                        && l.in() == first.in()
+                        && (l.bias() == null) == (first.bias() == null));
+    }
+
+    private static void packJoint(List<Linear> layers, Precision precision) {
+        layers.forEach(Linear::unpack);
+        TensorVector weights = new TensorVector();
+        TensorVector biases = new TensorVector();
+        for (Linear l : layers) {
+            weights.push_back(stored(l));
+            if (l.bias() != null) {
+                biases.push_back(l.bias().tensor().detach());
+            }
+        }
+        TensorOptional bias = biases.empty() ? null : new TensorOptional(torch.cat(biases, 0));
+        JointKernel joint = new JointKernel(build(torch.cat(weights, 0), bias, precision)); // [sum of out, in]
+        long start = 0;
+        for (Linear l : layers) {
+            l.pack(joint.part(start, l.out()), false);
+            start += l.out();
+        }
     }
 
     /**
@@ -45,8 +83,7 @@ public final class Kernels {
                 layer.pack(new SharedFp32(layer.weight(), layer.transposed(), layer.bias()), true);
                 return;
             }
-            Tensor stored = layer.weight().tensor().detach();
-            Tensor w = layer.transposed() ? stored.transpose(0, 1).contiguous() : stored; // [out, in]
+            Tensor w = stored(layer);
             Kernel kernel = precision == Precision.BF16 && HalfDecode.supported(w)
                     ? new HalfDecode(w, layer.biasOrNull(), shared)
                     : build(w, layer.biasOrNull(), precision);

@@ -2,6 +2,8 @@ package dev.headstart.nn;
 
 import static org.bytedeco.pytorch.global.torch.linear;
 
+import java.util.Arrays;
+import java.util.List;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
@@ -22,6 +24,7 @@ public final class Linear {
     private volatile @Nullable Lora lora;
     private volatile boolean released;
     private volatile boolean fixed;
+    private volatile List<Linear> joined = List.of();
 
     /** A low-rank delta: y += scaling * dropout(x) A^T B^T, with A [r, in] and B [out, r]. */
     public record Lora(Parameter a, Parameter b, double scaling, Dropout dropout) {
@@ -53,6 +56,52 @@ public final class Linear {
             return act.apply(y.add(delta.delta(x)));
         }
         return k != null ? k.apply(x, act) : act.apply(plain(x));
+    }
+
+    /** @param x [..., in]; @param other [..., out]; @return x W^T + b + other, [..., out] */
+    public Tensor forwardAndAdd(Tensor x, Tensor other) {
+        Kernel k = kernel;
+        return k != null && lora == null ? k.applyAndAdd(x, other) : forward(x).add(other);
+    }
+
+    /**
+     * Several Linears over the same input: one product where they are {@linkplain #join joined} and packed together.
+     *
+     * @param x [..., in]
+     * @return one [..., out] each; views of one tensor where it was one product
+     */
+    static Tensor[] forward(Tensor x, Linear... layers) {
+        Tensor[] results = new Tensor[layers.length];
+        JointKernel all = null;
+        for (Linear l : layers) {
+            JointKernel joint = l.lora == null && l.kernel instanceof JointKernel.Part part ? part.joint() : null;
+            if (joint == null || (all != null && all != joint)) {
+                Arrays.setAll(results, i -> layers[i].forward(x));
+                return results;
+            }
+            all = joint;
+        }
+        if (all == null) {
+            return results;
+        }
+        Tensor y = all.apply(x); // [..., sum of out]
+        long at = 0;
+        for (int i = 0; i < layers.length; i++) {
+            results[i] = y.narrow(-1, at, layers[i].out);
+            at += layers[i].out;
+        }
+        return results;
+    }
+
+    /** Says that these Linears always get the same input, so that {@link Kernels} may pack them as one. */
+    static void join(Linear... layers) {
+        List<Linear> all = List.of(layers);
+        all.forEach(l -> l.joined = all);
+    }
+
+    /** The Linears that get the same input, this one among them; empty when it is alone. */
+    List<Linear> joined() {
+        return joined;
     }
 
     private Tensor plain(Tensor x) {
@@ -135,6 +184,10 @@ public final class Linear {
     /** Keeps the kernel, which holds the weight as the checkpoint stores it, when others are packed. */
     void fix() {
         fixed = true;
+    }
+
+    boolean isJoint() {
+        return kernel instanceof JointKernel.Part;
     }
 
     boolean fixed() {

@@ -46,6 +46,7 @@ public final class Natives {
             List<String> gpus) {}
 
     private static volatile boolean loaded;
+    private static volatile @Nullable String library;
 
     private Natives() {}
 
@@ -58,7 +59,12 @@ public final class Natives {
         if (loaded) return;
         requirePresent(Natives.class.getClassLoader());
         try {
-            Loader.load(org.bytedeco.pytorch.global.torch.class);
+            String last = CachedLibraries.load();
+            if (last == null) {
+                last = Loader.load(org.bytedeco.pytorch.global.torch.class);
+                CachedLibraries.remember();
+            }
+            library = last;
             loaded = true;
         } catch (UnsatisfiedLinkError | NoClassDefFoundError | ExceptionInInitializerError e) {
             throw new HeadstartException(
@@ -109,7 +115,7 @@ public final class Natives {
         }
         return new Facts(
                 platform() + (present(Natives.class.getClassLoader(), platform() + "-gpu") ? "-gpu" : ""),
-                Loader.load(org.bytedeco.pytorch.global.torch.class),
+                library,
                 find(config, "TORCH_VERSION=([^,\\s]+)", "unknown"),
                 find(config, "BLAS_INFO=([^,\\s]+)", "unknown"),
                 mkldnn.contains("not found") ? null : find(mkldnn, "v(\\d[\\w.]*)", mkldnn),

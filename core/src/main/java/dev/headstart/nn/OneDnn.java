@@ -11,6 +11,8 @@ import org.jspecify.annotations.Nullable;
 final class OneDnn implements Kernel {
     private static final OperatorHandle PACK = Ops.find("mkldnn::_reorder_linear_weight", "");
     private static final OperatorHandle LINEAR = Ops.find("mkldnn::_linear_pointwise", "");
+    private static final OperatorHandle LINEAR_ADD = Ops.find("mkldnn::_linear_pointwise", "binary");
+    private static final IValue ADD = Memory.keep(new IValue("add"));
     private static final IValue NO_SCALARS = Ops.emptyList(LINEAR, 4);
     private static final IValue PLAIN = Memory.keep(new IValue("none"));
     private static final IValue NONE = Memory.keep(new IValue());
@@ -34,6 +36,15 @@ final class OneDnn implements Kernel {
         ScalarType given = Ops.type(x);
         Tensor result = linear(given == type ? x : x.to(type), weight, bias, act);
         return given == type ? result : result.to(given);
+    }
+
+    @Override
+    public Tensor applyAndAdd(Tensor x, Tensor other) {
+        Kernels.refuseGradients(name());
+        if (Ops.type(x) != type) {
+            return Kernel.super.applyAndAdd(x, other);
+        }
+        return Ops.call(LINEAR_ADD, new IValue(x), new IValue(other), weight, bias, ADD);
     }
 
     /** act(x w^T + bias) on a plain weight. @param w [out, in], contiguous or the transpose of a contiguous one, of x's type */

@@ -25,7 +25,7 @@ public final class Ops {
     }
 
     /** An empty list of the element type that argument {@code index} of {@code op} has. */
-    static IValue emptyList(OperatorHandle op, int index) {
+    public static IValue emptyList(OperatorHandle op, int index) {
         Type.TypePtr element =
                 op.schema().arguments().getPointer(index).type().get().containedType(0);
         return Memory.keep(new IValue(new GenericList(Memory.keep(element))));

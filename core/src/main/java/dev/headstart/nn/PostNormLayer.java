@@ -33,27 +33,36 @@ public final class PostNormLayer {
             int heads,
             Dropout weightDropout,
             Dropout dropout) {
+        /** As the record's; query, key and value have the same input. */
+        public SelfAttention {
+            Linear.join(query, key, value);
+        }
+
         Tensor forward(Tensor x, @Nullable Tensor mask, Trace trace) {
-            Tensor q = Attention.splitHeads(query.forward(x), heads); // [B, h, S, H/h]
-            Tensor k = Attention.splitHeads(key.forward(x), heads);
-            Tensor v = Attention.splitHeads(value.forward(x), heads);
+            Tensor[] qkv = Linear.forward(x, query, key, value); // [B, S, H] each
+            Tensor q = Attention.splitHeads(qkv[0], heads); // [B, h, S, H/h]
+            Tensor k = Attention.splitHeads(qkv[1], heads);
+            Tensor v = Attention.splitHeads(qkv[2], heads);
             double scale = 1 / Math.sqrt((double) query.out() / heads);
             Tensor context =
                     Attention.mergeHeads(Attention.attend(q, k, v, mask, scale, weightDropout, trace)); // [B, S, H]
-            return norm.forward(dropout.forward(output.forward(context)).add(x));
+            return norm.forward(residual(output, context, dropout, x));
         }
 
         Tensor forward(Tensor x, Packing rows, @Nullable List<Tensor> bias) {
             double scale = 1 / Math.sqrt((double) query.out() / heads);
             Trace none = Trace.none();
-            Tensor context = Memory.local(() -> rows.attend(
-                    query.forward(x),
-                    key.forward(x),
-                    value.forward(x),
-                    heads,
-                    (run, q, k, v) -> Attention.attend(
-                            q, k, v, bias == null ? null : bias.get(run), scale, weightDropout, none)));
-            return norm.forward(dropout.forward(output.forward(context)).add(x)); // [T, H]
+            Tensor context = Memory.local(() -> {
+                Tensor[] qkv = Linear.forward(x, query, key, value); // [T, H] each
+                return rows.attend(
+                        qkv[0],
+                        qkv[1],
+                        qkv[2],
+                        heads,
+                        (run, q, k, v) -> Attention.attend(
+                                q, k, v, bias == null ? null : bias.get(run), scale, weightDropout, none));
+            });
+            return norm.forward(residual(output, context, dropout, x)); // [T, H]
         }
     }
 
@@ -69,8 +78,12 @@ public final class PostNormLayer {
     public record FeedForward(Linear up, Activation activation, Linear down, Dropout dropout, LayerNorm norm) {
         Tensor forward(Tensor x) {
             Tensor u = up.forward(x, activation); // [B, S, I], activation fused where the kernel can
-            return norm.forward(dropout.forward(down.forward(u)).add(x)); // [B, S, H]
+            return norm.forward(residual(down, u, dropout, x)); // [B, S, H]
         }
+    }
+
+    private static Tensor residual(Linear layer, Tensor x, Dropout dropout, Tensor other) {
+        return dropout.active() > 0 ? dropout.forward(layer.forward(x)).add(other) : layer.forwardAndAdd(x, other);
     }
 
     /** Puts the halves together. */

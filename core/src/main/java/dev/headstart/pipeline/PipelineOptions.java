@@ -10,8 +10,8 @@ import dev.headstart.LoadOptions;
  * @param batchTokens padded tokens that go through the model together
  */
 public record PipelineOptions(LoadOptions load, boolean truncation, int batchTokens) {
-    /** fp32, long texts cut with a warning, 2,048 tokens a batch. */
-    public static final PipelineOptions DEFAULT = new PipelineOptions(LoadOptions.defaults(), true, 2048);
+    /** fp32, long texts cut with a warning, 1,024 tokens a batch: what the layers write then stays in the processor's cache. */
+    public static final PipelineOptions DEFAULT = new PipelineOptions(LoadOptions.defaults(), true, 1024);
 
     /** These options with or without truncation. */
     public PipelineOptions withTruncation(boolean value) {
