@@ -6,11 +6,11 @@ Arguments: transformers|sentence-transformers|onnxruntime FOLDER fp32|bf16|int8 
   bulk            answers the seconds that all texts took together, tokenization included
   single N        answers the seconds of each of the first N texts, one call a text
 """
-import json, os, sys, time, warnings
+import json, os, subprocess, sys, time, warnings
 import numpy as np
 
 warnings.filterwarnings("ignore")
-peer, folder, precision, threads, work = sys.argv[1:6]
+peer, folder, precision, threads, work = sys.argv[1:6]  # or: export FOLDER PRECISION THREADS FILE
 threads = int(threads)
 modules = os.path.join(folder, "modules.json")
 normalise = os.path.exists(modules) and any("Normalize" in m["type"] for m in json.load(open(modules)))
@@ -89,54 +89,14 @@ class OnnxRuntime(Plain):
             raise ValueError("ONNX Runtime has no bf16 on this processor")
         super().__init__()
         import onnxruntime
-        file = os.path.join(work, f"{os.path.basename(os.path.realpath(folder))}-{precision}.onnx")
-        if not os.path.exists(file):
-            pid = os.fork()  # what exporting needs does not count as the peer's memory
-            if pid == 0:
-                status = 1
-                try:
-                    self.export(file)
-                    status = 0
-                finally:
-                    os._exit(status)
-            if os.waitpid(pid, 0)[1] != 0:
-                raise RuntimeError("the export to ONNX failed")
+        name = "-".join(os.path.realpath(folder).split(os.sep)[-2:])
+        file = os.path.join(work, f"{name}-{precision}.onnx")
+        if not os.path.exists(file):  # by a process of its own: what exporting needs does not count as the peer's memory
+            subprocess.run([sys.executable, __file__, "export", folder, precision, str(threads), file], check=True)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         self.session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         self.names = [i.name for i in self.session.get_inputs()]
-
-    def export(self, file):
-        import torch
-        from transformers import AutoModel
-        from onnxruntime.quantization import QuantType, quantize_dynamic
-        from onnxruntime.transformers import optimizer
-        model = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
-
-        class Last(torch.nn.Module):
-            def __init__(self):
-                super().__init__()
-                self.inner = model
-
-            def forward(self, input_ids, attention_mask, token_type_ids):
-                return self.inner(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids).last_hidden_state
-
-        names = ["input_ids", "attention_mask", "token_type_ids"]
-        example = (torch.ones(2, 8, dtype=torch.long), torch.ones(2, 8, dtype=torch.long), torch.zeros(2, 8, dtype=torch.long))
-        raw = file + ".raw"
-        torch.onnx.export(Last().eval(), example, raw, dynamo=False, opset_version=17, input_names=names, output_names=["x"],
-                          dynamic_axes={n: {0: "b", 1: "s"} for n in names + ["x"]})
-        c = model.config
-        fused = optimizer.optimize_model(raw, model_type="bert", num_heads=c.num_attention_heads, hidden_size=c.hidden_size, opt_level=1)
-        counts = fused.get_fused_operator_statistics()
-        if counts.get("Attention", 0) + counts.get("MultiHeadAttention", 0) < c.num_hidden_layers:
-            print("ONNX Runtime's optimizer fused", counts, file=sys.stderr)
-        if precision == "int8":
-            fused.save_model_to_file(raw)
-            quantize_dynamic(raw, file, per_channel=True, weight_type=QuantType.QInt8)
-        else:
-            fused.save_model_to_file(file)
-        os.remove(raw)
 
     def use(self, variant):
         pass
@@ -148,6 +108,44 @@ class OnnxRuntime(Plain):
         return y / np.maximum(np.linalg.norm(y, axis=1, keepdims=True), 1e-12) if normalise else y
 
 
+def export(file):
+    """Writes the model as ONNX with ONNX Runtime's own fusions, in int8 with a scale a channel."""
+    import torch
+    from transformers import AutoModel
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.transformers import optimizer
+    model = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
+
+    class Last(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = model
+
+        def forward(self, input_ids, attention_mask, token_type_ids):
+            return self.inner(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids).last_hidden_state
+
+    names = ["input_ids", "attention_mask", "token_type_ids"]
+    example = (torch.ones(2, 8, dtype=torch.long), torch.ones(2, 8, dtype=torch.long), torch.zeros(2, 8, dtype=torch.long))
+    raw = file + ".raw.onnx"
+    torch.onnx.export(Last().eval(), example, raw, dynamo=False, opset_version=17, input_names=names, output_names=["x"],
+                      dynamic_axes={n: {0: "b", 1: "s"} for n in names + ["x"]})
+    c = model.config
+    fused = optimizer.optimize_model(raw, model_type="bert", num_heads=c.num_attention_heads, hidden_size=c.hidden_size, opt_level=1)
+    counts = fused.get_fused_operator_statistics()
+    if counts.get("Attention", 0) + counts.get("MultiHeadAttention", 0) < c.num_hidden_layers:
+        print("ONNX Runtime's optimizer fused", counts, file=sys.stderr)
+    if precision == "int8":
+        fused.save_model_to_file(raw)
+        quantize_dynamic(raw, file + ".new", per_channel=True, weight_type=QuantType.QInt8)
+    else:
+        fused.save_model_to_file(file + ".new")
+    os.remove(raw)
+    os.rename(file + ".new", file)
+
+
+if peer == "export":
+    export(work)
+    sys.exit()
 try:
     side = {"transformers": Transformers, "sentence-transformers": SentenceTransformers, "onnxruntime": OnnxRuntime}[peer]()
 except ValueError as e:

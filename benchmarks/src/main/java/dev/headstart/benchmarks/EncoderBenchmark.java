@@ -128,7 +128,7 @@ public final class EncoderBenchmark {
     /** A novel cut between words into texts of 256 tokens, special ones among them. */
     private List<String> passages(Tokenizer tokenizer) throws IOException {
         Path novel = Path.of(option("shared"), "data", "english-novels", "Doyle_Hound_1902.txt");
-        String[] words = Files.readString(novel).strip().split("\\s+");
+        String[] words = Files.readString(novel).replace("\uFEFF", "").strip().split("\\s+");
         List<String> all = new ArrayList<>();
         StringBuilder passage = new StringBuilder();
         int tokens = 2;
@@ -163,7 +163,8 @@ public final class EncoderBenchmark {
                                 precision,
                                 option("threads"),
                                 work.toAbsolutePath().toString()),
-                        ProcessBuilder.Redirect.appendTo(work.resolve("peers.log").toFile()));
+                        ProcessBuilder.Redirect.appendTo(
+                                work.resolve("peers.log").toFile()));
                 if (peer.greeting().equals("ready")) {
                     sides.put(name, peer);
                 } else {
@@ -303,9 +304,10 @@ public final class EncoderBenchmark {
         double work = operations(texts.lengths());
         double own = median(Objects.requireNonNull(bulk.get("headstart")));
         System.out.printf(
-                Locale.ROOT, "peak of matrix products in this run %.0f GFLOP/s, %.1f GFLOP a text%n", peak, work
-                        / 1e9
-                        / texts.lengths().length);
+                Locale.ROOT,
+                "peak of matrix products in this run %.0f GFLOP/s, %.1f GFLOP a text%n",
+                peak,
+                work / 1e9 / texts.lengths().length);
         for (Map.Entry<String, LinePeer> side : sides.entrySet()) {
             double seconds = median(Objects.requireNonNull(bulk.get(side.getKey())));
             System.out.printf(

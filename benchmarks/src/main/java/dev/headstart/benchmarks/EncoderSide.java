@@ -28,8 +28,9 @@ public final class EncoderSide {
     /** Answers lines until they end. */
     public static void main(String[] args) throws IOException {
         torch.set_num_threads(Integer.parseInt(args[2]));
-        PipelineOptions options =
-                PipelineOptions.DEFAULT.withLoad(LoadOptions.defaults().withPrecision(args[1])).withBatchTokens(Integer.parseInt(args[3]));
+        PipelineOptions options = PipelineOptions.DEFAULT
+                .withLoad(LoadOptions.defaults().withPrecision(args[1]))
+                .withBatchTokens(Integer.parseInt(args[3]));
         try (SentenceEmbeddingPipeline own =
                         (SentenceEmbeddingPipeline) Pipeline.of("sentence-embedding", args[0], options);
                 BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8))) {

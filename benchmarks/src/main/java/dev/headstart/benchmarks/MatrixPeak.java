@@ -38,8 +38,8 @@ final class MatrixPeak {
             }
             ScalarType type = precision.equals("bf16") ? ScalarType.BFloat16 : ScalarType.Float;
             OperatorHandle op = Ops.find("mkldnn::_linear_pointwise", "");
-            Tensor packed = Ops.call(
-                    Ops.find("mkldnn::_reorder_linear_weight", ""), new IValue(w.to(type)), new IValue());
+            Tensor packed =
+                    Ops.call(Ops.find("mkldnn::_reorder_linear_weight", ""), new IValue(w.to(type)), new IValue());
             Tensor input = x.to(type);
             IValue none = Ops.emptyList(op, 4);
             return best(

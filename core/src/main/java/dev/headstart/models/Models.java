@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
+import dev.headstart.generation.GenerativeModel;
 import dev.headstart.hub.AdapterFolder;
 import dev.headstart.hub.FileSelection;
 import dev.headstart.hub.Hub;
@@ -269,7 +270,7 @@ public final class Models {
             PreTrainedModel<?> model = builder.build(loader.weights(), config);
             finish(loader, name, config);
             if (quantized != null) {
-                loader.pack(quantized);
+                loader.pack(quantized, model instanceof GenerativeModel);
             }
             if (options.precision() != null) {
                 model.optimize(precision(options.precision()));

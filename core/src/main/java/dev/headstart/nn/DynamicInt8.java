@@ -49,7 +49,7 @@ final class DynamicInt8 implements Kernel {
                 : Memory.keep(bias.get().detach().to(ScalarType.Float).clone());
     }
 
-    private static boolean hasVnni() {
+    static boolean hasVnni() {
         Path info = Path.of("/proc/cpuinfo");
         try {
             return Files.isReadable(info) && Files.readString(info).contains("avx512_vnni");

@@ -2,6 +2,7 @@ package dev.headstart.nn;
 
 import java.util.concurrent.atomic.AtomicInteger;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * One packed product for several Linears over the same input (query, key, value): the input is read, and where needed rounded, once. Each Linear has its
@@ -19,6 +20,15 @@ final class JointKernel {
     /** @return [..., sum of the parts' out] */
     Tensor apply(Tensor x) {
         return whole.apply(x, Activation.LINEAR);
+    }
+
+    /** The same in another type. */
+    Tensor apply(Tensor x, ScalarType type) {
+        return whole.apply(x, Activation.LINEAR, type);
+    }
+
+    boolean isInt8() {
+        return whole instanceof OneDnnInt8;
     }
 
     /** The part of one Linear. @param start its first row of the whole weight; @param rows how many */
@@ -41,8 +51,8 @@ final class JointKernel {
 
         @Override
         public Tensor weight() {
-            return Memory.scoped(
-                    () -> Memory.handOver(joint.whole.weight()).narrow(0, start, rows).clone());
+            return Memory.scoped(() ->
+                    Memory.handOver(joint.whole.weight()).narrow(0, start, rows).clone());
         }
 
         @Override

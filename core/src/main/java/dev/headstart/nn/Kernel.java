@@ -1,6 +1,7 @@
 package dev.headstart.nn;
 
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /** How a {@link Linear} computes y = act(x W^T + b). Chosen in one place, {@link Kernels}. */
 interface Kernel {
@@ -11,13 +12,19 @@ interface Kernel {
      */
     Tensor apply(Tensor x, Activation act);
 
+    /** The same in another type than x's, at once where the kernel can. */
+    default Tensor apply(Tensor x, Activation act, ScalarType type) {
+        Tensor y = apply(x, act);
+        return Ops.type(y) == type ? y : y.to(type);
+    }
+
     /**
      * @param x [..., in]
-     * @param other [..., out], in x's type; unchanged
-     * @return x W^T + b + other, in one pass where the kernel can
+     * @param other [..., out]; unchanged
+     * @return x W^T + b + other in other's type, in one pass where the kernel can
      */
     default Tensor applyAndAdd(Tensor x, Tensor other) {
-        return apply(x, Activation.LINEAR).add_(other);
+        return apply(x, Activation.LINEAR, Ops.type(other)).add_(other);
     }
 
     /** Name for reports: plain, packed-fp32, packed-bf16, int8. */

@@ -27,7 +27,7 @@ public final class Kernels {
         if (joined.isEmpty() || shared || !joinable(joined)) {
             Memory.scoped(() -> {
                 layer.unpack();
-                layer.pack(build(stored(layer), layer.biasOrNull(), precision), shared);
+                layer.pack(manyRows(stored(layer), layer.biasOrNull(), precision, layer.even()), shared);
             });
         } else if (joined.get(0) == layer || !joined.get(0).isJoint()) {
             Memory.scoped(() -> packJoint(joined, precision));
@@ -59,7 +59,8 @@ public final class Kernels {
             }
         }
         TensorOptional bias = biases.empty() ? null : new TensorOptional(torch.cat(biases, 0));
-        JointKernel joint = new JointKernel(build(torch.cat(weights, 0), bias, precision)); // [sum of out, in]
+        JointKernel joint = new JointKernel(
+                manyRows(torch.cat(weights, 0), bias, precision, layers.get(0).even())); // [sum of out, in]
         long start = 0;
         for (Linear l : layers) {
             l.pack(joint.part(start, l.out()), false);
@@ -91,16 +92,30 @@ public final class Kernels {
         });
     }
 
-    /** Gives a Linear the kernel for weights that are stored in few bits; it keeps it until it is unpacked for training. Nothing happens on other devices. */
-    static void packQuantized(Linear layer, QuantizedWeight w, boolean shared) {
+    /**
+     * Gives a Linear the kernel for weights that are stored in few bits; it keeps it until it is unpacked for training. Nothing happens on other devices.
+     *
+     * @param generates whether few rows come at a time
+     */
+    static void packQuantized(Linear layer, QuantizedWeight w, boolean shared, boolean generates) {
         if (!layer.weight().tensor().is_cuda()) {
             Natives.blasThreads(false);
             layer.unpack();
-            layer.pack(
-                    w.bits() == 4 ? new GroupInt4(w, layer.biasOrNull()) : new DynamicInt8(w, layer.biasOrNull()),
-                    shared);
+            Kernel kernel = w.bits() == 4
+                    ? new GroupInt4(w, layer.biasOrNull())
+                    : generates ? new DynamicInt8(w, layer.biasOrNull()) : int8(w, layer.biasOrNull(), layer.even());
+            layer.pack(kernel, shared);
             layer.fix();
         }
+    }
+
+    /** For models whose rows come many at a time. */
+    private static Kernel manyRows(Tensor w, @Nullable TensorOptional bias, Precision precision, boolean even) {
+        return precision == Precision.INT8 ? int8(QuantizedWeight.int8(w), bias, even) : build(w, bias, precision);
+    }
+
+    private static Kernel int8(QuantizedWeight w, @Nullable TensorOptional bias, boolean even) {
+        return OneDnnInt8.SUPPORTED ? new OneDnnInt8(w, bias, even) : new DynamicInt8(w, bias);
     }
 
     private static Kernel build(Tensor w, @Nullable TensorOptional bias, Precision precision) {

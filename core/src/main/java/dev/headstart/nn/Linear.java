@@ -7,6 +7,7 @@ import java.util.List;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -14,6 +15,7 @@ import org.jspecify.annotations.Nullable;
  * an optional low-rank delta (LoRA, Hu et al. 2021). GPT-2's Conv1D is the same with its weight stored as [in, out].
  */
 public final class Linear {
+    private static final boolean FAST_BF16 = Processor.current().fastBf16();
     private final String name;
     private final long in;
     private final long out;
@@ -25,6 +27,7 @@ public final class Linear {
     private volatile boolean released;
     private volatile boolean fixed;
     private volatile List<Linear> joined = List.of();
+    private volatile boolean even;
 
     /** A low-rank delta: y += scaling * dropout(x) A^T B^T, with A [r, in] and B [out, r]. */
     public record Lora(Parameter a, Parameter b, double scaling, Dropout dropout) {
@@ -65,12 +68,14 @@ public final class Linear {
     }
 
     /**
-     * Several Linears over the same input: one product where they are {@linkplain #join joined} and packed together.
+     * Query, key and value of an attention: one product where they are {@linkplain #join joined} and packed together. Of weights with 8 bits they come in
+     * bfloat16 where the processor computes the attention faster so.
      *
      * @param x [..., in]
+     * @param exact whether they must come in x's type
      * @return one [..., out] each; views of one tensor where it was one product
      */
-    static Tensor[] forward(Tensor x, Linear... layers) {
+    static Tensor[] forAttention(Tensor x, boolean exact, Linear... layers) {
         Tensor[] results = new Tensor[layers.length];
         JointKernel all = null;
         for (Linear l : layers) {
@@ -84,7 +89,8 @@ public final class Linear {
         if (all == null) {
             return results;
         }
-        Tensor y = all.apply(x); // [..., sum of out]
+        boolean half = all.isInt8() && !exact && FAST_BF16;
+        Tensor y = half ? all.apply(x, ScalarType.BFloat16) : all.apply(x); // [..., sum of out]
         long at = 0;
         for (int i = 0; i < layers.length; i++) {
             results[i] = y.narrow(-1, at, layers[i].out);
@@ -97,6 +103,15 @@ public final class Linear {
     static void join(Linear... layers) {
         List<Linear> all = List.of(layers);
         all.forEach(l -> l.joined = all);
+    }
+
+    /** Says that the rows of this Linear's input are of a like size, because a norm wrote them: they may share what rounds them. */
+    void evenInput() {
+        even = true;
+    }
+
+    boolean even() {
+        return even;
     }
 
     /** The Linears that get the same input, this one among them; empty when it is alone. */

@@ -41,7 +41,7 @@ final class OneDnn implements Kernel {
     @Override
     public Tensor applyAndAdd(Tensor x, Tensor other) {
         Kernels.refuseGradients(name());
-        if (Ops.type(x) != type) {
+        if (Ops.type(x) != type || Ops.type(other) != type) {
             return Kernel.super.applyAndAdd(x, other);
         }
         return Ops.call(LINEAR_ADD, new IValue(x), new IValue(other), weight, bias, ADD);

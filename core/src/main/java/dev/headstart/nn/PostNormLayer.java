@@ -36,10 +36,13 @@ public final class PostNormLayer {
         /** As the record's; query, key and value have the same input. */
         public SelfAttention {
             Linear.join(query, key, value);
+            query.evenInput();
+            key.evenInput();
+            value.evenInput();
         }
 
         Tensor forward(Tensor x, @Nullable Tensor mask, Trace trace) {
-            Tensor[] qkv = Linear.forward(x, query, key, value); // [B, S, H] each
+            Tensor[] qkv = Linear.forAttention(x, trace.wantsAttention(), query, key, value); // [B, S, H] each
             Tensor q = Attention.splitHeads(qkv[0], heads); // [B, h, S, H/h]
             Tensor k = Attention.splitHeads(qkv[1], heads);
             Tensor v = Attention.splitHeads(qkv[2], heads);
@@ -53,7 +56,7 @@ public final class PostNormLayer {
             double scale = 1 / Math.sqrt((double) query.out() / heads);
             Trace none = Trace.none();
             Tensor context = Memory.local(() -> {
-                Tensor[] qkv = Linear.forward(x, query, key, value); // [T, H] each
+                Tensor[] qkv = Linear.forAttention(x, false, query, key, value); // [T, H] each
                 return rows.attend(
                         qkv[0],
                         qkv[1],
@@ -76,6 +79,11 @@ public final class PostNormLayer {
      * @param norm after the residual
      */
     public record FeedForward(Linear up, Activation activation, Linear down, Dropout dropout, LayerNorm norm) {
+        /** As the record's; what comes in is normalised. */
+        public FeedForward {
+            up.evenInput();
+        }
+
         Tensor forward(Tensor x) {
             Tensor u = up.forward(x, activation); // [B, S, I], activation fused where the kernel can
             return norm.forward(residual(down, u, dropout, x)); // [B, S, H]

@@ -316,15 +316,15 @@ public final class WeightLoader {
                 + "; is this a checkpoint of another class? (fine-tuning may initialise a new head)");
     }
 
-    /** Gives the Linear layers whose weights are quantized the kernels that compute with the stored bits. */
-    public void pack(QuantizedSource quantized) {
+    /** Gives the Linear layers whose weights are quantized the kernels that compute with the stored bits. @param generates whether the model generates */
+    public void pack(QuantizedSource quantized, boolean generates) {
         for (Linear layer : state.linears()) {
             String name = find(layer.weight().name());
             if (name != null) {
                 Memory.scoped(() -> {
                     QuantizedWeight w = quantized.quantized(name);
                     if (w != null) {
-                        Kernels.packQuantized(layer, w, state.isShared(layer.weight()));
+                        Kernels.packQuantized(layer, w, state.isShared(layer.weight()), generates);
                     }
                 });
             }

@@ -25,7 +25,8 @@ class CachedLibrariesTest {
         Path list = folder.resolve("list.txt");
         CachedLibraries.record(list, List.of(jar), libraries);
         assertThat(CachedLibraries.recorded(list, List.of(jar))).isEqualTo(libraries);
-        assertThat(CachedLibraries.recorded(list, List.of(file("other.jar", "jar")))).isEmpty();
+        assertThat(CachedLibraries.recorded(list, List.of(file("other.jar", "jar"))))
+                .isEmpty();
         assertThat(CachedLibraries.recorded(list, List.of())).isEmpty();
         file("two.so", "longer");
         assertThat(CachedLibraries.recorded(list, List.of(jar))).isEmpty();
