@@ -110,7 +110,7 @@ class OnnxRuntime(Plain):
 
 def export(file):
     """Writes the model as ONNX with ONNX Runtime's own fusions, in int8 with a scale a channel."""
-    import torch
+    import onnx, torch
     from transformers import AutoModel
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.transformers import optimizer
@@ -136,7 +136,8 @@ def export(file):
         print("ONNX Runtime's optimizer fused", counts, file=sys.stderr)
     if precision == "int8":
         fused.save_model_to_file(raw)
-        quantize_dynamic(raw, file + ".new", per_channel=True, weight_type=QuantType.QInt8)
+        quantize_dynamic(raw, file + ".new", per_channel=True, weight_type=QuantType.QInt8,
+                         extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT})
     else:
         fused.save_model_to_file(file + ".new")
     os.remove(raw)
