@@ -53,8 +53,8 @@ public final class Attention {
             if (mask != null) {
                 scores = scores.add(mask);
             }
-            boolean direct =
-                    Ops.type(q) == ScalarType.Float || (k.size(2) >= LONG && !gradients && Ops.type(scores) == Ops.type(q));
+            boolean direct = Ops.type(q) == ScalarType.Float
+                    || (k.size(2) >= LONG && !gradients && Ops.type(scores) == Ops.type(q));
             Tensor weights = direct
                     ? softmax(scores, -1) // which adds in fp32
                     : softmax(scores, -1, new ScalarTypeOptional(ScalarType.Float))

@@ -111,7 +111,10 @@ final class OneDnnInt8 implements Kernel {
     /** The product for rows that are brought to the same size, without bias. */
     private Tensor rounded(Tensor x, Tensor sizes) {
         return product(
-                torch.quantize_per_tensor(x.div(sizes), 1.0 / 127, 128, ScalarType.QUInt8), NONE, Activation.LINEAR, FLOAT);
+                torch.quantize_per_tensor(x.div(sizes), 1.0 / 127, 128, ScalarType.QUInt8),
+                NONE,
+                Activation.LINEAR,
+                FLOAT);
     }
 
     private Tensor product(Tensor x, IValue added, Activation act, IValue type) {
