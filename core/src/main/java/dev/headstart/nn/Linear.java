@@ -77,25 +77,20 @@ public final class Linear {
      */
     static Tensor[] forAttention(Tensor x, boolean exact, Linear... layers) {
         Tensor[] results = new Tensor[layers.length];
-        JointKernel all = null;
-        for (Linear l : layers) {
-            JointKernel joint = l.lora == null && l.kernel instanceof JointKernel.Part part ? part.joint() : null;
-            if (joint == null || (all != null && all != joint)) {
-                Arrays.setAll(results, i -> layers[i].forward(x));
+        JointKernel.Part[] parts = new JointKernel.Part[layers.length];
+        for (int i = 0; i < layers.length; i++) {
+            if (layers[i].lora != null
+                    || !(layers[i].kernel instanceof JointKernel.Part part)
+                    || part.joint() != (i == 0 ? part : parts[0]).joint()) {
+                Arrays.setAll(results, r -> layers[r].forward(x));
                 return results;
             }
-            all = joint;
+            parts[i] = part;
         }
-        if (all == null) {
-            return results;
-        }
+        JointKernel all = parts[0].joint();
         boolean half = all.isInt8() && !exact && FAST_BF16;
         Tensor y = half ? all.apply(x, ScalarType.BFloat16) : all.apply(x); // [..., sum of out]
-        long at = 0;
-        for (int i = 0; i < layers.length; i++) {
-            results[i] = y.narrow(-1, at, layers[i].out);
-            at += layers[i].out;
-        }
+        Arrays.setAll(results, r -> y.narrow(-1, parts[r].start(), parts[r].rows()));
         return results;
     }
 
