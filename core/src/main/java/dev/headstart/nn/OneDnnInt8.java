@@ -147,7 +147,9 @@ final class OneDnnInt8 implements Kernel {
 
     @Override
     public Tensor weight() {
-        return Memory.scoped(() -> values.to_dense().to(ScalarType.Float).mul(scales.unsqueeze(1)));
+        // packed as [in, out]
+        return Memory.scoped(
+                () -> values.to_dense().transpose(0, 1).to(ScalarType.Float).mul(scales.unsqueeze(1)).contiguous());
     }
 
     @Override
