@@ -315,7 +315,8 @@ public final class EncoderBenchmark {
             double seconds = median(Objects.requireNonNull(bulk.get(side.getKey())));
             System.out.printf(
                     Locale.ROOT,
-                    "%-21s %6.2f s %7.1f texts/s %7.0f tokens/s, %3.0f %% of the peak, headstart / it %.2f, peak memory %d MB%s%n",
+                    "%-21s %6.2f s %7.1f texts/s %7.0f tokens/s, %3.0f %% of the peak, headstart / it %.2f, peak"
+                            + " memory %d MB%s%n",
                     side.getKey(),
                     seconds,
                     texts.lengths().length / seconds,

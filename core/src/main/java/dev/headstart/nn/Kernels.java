@@ -135,9 +135,9 @@ public final class Kernels {
 
     static void refuseGradients(String kernel) {
         if (GradMode.is_enabled()) {
-            throw new IllegalStateException(
-                    "the " + kernel
-                            + " kernel has no gradient: use torch's NoGradGuard around the call, or train() the model, which returns to the plain kernel");
+            throw new IllegalStateException("the " + kernel
+                    + " kernel has no gradient: use torch's NoGradGuard around the call, or train() the model,"
+                    + " which returns to the plain kernel");
         }
     }
 

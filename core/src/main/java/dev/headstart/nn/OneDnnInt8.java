@@ -148,8 +148,11 @@ final class OneDnnInt8 implements Kernel {
     @Override
     public Tensor weight() {
         // packed as [in, out]
-        return Memory.scoped(
-                () -> values.to_dense().transpose(0, 1).to(ScalarType.Float).mul(scales.unsqueeze(1)).contiguous());
+        return Memory.scoped(() -> values.to_dense()
+                .transpose(0, 1)
+                .to(ScalarType.Float)
+                .mul(scales.unsqueeze(1))
+                .contiguous());
     }
 
     @Override
