@@ -99,7 +99,8 @@ final class ChatCommand implements Runnable {
                     if (!terminal) {
                         throw e;
                     }
-                    System.err.println("headstart chat: " + e.getMessage()); // the conversation goes on without this line
+                    System.err.println(
+                            "headstart chat: " + e.getMessage()); // the conversation goes on without this line
                     messages.remove(messages.size() - 1);
                 }
                 out.println();
@@ -117,7 +118,8 @@ final class ChatCommand implements Runnable {
             forgot = true;
         }
         if (forgot) {
-            System.err.println("headstart chat: the conversation is longer than the model reads; its beginning is forgotten");
+            System.err.println(
+                    "headstart chat: the conversation is longer than the model reads; its beginning is forgotten");
         }
         return messages;
     }

@@ -82,7 +82,8 @@ class TextGenerationCommandsTest {
         assertThat(answers).hasSize(2);
         String prompt = "u:One\na:" + answers.get(0) + "\nu:Two\na:";
         Result alone = run("", "run", "text-generation", "--model", id, "--kwargs", GREEDY, prompt);
-        assertThat(alone.out().substring(prompt.length()).strip()).startsWith(answers.get(1).strip());
+        assertThat(alone.out().substring(prompt.length()).strip())
+                .startsWith(answers.get(1).strip());
         Result forgot = run("One\n/reset\nOne\n\n/exit\nnever read\n", "chat", "--model", id, "--kwargs", GREEDY);
         assertThat(forgot.out().lines()).containsExactly(answers.get(0), answers.get(0));
     }
@@ -116,13 +117,15 @@ class TextGenerationCommandsTest {
 
     @Test
     void variablesThatTheTemplateDoesNotKnowAreNamed() throws IOException, InterruptedException {
-        String id = model("variables", "{{ messages[0].content }}{% if loud %}!{% endif %}").toString();
+        String id = model("variables", "{{ messages[0].content }}{% if loud %}!{% endif %}")
+                .toString();
         String kwargs = "{\"max_new_tokens\": 2, \"do_sample\": false, \"chat_template_kwargs\": {\"louder\": true}}";
         Result result = new HeadstartProcess(dir, "http://localhost:1")
                 .run("hi\n", List.of("chat", "--model", id, "--kwargs", kwargs));
         assertThat(result.code()).as(result.err()).isZero();
         assertThat(result.err()).contains("the chat template knows no variable louder");
-        String undefined = model("undefined", "{{ messages[0].content }}{{ style.name }}").toString();
+        String undefined =
+                model("undefined", "{{ messages[0].content }}{{ style.name }}").toString();
         fails(run("hi\n", "chat", "--model", undefined), "chat template, line 1", "style");
     }
 
@@ -143,7 +146,8 @@ class TextGenerationCommandsTest {
         assertThat(result.code()).as(result.err()).isZero();
         assertThat(result.out()).startsWith(prompt).hasSizeGreaterThan(prompt.length() + 8);
         Result talk = run(prompt + "\n", "chat", "--kwargs", "{\"max_new_tokens\": 8, \"seed\": 1}");
-        assertThat(talk.out().strip()).isEqualTo(result.out().substring(prompt.length()).strip());
+        assertThat(talk.out().strip())
+                .isEqualTo(result.out().substring(prompt.length()).strip());
     }
 
     // === Bad input ===
@@ -167,7 +171,10 @@ class TextGenerationCommandsTest {
         for (Wrong w : List.of(
                 new Wrong("{\"num_return_sequences\": 3, \"do_sample\": false}", "num_return_sequences", "do_sample"),
                 new Wrong("{\"num_beams\": 2, \"num_return_sequences\": 3}", "num_return_sequences", "num_beams"),
-                new Wrong("{\"return_tensors\": true, \"return_full_text\": false}", "return_tensors", "return_full_text"),
+                new Wrong(
+                        "{\"return_tensors\": true, \"return_full_text\": false}",
+                        "return_tensors",
+                        "return_full_text"),
                 new Wrong("{\"temperature\": 0, \"do_sample\": true}", "temperature", "do_sample"),
                 new Wrong("{\"top_p\": 3}", "top_p", "between 0 and 1"),
                 new Wrong("{\"max_new_token\": 3}", "max_new_token", "did you mean max_new_tokens"))) {
@@ -180,7 +187,8 @@ class TextGenerationCommandsTest {
     @Test
     void lengthsThatContradictEachOtherAreNamedAndTheLimitCounts() throws IOException, InterruptedException {
         String id = model("lengths", "").toString();
-        String kwargs = "{\"min_new_tokens\": 9, \"max_new_tokens\": 3, \"do_sample\": false, \"return_tensors\": true}";
+        String kwargs =
+                "{\"min_new_tokens\": 9, \"max_new_tokens\": 3, \"do_sample\": false, \"return_tensors\": true}";
         Result result = new HeadstartProcess(dir, "http://localhost:1")
                 .run("", List.of("run", "text-generation", "--json", "--model", id, "--kwargs", kwargs, "a"));
         assertThat(result.code()).as(result.err()).isZero();

@@ -59,8 +59,7 @@ abstract class CausalBody {
         // the reference takes jumps in the positions for the seams of packed texts, unless it keeps a cache
         boolean packed = !in.kwarg("use_cache", true) && in.optional("position_ids") != null;
         Tensor x = begin(embedded, positions, in);
-        CausalMask mask =
-                CausalMask.of(x, in.optional("attention_mask"), seesBothWays(), packed ? positions : null);
+        CausalMask mask = CausalMask.of(x, in.optional("attention_mask"), seesBothWays(), packed ? positions : null);
         return layers(x, positions, mask, null, trace);
     }
 

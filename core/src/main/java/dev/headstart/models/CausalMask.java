@@ -65,8 +65,7 @@ interface CausalMask {
             }
             ScalarType type = Ops.type(x);
             Tensor mask = Ops.empty(type, hidden.shape()).to(x.device(), type).zero_();
-            return mask.masked_fill_(hidden, new Scalar(Attention.lowest(type)))
-                    .view(-1, 1, x.size(1), x.size(1));
+            return mask.masked_fill_(hidden, new Scalar(Attention.lowest(type))).view(-1, 1, x.size(1), x.size(1));
         });
     }
 
@@ -76,10 +75,8 @@ interface CausalMask {
         if (s < 2) {
             return null;
         }
-        Tensor jump = positions
-                .narrow(1, 1, s - 1)
-                .sub(positions.narrow(1, 0, s - 1))
-                .ne(new Scalar(1)); // [B, S - 1]
+        Tensor jump =
+                positions.narrow(1, 1, s - 1).sub(positions.narrow(1, 0, s - 1)).ne(new Scalar(1)); // [B, S - 1]
         Tensor text = constant_pad_nd(jump.to(ScalarType.Long).cumsum(1), new long[] {1, 0}, new Scalar(0)); // [B, S]
         return text.max().item_long() == 0
                 ? null

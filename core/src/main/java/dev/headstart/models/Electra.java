@@ -133,7 +133,11 @@ public final class Electra {
         Summary(Weights w, ConfigJson config, long labels) {
             int size = ElectraConfig.of(config).hiddenSize();
             summary = new SequenceSummary(
-                    w.sub("sequence_summary"), config, size, size, new SequenceSummary.Defaults("first", "gelu", 0, 0.1));
+                    w.sub("sequence_summary"),
+                    config,
+                    size,
+                    size,
+                    new SequenceSummary.Defaults("first", "gelu", 0, 0.1));
             classifier = w.sub("classifier").linear(size, labels);
         }
 

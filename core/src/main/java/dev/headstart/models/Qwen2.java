@@ -21,7 +21,10 @@ public final class Qwen2 {
     /** Qwen2Config: transformers' field names and defaults. */
     private static CausalBody body(Weights w, ConfigJson c) {
         Decoder.Defaults absent = new Decoder.Defaults(151936, 4096, 22016, 32, 32, 32, 0, 32768);
-        return new Decoder(w, windows(c, new Decoder.SpecReader(c, absent).queryKeyValueBias()).spec());
+        return new Decoder(
+                w,
+                windows(c, new Decoder.SpecReader(c, absent).queryKeyValueBias())
+                        .spec());
     }
 
     /** The later layers see a window, if {@code use_sliding_window} asks for that (in Qwen3 too). */

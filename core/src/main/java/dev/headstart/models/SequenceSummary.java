@@ -46,12 +46,14 @@ final class SequenceSummary {
      * @return [..., H or out]
      */
     Tensor forward(Tensor x, @Nullable Tensor index) {
-        Tensor one = switch (type) { // [..., H]; as in the reference, dimension 1 is meant for S even where S is further right
-            case "first" -> x.select(1, 0);
-            case "last" -> x.select(1, x.size(1) - 1);
-            case "mean" -> x.mean(1);
-            default -> index == null ? x.select(-2, x.size(-2) - 1) : at(x, index);
-        };
+        Tensor one =
+                switch (type) { // [..., H]; as in the reference, dimension 1 is meant for S even where S is further
+                    // right
+                    case "first" -> x.select(1, 0);
+                    case "last" -> x.select(1, x.size(1) - 1);
+                    case "mean" -> x.mean(1);
+                    default -> index == null ? x.select(-2, x.size(-2) - 1) : at(x, index);
+                };
         Tensor y = first.forward(one);
         y = projection == null ? activation.apply(y) : projection.forward(y, activation);
         return last.forward(y);

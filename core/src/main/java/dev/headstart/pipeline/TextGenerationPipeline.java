@@ -347,7 +347,8 @@ public final class TextGenerationPipeline extends TextPipeline {
         GenerationConfig config = withDefaults(GenerationConfig.empty().with(parameters));
         String prefix = kwargs.path("prefix").asText("");
         if (!prefix.isEmpty()) {
-            config = afterPrefix(config, prefix, kwargs.path("add_special_tokens").asBoolean(false));
+            config = afterPrefix(
+                    config, prefix, kwargs.path("add_special_tokens").asBoolean(false));
         }
         String handling = kwargs.path("handle_long_generation").asText("");
         if (!handling.isEmpty() && !handling.equals("hole") && !handling.equals("null")) {

@@ -44,7 +44,9 @@ public final class ChatTemplate {
 
     /** Whether the template's text names a variable. */
     boolean names(String variable) {
-        return Pattern.compile("\\b" + Pattern.quote(variable) + "\\b").matcher(source).find();
+        return Pattern.compile("\\b" + Pattern.quote(variable) + "\\b")
+                .matcher(source)
+                .find();
     }
 
     /**

@@ -317,7 +317,9 @@ public final class Tokenizer implements AutoCloseable {
         }
         for (String variable : options.variables().keySet()) {
             if (!template.names(variable) && warned.add(variable)) {
-                LOG.warn("the chat template knows no variable {}, so it changes nothing; see the model's card for those it has", variable);
+                LOG.warn(
+                        "the chat template knows no variable {}, so it changes nothing; see the model's card for those it has",
+                        variable);
             }
         }
         Map<String, String> special = new LinkedHashMap<>();
