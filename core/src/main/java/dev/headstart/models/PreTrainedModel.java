@@ -31,7 +31,6 @@ import java.util.stream.Stream;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -253,7 +252,7 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
             boolean cuda =
                     state.parameters().values().iterator().next().tensor().is_cuda();
             if (!cuda) {
-                state.foldNorms(precision == Precision.BF16 ? ScalarType.BFloat16 : ScalarType.Float);
+                state.foldNorms(precision);
             }
         });
     }

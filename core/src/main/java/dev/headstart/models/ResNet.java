@@ -111,6 +111,7 @@ public final class ResNet {
     static final class Block {
         private final List<ConvLayer> layers = new ArrayList<>();
         private final Shortcut shortcut;
+        private final boolean identity;
         private final Activation activation;
 
         Block(Weights w, ResNetConfig c, long in, long out, long inner, long stride) {
@@ -124,8 +125,12 @@ public final class ResNet {
                 layers.add(new ConvLayer(w.sub("layer.0"), in, out, 3, stride, 1, Activation.RELU));
                 layers.add(new ConvLayer(w.sub("layer.1"), out, out, 3, 1, 1, Activation.LINEAR));
             }
+            for (int i = 0; i + 1 < layers.size(); i++) {
+                layers.get(i).layers.feeds(layers.get(i + 1).layers);
+            }
             activation = c.hiddenAct();
-            if (in == out && stride == 1) {
+            identity = in == out && stride == 1;
+            if (identity) {
                 shortcut = x -> x;
             } else if (c.zeroShortcut()) {
                 long before = (out - in) / 2, after = out - in - before;
@@ -139,14 +144,18 @@ public final class ResNet {
             return x.slice(dim, new LongOptional(0), new LongOptional(x.size(dim)), step);
         }
 
-        /** @param x [B, in, H, W]; @return [B, out, H / stride, W / stride] */
-        Tensor forward(Tensor x) {
+        /**
+         * @param x [B, in, H, W]
+         * @param last whether nobody reads x afterwards
+         * @return [B, out, H / stride, W / stride]
+         */
+        Tensor forward(Tensor x, boolean last) {
             return Memory.local(() -> {
                 Tensor y = x;
                 for (ConvLayer layer : layers.subList(0, layers.size() - 1)) {
                     y = layer.forward(y);
                 }
-                return layers.get(layers.size() - 1).layers.forward(y, shortcut.forward(x), activation);
+                return layers.get(layers.size() - 1).layers.forward(y, shortcut.forward(x), activation, last || !identity);
             });
         }
     }
@@ -205,8 +214,8 @@ public final class ResNet {
             }
             trace.hidden(x);
             for (List<Block> stage : stages) {
-                for (Block block : stage) {
-                    x = block.forward(x);
+                for (int i = 0; i < stage.size(); i++) {
+                    x = stage.get(i).forward(x, i > 0); // the first one's may be among the hidden states
                 }
                 trace.hidden(x);
             }

@@ -3,7 +3,6 @@ package dev.headstart.nn;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.MemoryFormat;
-import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -13,7 +12,10 @@ import org.jspecify.annotations.Nullable;
 public final class ConvNorm {
     private final Conv2d convolution;
     private final BatchNorm2d normalization;
-    private volatile @Nullable FusedConv2d folded;
+    private volatile @Nullable ConvKernel folded;
+    private volatile ActivationRange range = ActivationRange.UNKNOWN;
+    private volatile boolean observed;
+    private @Nullable ConvNorm reader;
 
     ConvNorm(Conv2d convolution, BatchNorm2d normalization) {
         this.convolution = convolution;
@@ -27,20 +29,28 @@ public final class ConvNorm {
 
     /** @param x [B, in, H, W]; @return act(norm(conv(x))), [B, out, H', W'] */
     public Tensor forward(Tensor x, Activation act) {
-        FusedConv2d f = folded;
+        ConvKernel f = folded;
         if (f == null || GradMode.is_enabled()) {
+            observe(x);
             return act.apply(normalization.forward(convolution.forward(x)));
         }
-        return f.apply(x, act, null);
+        return f.apply(x, act, null, false);
     }
 
-    /** A residual connection's end. @param other [B, out, H', W']; @return act(norm(conv(x)) + other) */
-    public Tensor forward(Tensor x, Tensor other, Activation act) {
-        FusedConv2d f = folded;
+    /**
+     * A residual connection's end.
+     *
+     * @param other [B, out, H', W']
+     * @param mayOverwrite whether nobody reads {@code other} afterwards
+     * @return act(norm(conv(x)) + other)
+     */
+    public Tensor forward(Tensor x, Tensor other, Activation act, boolean mayOverwrite) {
+        ConvKernel f = folded;
         if (f == null || GradMode.is_enabled()) {
+            observe(x);
             return act.apply(normalization.forward(convolution.forward(x)).add(other));
         }
-        return f.apply(x, act, other);
+        return f.apply(x, act, other, mayOverwrite);
     }
 
     /** The input in the order in which the folded convolution is fastest. */
@@ -57,19 +67,47 @@ public final class ConvNorm {
         return folded != null;
     }
 
-    /** @param type of the folded weights and of the results: float or bfloat16 */
-    void fold(ScalarType type) {
+    /** Says that {@code next} alone reads this layer's result, which may then stay in 8 bits. */
+    public void feeds(ConvNorm next) {
+        reader = next;
+    }
+
+    private void observe(Tensor x) {
+        if (observed) {
+            range = range.with(ActivationRange.of(x));
+        }
+    }
+
+    /** Measures the inputs of the plain layer from now on, or no longer. */
+    void observed(boolean on) {
+        observed = on;
+    }
+
+    /** The values that the input takes, for 8 bits. */
+    public ActivationRange range() {
+        return range;
+    }
+
+    /** Takes a measured range, for the next folding. */
+    public void range(ActivationRange measured) {
+        range = measured;
+    }
+
+    /** @param precision of the folded convolution */
+    void fold(Precision precision) {
         unfold();
         Memory.scoped(() -> {
             Tensor[] affine = normalization.affine();
             Tensor w = convolution.weight().tensor().detach();
             Tensor scaled = w.mul(affine[0].detach().view(-1, 1, 1, 1));
-            folded = new FusedConv2d(scaled, affine[1].detach(), convolution.shape(), type);
+            ConvNorm next = reader;
+            folded = Kernels.convolution(
+                    scaled, affine[1].detach(), convolution.shape(), precision, range, next == null ? null : next.range);
         });
     }
 
     void unfold() {
-        FusedConv2d f = folded;
+        ConvKernel f = folded;
         folded = null;
         if (f != null) {
             f.close();

@@ -1,13 +1,8 @@
 package dev.headstart.nn;
 
-import java.util.ArrayList;
-import java.util.List;
-import org.bytedeco.javacpp.PointerScope;
-import org.bytedeco.pytorch.GenericList;
 import org.bytedeco.pytorch.IValue;
 import org.bytedeco.pytorch.OperatorHandle;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.Type;
 import org.bytedeco.pytorch.global.torch.MemoryFormat;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
@@ -16,17 +11,15 @@ import org.jspecify.annotations.Nullable;
  * act(convolution(x) + bias + other) in one pass of oneDNN, with weights in its own order: for inference on the CPU, without gradients. Inputs are
  * channels-last.
  */
-final class FusedConv2d {
+final class FusedConv2d implements ConvKernel {
     private static final OperatorHandle PACK = Ops.find("mkldnn::_reorder_convolution_weight", "");
     private static final OperatorHandle PLAIN = Ops.find("mkldnn::_convolution_pointwise", "");
     private static final OperatorHandle BINARY = Ops.find("mkldnn::_convolution_pointwise", "binary");
-    private static final Type.TypePtr INTEGER =
-            Memory.keep(PACK.schema().arguments().getPointer(1).type().get().containedType(0));
+    private static final OperatorHandle INTO = Ops.find("mkldnn::_convolution_pointwise_", "binary");
+    private static final IValue ADD = Memory.keep(new IValue("add"));
+    private static final IValue RELU = Memory.keep(new IValue("relu"));
     private static final IValue NO_SCALARS = Ops.emptyList(PLAIN, 8);
     private static final IValue NONE = Memory.keep(new IValue());
-
-    /** Sizes of input whose weights are kept at a time. */
-    private static final int SIZES = 4;
 
     /** Channels that oneDNN's order puts together; other numbers of channels keep the plain order. */
     private static final long BLOCK = 16;
@@ -34,55 +27,59 @@ final class FusedConv2d {
     private final ScalarType type;
     private final Tensor plain;
     private final IValue plainValue;
-    private final boolean packs;
     private final IValue bias;
     private final IValue[] geometry;
-    private final List<Packed> packed = new ArrayList<>();
-
-    /** A weight in the order that is best for inputs of one size. */
-    private record Packed(long[] size, Tensor weight, IValue value) {}
+    private final PackedWeights packed;
 
     /** @param weight [out, in / groups, kernel, kernel], kept @param bias [out], kept */
     FusedConv2d(Tensor weight, Tensor bias, Conv2d.Shape shape, ScalarType type) {
         this.type = type;
-        this.packs = shape.groups() == 1 && weight.size(0) % BLOCK == 0 && weight.size(1) % BLOCK == 0;
+        boolean packs = shape.groups() == 1 && weight.size(0) % BLOCK == 0 && weight.size(1) % BLOCK == 0;
         this.plain =
                 Memory.keep(weight.to(type).contiguous(packs ? MemoryFormat.Contiguous : MemoryFormat.ChannelsLast));
         this.plainValue = Memory.keep(new IValue(plain));
         this.bias = Memory.keep(new IValue(Memory.keep(bias.to(type).contiguous())));
         this.geometry = new IValue[] {
-            both(shape.padding()), both(shape.stride()), both(shape.dilation()), Memory.keep(new IValue(shape.groups()))
+            PackedWeights.both(shape.padding()),
+            PackedWeights.both(shape.stride()),
+            PackedWeights.both(shape.dilation()),
+            Memory.keep(new IValue(shape.groups()))
         };
+        this.packed = new PackedWeights(
+                packs
+                        ? size -> Ops.call(PACK, plainValue, geometry[0], geometry[1], geometry[2], geometry[3], size)
+                        : null);
     }
 
-    private static IValue both(long v) {
-        return Memory.keep(longs(v, v));
-    }
-
-    private static IValue longs(long... values) {
-        GenericList list = new GenericList(INTEGER);
-        for (long v : values) {
-            list.push_back(new IValue(v));
-        }
-        return new IValue(list);
-    }
-
-    /**
-     * @param x [B, in, H, W]
-     * @param act applied last; by oneDNN where it can
-     * @param other [B, out, H', W'], added before the activation; null for none
-     * @return [B, out, H', W'] in this layer's type
-     */
-    Tensor apply(Tensor x, Activation act, @Nullable Tensor other) {
+    @Override
+    public Tensor apply(Tensor x, Activation act, @Nullable Tensor other, boolean mayOverwrite) {
         Kernels.refuseGradients("fused convolution");
         if (other != null && other.size(2) == 1 && other.size(3) == 1) { // whose order oneDNN cannot tell
-            Tensor sum = apply(x, Activation.LINEAR, null).add(Ops.type(other) == type ? other : other.to(type));
+            Tensor sum = apply(x, Activation.LINEAR, null, false).add(Ops.type(other) == type ? other : other.to(type));
             return act.apply(sum);
         }
         Tensor in = arranged(x);
         String fused = act.fused();
         boolean inside = fused != null && (other == null || act == Activation.RELU || act == Activation.LINEAR);
-        IValue weight = weightFor(in.shape());
+        IValue weight = packed.of(in.shape(), plainValue);
+        if (other != null && mayOverwrite && Ops.type(other) == type) {
+            Tensor sum = Ops.call(
+                    INTO,
+                    new IValue(arranged(other)),
+                    new IValue(in),
+                    weight,
+                    bias,
+                    geometry[0],
+                    geometry[1],
+                    geometry[2],
+                    geometry[3],
+                    ADD,
+                    NONE,
+                    inside && act != Activation.LINEAR ? RELU : NONE,
+                    NO_SCALARS,
+                    NONE);
+            return inside ? sum : act.apply(sum);
+        }
         Tensor y = other == null
                 ? Ops.call(
                         PLAIN,
@@ -106,9 +103,9 @@ final class FusedConv2d {
                         geometry[1],
                         geometry[2],
                         geometry[3],
-                        new IValue("add"),
+                        ADD,
                         NONE,
-                        inside && act != Activation.LINEAR ? new IValue("relu") : NONE,
+                        inside && act != Activation.LINEAR ? RELU : NONE,
                         NO_SCALARS,
                         NONE);
         return inside ? y : act.apply(y);
@@ -118,40 +115,9 @@ final class FusedConv2d {
         return (Ops.type(x) == type ? x : x.to(type)).contiguous(MemoryFormat.ChannelsLast);
     }
 
-    private IValue weightFor(long[] size) {
-        if (!packs) {
-            return plainValue;
-        }
-        synchronized (packed) {
-            for (Packed p : packed) {
-                if (java.util.Arrays.equals(p.size, size)) {
-                    return p.value;
-                }
-            }
-            Packed made;
-            try (PointerScope scope = new PointerScope()) {
-                Tensor w = Memory.keep(Ops.call(
-                        PACK, new IValue(plain), geometry[0], geometry[1], geometry[2], geometry[3], longs(size)));
-                made = new Packed(size, w, Memory.keep(new IValue(w)));
-            }
-            if (packed.size()
-                    >= SIZES) { // sizes come and go; another thread may still use it, so it is left to the garbage
-                // collector
-                packed.remove(0);
-            }
-            packed.add(made);
-            return made.value;
-        }
-    }
-
-    void close() {
-        synchronized (packed) {
-            packed.forEach(p -> {
-                p.value.close();
-                p.weight.close();
-            });
-            packed.clear();
-        }
+    @Override
+    public void close() {
+        packed.close();
         bias.close();
         plainValue.close();
         plain.close();

@@ -133,6 +133,26 @@ public final class Kernels {
         };
     }
 
+    /**
+     * The kernel of a convolution with its normalization folded in. In 8 bits, grouped and depthwise convolutions compute in fp32.
+     *
+     * @param range of the input, for 8 bits
+     * @param next range of the input of the one convolution that alone reads the result; null for none
+     */
+    static ConvKernel convolution(
+            Tensor weight,
+            Tensor bias,
+            Conv2d.Shape shape,
+            Precision precision,
+            ActivationRange range,
+            @Nullable ActivationRange next) {
+        boolean few = precision == Precision.INT8 || precision == Precision.INT4;
+        return few && Int8Conv2d.fits(weight, shape)
+                ? new Int8Conv2d(weight, bias, shape, range, next)
+                : new FusedConv2d(
+                        weight, bias, shape, precision == Precision.BF16 ? ScalarType.BFloat16 : ScalarType.Float);
+    }
+
     static void refuseGradients(String kernel) {
         if (GradMode.is_enabled()) {
             throw new IllegalStateException("the " + kernel

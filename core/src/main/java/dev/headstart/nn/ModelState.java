@@ -41,9 +41,19 @@ public final class ModelState {
         return convNorms;
     }
 
-    /** Folds every batch normalization into its convolution, for inference. @param type of the folded weights and of their results */
-    public void foldNorms(ScalarType type) {
-        convNorms.forEach(c -> c.fold(type));
+    /** Folds every batch normalization into its convolution, for inference. */
+    public void foldNorms(Precision precision) {
+        convNorms.forEach(c -> c.fold(precision));
+    }
+
+    /** Measures the ranges of the convolutions' inputs while {@code body} runs plain layers, for 8 bits. */
+    public void observe(Runnable body) {
+        convNorms.forEach(c -> c.observed(true));
+        try {
+            body.run();
+        } finally {
+            convNorms.forEach(c -> c.observed(false));
+        }
     }
 
     /** Parameters that an adapter put on top, by name: trained and freed with the model, not saved with it. */

@@ -1,0 +1,42 @@
+package dev.headstart.nn;
+
+import org.bytedeco.pytorch.T_TensorTensor_T;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/**
+ * The values that a layer's input takes, for rounding it to 8 bits: 0 to the highest where none is negative, else symmetric about zero.
+ *
+ * @param low the lowest value seen; above {@code high} when nothing was measured
+ * @param high the highest value seen
+ */
+public record ActivationRange(float low, float high) {
+    /** Not measured: each call has its own. */
+    public static final ActivationRange UNKNOWN = new ActivationRange(1, -1);
+
+    private static final float TINY = 1e-6f;
+
+    static ActivationRange of(Tensor x) {
+        T_TensorTensor_T both = x.to(ScalarType.Float).aminmax();
+        return new ActivationRange(both.get0().item_float(), both.get1().item_float());
+    }
+
+    boolean measured() {
+        return low <= high;
+    }
+
+    /** Both ranges together. */
+    ActivationRange with(ActivationRange other) {
+        return measured() ? new ActivationRange(Math.min(low, other.low), Math.max(high, other.high)) : other;
+    }
+
+    /** The step from one of the 256 values to the next. */
+    double scale() {
+        return low >= 0 ? Math.max(high, TINY) / 255.0 : Math.max(Math.max(-low, high), TINY) / 127.0;
+    }
+
+    /** The value that stands for zero. */
+    int zero() {
+        return low >= 0 ? 0 : 128;
+    }
+}
