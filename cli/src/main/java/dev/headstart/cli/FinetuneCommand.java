@@ -234,6 +234,7 @@ final class FinetuneCommand implements Runnable {
     private ImageFineTuneOptions images(TrainingArguments arguments) {
         ImageFineTuneOptions options = new ImageFineTuneOptions(train, output)
                 .validation(validation)
+                .test(test)
                 .validationSplit(validationSplit)
                 .mode(mode)
                 .arguments(arguments)

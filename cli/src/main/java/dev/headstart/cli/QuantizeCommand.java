@@ -6,8 +6,12 @@ import dev.headstart.HeadstartException;
 import dev.headstart.hub.Hub;
 import dev.headstart.hub.ModelFolder;
 import dev.headstart.models.Quantization;
+import dev.headstart.pipeline.ClassScore;
+import dev.headstart.pipeline.ImageCalibration;
 import dev.headstart.pipeline.Perplexity;
+import dev.headstart.pipeline.Pipeline;
 import dev.headstart.pipeline.PipelineOptions;
+import dev.headstart.pipeline.Tasks;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
@@ -28,6 +32,8 @@ import picocli.CommandLine.Spec;
         description =
                 "Writes a model with weights of 8 bits (a scale a channel) or 4 bits (a scale and a zero a group). The folder is used like any model.")
 final class QuantizeCommand implements Runnable {
+    private static final int EXAMPLES = 256;
+
     @Spec
     private @Nullable CommandSpec spec;
 
@@ -58,6 +64,19 @@ final class QuantizeCommand implements Runnable {
             description = "Of a window, for --perplexity. Default: what the model takes.")
     private @Nullable Integer maxLength;
 
+    @Option(
+            names = "--calibrate",
+            paramLabel = "DIR",
+            description = "Images on which the ranges of the convolutions' inputs are measured (256 of them, spread"
+                    + " evenly); without them every call finds its own.")
+    private @Nullable Path calibrate;
+
+    @Option(
+            names = "--accuracy",
+            paramLabel = "DIR",
+            description = "Class folders of images on which to compare the classifier before and after.")
+    private @Nullable Path accuracy;
+
     @Option(names = "--json", description = "Print one JSON object.")
     private boolean json;
 
@@ -79,7 +98,14 @@ final class QuantizeCommand implements Runnable {
                     }
                 }
             }
-            Quantization.Report report = Quantization.write(source, precision.equals("int4") ? 4 : 8, group, output);
+            Quantization.Report report = Quantization.write(
+                    source,
+                    precision.equals("int4") ? 4 : 8,
+                    group,
+                    output,
+                    calibrate == null
+                            ? null
+                            : ImageCalibration.of(source.path(), ImageFiles.under(calibrate), EXAMPLES));
             ConvertCommand.copyOthers(source.path(), output, List.of("config.json"));
             ObjectNode result = JsonNodeFactory.instance
                     .objectNode()
@@ -103,6 +129,17 @@ final class QuantizeCommand implements Runnable {
                 said.append(
                         String.format(Locale.ROOT, "perplexity %.4f, in fp32 %.4f: %+.2f %%%n", after, before, loss));
             }
+            if (accuracy != null) {
+                double before = accuracy(source.path().toString());
+                double after = accuracy(output.toString());
+                result.put("accuracy_before", before).put("accuracy_after", after);
+                said.append(String.format(
+                        Locale.ROOT,
+                        "accuracy %.4f, in fp32 %.4f: %+.2f points%n",
+                        after,
+                        before,
+                        100 * (after - before)));
+            }
             PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
             if (json) {
                 out.println(result);
@@ -113,6 +150,27 @@ final class QuantizeCommand implements Runnable {
         } catch (IOException e) {
             throw new HeadstartException(
                     output + ": cannot be written (" + e.getMessage() + "); choose another folder", e);
+        }
+    }
+
+    /** The part of the images whose best class has the name of their folder. */
+    private double accuracy(String folder) {
+        List<Path> files = ImageFiles.under(Objects.requireNonNull(accuracy));
+        try (Pipeline pipeline = Tasks.find("image-classification").open(folder, PipelineOptions.DEFAULT)) {
+            List<?> found = pipeline.run(
+                    files.stream().map(Path::toString).toList(),
+                    JsonNodeFactory.instance.objectNode().put("top_k", 1));
+            int right = 0;
+            for (int i = 0; i < files.size(); i++) {
+                Path parent = files.get(i).toAbsolutePath().getParent();
+                if (parent != null
+                        && found.get(i) instanceof List<?> best
+                        && best.get(0) instanceof ClassScore first
+                        && first.label().equals(String.valueOf(parent.getFileName()))) {
+                    right++;
+                }
+            }
+            return (double) right / files.size();
         }
     }
 

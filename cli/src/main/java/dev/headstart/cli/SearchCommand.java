@@ -11,7 +11,6 @@ import dev.headstart.pipeline.ImageFeatures;
 import dev.headstart.pipeline.PipelineOptions;
 import dev.headstart.vision.Image;
 import dev.headstart.vision.ImageBatch;
-import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
@@ -22,11 +21,9 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
-import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.stream.IntStream;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
@@ -43,7 +40,6 @@ import picocli.CommandLine.Spec;
             "model's features, -1 to 1. Files that cannot be read are reported and left out (--on-error fail: the first ends it)."
         })
 final class SearchCommand implements Runnable {
-    private static final Set<String> ENDINGS = Set.of("jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "gif");
     private static final int WINDOW = 32;
 
     @Spec
@@ -94,7 +90,7 @@ final class SearchCommand implements Runnable {
         if (topK < 1) {
             throw new HeadstartException("--top-k must be at least 1, found " + topK);
         }
-        List<Path> files = files();
+        List<Path> files = ImageFiles.under(folder);
         Path file = imageQuery();
         Image example = file == null ? null : Image.read(file);
         PrintWriter err = Objects.requireNonNull(spec).commandLine().getErr();
@@ -131,32 +127,10 @@ final class SearchCommand implements Runnable {
             return null; // a text
         }
         String ending = query.substring(query.lastIndexOf('.') + 1).toLowerCase(Locale.ROOT);
-        if (query.contains(".") && ENDINGS.contains(ending) && !query.contains(" ")) {
+        if (query.contains(".") && ImageFiles.ENDINGS.contains(ending) && !query.contains(" ")) {
             throw new HeadstartException(query + ": no such file; give the path of an image, or a text");
         }
         return null;
-    }
-
-    private List<Path> files() {
-        if (!Files.isDirectory(folder)) {
-            throw new HeadstartException(
-                    folder + ": expected a folder of images, found " + (Files.exists(folder) ? "a file" : "nothing"));
-        }
-        try (Stream<Path> all = Files.walk(folder)) {
-            List<Path> found = all.filter(p -> {
-                        String name = String.valueOf(p.getFileName()).toLowerCase(Locale.ROOT);
-                        return ENDINGS.contains(name.substring(name.lastIndexOf('.') + 1)) && Files.isRegularFile(p);
-                    })
-                    .sorted()
-                    .toList();
-            if (found.isEmpty()) {
-                throw new HeadstartException(folder + ": no images ("
-                        + String.join(", ", new java.util.TreeSet<>(ENDINGS)) + ") in this folder");
-            }
-            return found;
-        } catch (IOException | java.io.UncheckedIOException e) {
-            throw new HeadstartException(folder + ": cannot be listed: " + e.getMessage(), e);
-        }
     }
 
     /** Images as the model takes them; those decoded in full are gone, so that large ones do not add up. */

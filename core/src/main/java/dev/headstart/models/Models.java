@@ -271,6 +271,9 @@ public final class Models {
             finish(loader, name, config);
             if (quantized != null) {
                 loader.pack(quantized, model instanceof GenerativeModel);
+                if (!device(options.device()).is_cuda()) {
+                    Quantization.fold(model);
+                }
             }
             if (options.precision() != null) {
                 model.optimize(precision(options.precision()));

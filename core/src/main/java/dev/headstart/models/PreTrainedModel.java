@@ -140,6 +140,11 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
         return config;
     }
 
+    /** Whether the weights are stored in few bits, with kernels of their own. */
+    public final boolean quantized() {
+        return config.node().has("quantization_config");
+    }
+
     /** Parameters and buffers by name, tied ones once. They belong to the model. */
     public final Map<String, Parameter> namedParameters() {
         return Collections.unmodifiableMap(state.parameters());

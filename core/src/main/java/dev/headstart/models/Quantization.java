@@ -1,33 +1,42 @@
 package dev.headstart.models;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
 import dev.headstart.hub.ModelFolder;
 import dev.headstart.io.Safetensors;
+import dev.headstart.nn.ActivationRange;
+import dev.headstart.nn.ConvNorm;
 import dev.headstart.nn.Linear;
 import dev.headstart.nn.Parameter;
+import dev.headstart.nn.Precision;
 import dev.headstart.nn.QuantizedSource;
 import dev.headstart.nn.QuantizedWeight;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.function.Consumer;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Models with weights of 8 or 4 bits. The Linear layers are quantized, with 8 bits a scale a channel, with 4 bits a scale and a zero a group; embedding
- * tables and output layers tied to them have 8 bits either way; norms, biases and small layers stay as they are. config.json says so in
+ * tables and output layers tied to them have 8 bits either way, and so have convolutions with batch normalization; norms, biases and small layers stay as they are. config.json says so in
  * {@code quantization_config}: {@code {"quant_method": "headstart", "bits": 4, "group_size": 32}}.
  */
 public final class Quantization {
     /** quantization_config's quant_method. */
     static final String METHOD = "headstart";
 
+    private static final String RANGES = "activation_ranges";
     private static final long SMALL = 4096; // elements; what is smaller stays plain
 
     private Quantization() {}
@@ -46,8 +55,14 @@ public final class Quantization {
      *
      * @param bits 8 or 4
      * @param group inputs that share a scale in 4 bits: 32, 64, 128 or 256
+     * @param examples runs the model on examples, on which the ranges of the convolutions' inputs are measured; null to find them in every call
      */
-    public static Report write(ModelFolder source, int bits, int group, Path output) {
+    public static Report write(
+            ModelFolder source,
+            int bits,
+            int group,
+            Path output,
+            @Nullable Consumer<PreTrainedModel<?>> examples) {
         try (PreTrainedModel<?> model =
                         Models.load(source, null, LoadOptions.defaults().withDevice("cpu"));
                 PointerScope scope = new PointerScope();
@@ -69,6 +84,26 @@ public final class Quantization {
                     put(tensors, l.weight(), l.transposed(), shared ? 8 : bits, group);
                 }
             }
+            List<ConvNorm> convolutions =
+                    model.state().convNorms().stream().filter(ConvNorm::takesInt8).toList();
+            if (examples != null) {
+                if (convolutions.isEmpty()) {
+                    throw new HeadstartException(source.id() + ": nothing to calibrate: only convolutions with batch"
+                            + " normalization have measured ranges; leave --calibrate out");
+                }
+                model.state().observe(() -> examples.accept(model));
+            }
+            ObjectNode ranges = JsonNodeFactory.instance.objectNode();
+            for (ConvNorm c : convolutions) {
+                Parameter p = c.convolution().weight();
+                layers++;
+                tensors.remove(p.name());
+                tensors.putAll(QuantizedSource.tensors(
+                        p.name(), QuantizedWeight.convolution(p.tensor().detach()), false));
+                if (examples != null) {
+                    ranges.putArray(p.name()).add(c.range().low()).add(c.range().high());
+                }
+            }
             int vocabulary = model.config().integer("vocab_size", -1);
             for (Parameter p : model.namedParameters().values()) {
                 if (tensors.containsKey(p.name())
@@ -85,6 +120,9 @@ public final class Quantization {
             if (bits == 4) {
                 entry.put("group_size", group);
             }
+            if (!ranges.isEmpty()) {
+                entry.set(RANGES, ranges);
+            }
             model.saveConfig(output);
             return new Report(layers, before, Files.size(file));
         } catch (IOException e) {
@@ -98,6 +136,24 @@ public final class Quantization {
         QuantizedWeight q = bits == 4 ? QuantizedWeight.int4(w, group) : null;
         tensors.remove(p.name());
         tensors.putAll(QuantizedSource.tensors(p.name(), q == null ? QuantizedWeight.int8(w) : q, transposed));
+    }
+
+    /** Folds the convolutions of a quantized model, with the ranges that config.json holds, and computes in 8 bits. */
+    static void fold(PreTrainedModel<?> model) {
+        JsonNode ranges = model.config().node().path("quantization_config").path(RANGES);
+        for (ConvNorm c : model.state().convNorms()) {
+            JsonNode range = ranges.path(c.convolution().weight().name());
+            if (!range.isMissingNode()) {
+                if (range.size() != 2 || !range.get(0).isNumber() || !range.get(1).isNumber()) {
+                    throw new HeadstartException(model.config().origin() + ": quantization_config." + RANGES + "."
+                            + c.convolution().weight().name() + " must be [lowest, highest], found " + range
+                            + "; quantize the model again");
+                }
+                c.range(new ActivationRange(
+                        range.get(0).floatValue(), range.get(1).floatValue()));
+            }
+        }
+        model.state().foldNorms(Precision.INT8);
     }
 
     /** Whether config.json says that the weights are quantized by {@link #write}. @throws HeadstartException when by others */

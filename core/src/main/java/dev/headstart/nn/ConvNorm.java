@@ -63,6 +63,11 @@ public final class ConvNorm {
         return convolution;
     }
 
+    /** Whether there is a kernel of 8 bits for this layer. */
+    public boolean takesInt8() {
+        return Int8Conv2d.fits(convolution.weight().tensor(), convolution.shape());
+    }
+
     boolean folded() {
         return folded != null;
     }

@@ -53,8 +53,8 @@ final class Int8Conv2d implements ConvKernel {
     Int8Conv2d(Tensor weight, Tensor bias, Conv2d.Shape shape, ActivationRange range, @Nullable ActivationRange next) {
         this.range = range;
         this.next = next;
-        QuantizedWeight q = QuantizedWeight.int8(weight.flatten(1, -1));
-        values = Memory.keep(q.values().view(weight.shape()));
+        QuantizedWeight q = QuantizedWeight.convolution(weight);
+        values = Memory.keep(q.values());
         scales = Memory.keep(q.scales().contiguous());
         zeros = Memory.keep(torch.zeros(scales.shape()).to(ScalarType.Int));
         scalesValue = Memory.keep(new IValue(scales));

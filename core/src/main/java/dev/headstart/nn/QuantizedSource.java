@@ -83,7 +83,7 @@ public final class QuantizedSource implements TensorSource {
                 stored.tensor(name + "_scale"),
                 bits(in) == 4 ? stored.tensor(name + "_zero") : null);
         Tensor zeros = w.zeros();
-        boolean fits = w.values().dim() == 2
+        boolean fits = w.values().dim() == (zeros == null && stored.info(in).shape().size() == 4 ? 4 : 2)
                 && Ops.type(w.values()) == (zeros == null ? ScalarType.Char : ScalarType.Byte)
                 && w.scales().size(0) == w.out()
                 && (zeros == null
@@ -114,7 +114,7 @@ public final class QuantizedSource implements TensorSource {
             return stored.info(name);
         }
         List<Long> shape = stored.info(in).shape();
-        if (shape.size() != 2) {
+        if (shape.size() != 2) { // convolutions: [out, in, kernel, kernel]
             return new TensorInfo("F32", shape);
         }
         long rows = shape.get(0);

@@ -15,7 +15,7 @@ import org.jspecify.annotations.Nullable;
  * A weight [out, in] in few bits. With 8 bits each output channel has a scale: w = q scale. With 4 bits each group of neighbouring inputs of a channel has a
  * scale and a zero: w = (q - 8) scale + zero, two values a byte, the lower half first.
  *
- * @param values int8 [out, in], or uint8 [out, in / 2]
+ * @param values int8 [out, in], of a convolution [out, in, kernel, kernel], or uint8 [out, in / 2]
  * @param scales fp32 [out], or bfloat16 [out, in / group]
  * @param zeros null, or bfloat16 [out, in / group]
  */
@@ -27,6 +27,12 @@ public record QuantizedWeight(
     private static final ScalarTypeOptional NO_TYPE = Memory.keep(new ScalarTypeOptional());
     private static final long[] LAST = {-1};
     private static final double[] SHRINK = {1, 0.96, 0.92, 0.88, 0.84, 0.8, 0.75, 0.7};
+
+    /** 8 bits, symmetric, a scale a channel. @param w [out, in, kernel, kernel] of a convolution without groups */
+    public static QuantizedWeight convolution(Tensor w) {
+        QuantizedWeight flat = int8(w.flatten(1, -1));
+        return new QuantizedWeight(flat.values().view(w.shape()), flat.scales(), null);
+    }
 
     /** 8 bits, symmetric, a scale a channel. @param w [out, in] */
     public static QuantizedWeight int8(Tensor w) {
@@ -128,7 +134,10 @@ public record QuantizedWeight(
     public Tensor dequantized(ScalarType type) {
         Tensor offset = zeros;
         if (offset == null) {
-            return values.to(type).mul(scales.to(type).view(-1, 1));
+            return values.to(type)
+                    .mul(values.dim() == 4
+                            ? scales.to(type).view(-1, 1, 1, 1)
+                            : scales.to(type).view(-1, 1));
         }
         Tensor q = codes().to(type).sub(new Scalar(8.0)).view(out(), in() / group(), group());
         return q.mul(scales.to(type).unsqueeze(-1))

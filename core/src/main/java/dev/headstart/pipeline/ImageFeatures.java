@@ -45,7 +45,7 @@ public final class ImageFeatures implements AutoCloseable {
                     .resolve(id, FileSelection.NO_WEIGHTS, options.load())
                     .path());
             tokenizer = model instanceof CLIPModel ? Tokenizer.fromPretrained(id, options.load()) : null;
-            if (options.load().precision() == null) {
+            if (options.load().precision() == null && !model.quantized()) {
                 model.optimize(Precision.FP32);
             }
         } catch (RuntimeException e) {

@@ -33,7 +33,7 @@ abstract class ImagePipeline implements Pipeline {
 
     ImagePipeline(String id, PreTrainedModel<?> model, PipelineOptions options) {
         this.model = model;
-        this.packed = options.load().precision() != null;
+        this.packed = options.load().precision() != null || model.quantized();
         try {
             processor = ImageProcessor.fromFolder(Hub.standard()
                     .resolve(id, FileSelection.NO_WEIGHTS, options.load())

@@ -74,7 +74,7 @@ class QuantizationTest {
     void aQuantizedFolderIsAModel(String name, int bits, double most) throws IOException {
         Path out = folder.resolve("q");
         Path in = model(name);
-        Quantization.Report report = Quantization.write(new ModelFolder(name, in, false), bits, 32, out);
+        Quantization.Report report = Quantization.write(new ModelFolder(name, in, false), bits, 32, out, null);
         assertThat(report.layers()).isPositive();
         assertThat(report.bytesAfter()).isLessThan(report.bytesBefore());
         try (PreTrainedModel<?> plain = load(in);
@@ -126,7 +126,7 @@ class QuantizationTest {
     @Test
     void missingScalesAreNamed() throws IOException {
         Path out = folder.resolve("q");
-        Quantization.write(new ModelFolder("x", model("llama"), false), 4, 32, out);
+        Quantization.write(new ModelFolder("x", model("llama"), false), 4, 32, out, null);
         byte[] bytes = Files.readAllBytes(out.resolve("model.safetensors"));
         String text = new String(bytes, StandardCharsets.ISO_8859_1);
         Files.writeString(

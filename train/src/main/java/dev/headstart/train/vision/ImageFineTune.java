@@ -17,7 +17,9 @@ import dev.headstart.train.Objective;
 import dev.headstart.train.Trainer;
 import dev.headstart.train.TrainerCallback;
 import dev.headstart.train.finetune.FineTuneOptions.Mode;
+import dev.headstart.train.finetune.RunResults;
 import dev.headstart.train.finetune.TrainingLog;
+import dev.headstart.train.finetune.Usage;
 import dev.headstart.train.metrics.Evaluation;
 import dev.headstart.vision.ImageProcessor;
 import java.io.IOException;
@@ -63,6 +65,8 @@ public final class ImageFineTune {
      * @param result how training ended
      * @param trainExamples images per class
      * @param evalExamples number of images
+     * @param testExamples number of images
+     * @param test metrics on the test images, measured once after training; empty without
      * @param trainedParameters number of elements that were trained
      * @param parameters number of elements of the whole model
      */
@@ -71,6 +75,8 @@ public final class ImageFineTune {
             Trainer.Result result,
             Map<String, Integer> trainExamples,
             int evalExamples,
+            int testExamples,
+            Map<String, Double> test,
             long trainedParameters,
             long parameters) {}
 
@@ -94,6 +100,7 @@ public final class ImageFineTune {
      * @throws HeadstartException when data, model or options do not fit; nothing has been written then
      */
     public Report run() {
+        Usage usage = new Usage();
         checkOutput();
         ImageSamples all = ImageSamples.open(options.train, options.columns, options.onError)
                 .checked(options.onError);
@@ -113,13 +120,15 @@ public final class ImageFineTune {
         }
         train = train.balanced(options.maxTrainSamples, SPLIT_SEED);
         validation = validation.balanced(options.maxEvalSamples, SPLIT_SEED);
+        ImageSamples test = options.test == null
+                ? null
+                : ImageSamples.open(options.test, options.columns, options.onError)
+                        .checked(options.onError);
         Map<String, Integer> counts = train.counts();
         Map<Integer, String> labels = labels(counts.keySet());
-        for (String label : validation.counts().keySet()) {
-            if (!counts.containsKey(label)) {
-                throw new HeadstartException("validation data has the class \"" + label
-                        + "\", which the training data lacks; it has " + counts.keySet());
-            }
+        known("validation", validation, counts);
+        if (test != null) {
+            known("test", test, counts);
         }
         LOG.info("{} training and {} validation images, {} classes", train.size(), validation.size(), labels.size());
         LoadOptions load = LoadOptions.defaults()
@@ -127,7 +136,7 @@ public final class ImageFineTune {
                 .withSeed(options.arguments.seed())
                 .withOffline(options.offline ? Boolean.TRUE : null)
                 .withId2label(names(labels));
-        ImageModels.Start start = options.fresh ? ImageModels.of(options.model) : null;
+        ImageModels.Start start = options.fresh ? ImageModels.of(options.model, options.offline) : null;
         try (PreTrainedModel<?> model = start == null
                 ? AutoModelForImageClassification.fromPretrained(options.model, load)
                 : scratch(start, load)) {
@@ -140,8 +149,20 @@ public final class ImageFineTune {
             try (ImageBatches batches =
                             new ImageBatches(train, processor, labels, options.augmentation, mixing, options.onError);
                     ImageBatches evaluation =
-                            new ImageBatches(validation, processor, labels, Augmentation.NONE, null, OnError.FAIL)) {
-                return train(model, processor, batches, evaluation, counts);
+                            new ImageBatches(validation, processor, labels, Augmentation.NONE, null, OnError.FAIL);
+                    ImageBatches unseen = test == null
+                            ? null
+                            : new ImageBatches(test, processor, labels, Augmentation.NONE, null, OnError.FAIL)) {
+                return train(model, processor, batches, evaluation, unseen, counts, usage);
+            }
+        }
+    }
+
+    private static void known(String split, ImageSamples samples, Map<String, Integer> counts) {
+        for (String label : samples.counts().keySet()) {
+            if (!counts.containsKey(label)) {
+                throw new HeadstartException(split + " data has the class \"" + label
+                        + "\", which the training data lacks; it has " + counts.keySet());
             }
         }
     }
@@ -207,7 +228,9 @@ public final class ImageFineTune {
             ImageProcessor processor,
             ImageBatches train,
             ImageBatches validation,
-            Map<String, Integer> counts) {
+            @Nullable ImageBatches test,
+            Map<String, Integer> counts,
+            Usage usage) {
         LoraAdapter adapter = null;
         LayerGroups groups = new LayerGroups(model, options.gradualUnfreezing);
         if (options.mode == Mode.LORA) {
@@ -249,16 +272,39 @@ public final class ImageFineTune {
                 run.requestStop();
             }
             Trainer.Result result = run.train();
+            boolean done = !result.reason().equals("interrupted");
+            if (done && average != null) {
+                average.swap();
+            }
+            model.eval();
             Report report = new Report(
-                    options.output, result, counts, validation.size(), trained(model, adapter), model.numParameters());
-            if (!result.reason().equals("interrupted")) {
-                if (average != null) {
-                    average.swap();
-                }
+                    options.output,
+                    result,
+                    counts,
+                    validation.size(),
+                    test == null ? 0 : test.size(),
+                    done && test != null ? evaluate(model, test) : Map.of(),
+                    trained(model, adapter),
+                    model.numParameters());
+            if (done) {
                 finish(model, processor, adapter, report);
+                results(report, usage).write(options.output);
             }
             return report;
         }
+    }
+
+    private RunResults results(Report report, Usage usage) {
+        return RunResults.of(report.result(), usage)
+                .put(
+                        "train_samples",
+                        report.trainExamples().values().stream().mapToInt(n -> n).sum())
+                .put("eval_samples", report.evalExamples())
+                .put("test_samples", report.testExamples())
+                .put("trained_parameters", report.trainedParameters())
+                .put("parameters", report.parameters())
+                .metric(options.metric, !options.metric.equals("loss"))
+                .metrics("test", report.test());
     }
 
     /** Convolutions' weights in the order in which they are fastest. */

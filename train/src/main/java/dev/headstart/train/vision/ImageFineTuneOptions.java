@@ -20,6 +20,9 @@ public final class ImageFineTuneOptions {
     @Nullable
     Path validation;
 
+    @Nullable
+    Path test;
+
     double validationSplit = 0.1;
     boolean overwrite;
     boolean resume;
@@ -61,7 +64,7 @@ public final class ImageFineTuneOptions {
         return this;
     }
 
-    /** Begins with new weights instead: a name ({@code resnet20}, {@code resnet50}, ...) or a folder with config.json and preprocessor_config.json. */
+    /** Begins with new weights instead: a name ({@code resnet20}, {@code resnet50}, ...) or the folder or id of a model, whose shape and processor are taken. */
     public ImageFineTuneOptions fromNothing(String config) {
         model = config;
         fresh = true;
@@ -71,6 +74,12 @@ public final class ImageFineTuneOptions {
     /** Data to evaluate on; without it a part of the training data is set aside. */
     public ImageFineTuneOptions validation(@Nullable Path location) {
         validation = location;
+        return this;
+    }
+
+    /** Data to measure on once, after training; it chooses nothing. */
+    public ImageFineTuneOptions test(@Nullable Path location) {
+        test = location;
         return this;
     }
 

@@ -3,6 +3,9 @@ package dev.headstart.train.vision;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
+import dev.headstart.LoadOptions;
+import dev.headstart.hub.FileSelection;
+import dev.headstart.hub.Hub;
 import dev.headstart.models.ConfigJson;
 import dev.headstart.vision.ImageProcessor;
 import java.nio.file.Files;
@@ -27,11 +30,11 @@ final class ImageModels {
     /**
      * By name: {@code resnet20} (16, 32, 64 channels) and {@code resnet14-wide} (48, 96, 176) for small images, which are enlarged to 64 x 64 so that
      * the stem of the ImageNet models, which halves twice, leaves 16 x 16 places; resnet18, 34 and 50 (He et al. 2016), vit-tiny (Touvron et al. 2021)
-     * for 224 x 224. Or a folder with config.json and preprocessor_config.json.
+     * for 224 x 224. Or the folder or id of a model: of its files config.json and preprocessor_config.json are read.
      *
      * @throws HeadstartException naming what is known
      */
-    static Start of(String name) {
+    static Start of(String name, boolean offline) {
         return switch (name) {
             case "resnet20" -> new Start(resnet("basic", 16, List.of(16, 32, 64), List.of(3, 3, 3), name), small(64));
             case "resnet14-wide" ->
@@ -43,17 +46,21 @@ final class ImageModels {
             case "resnet50" ->
                 new Start(resnet("bottleneck", 64, List.of(256, 512, 1024, 2048), List.of(3, 4, 6, 3), name), large());
             case "vit-tiny" -> new Start(vit(name), ofSize("ViTImageProcessor", 224));
-            default -> folder(name);
+            default -> like(name, offline);
         };
     }
 
-    private static Start folder(String name) {
-        Path folder = Path.of(name);
-        if (!Files.isDirectory(folder)) {
-            throw new HeadstartException("--config " + name + " is neither a known model (" + String.join(", ", NAMES)
+    private static Start like(String id, boolean offline) {
+        if (id.indexOf('/') < 0 && !Files.isDirectory(Path.of(id))) {
+            throw new HeadstartException("--config " + id + " is neither a known model (" + String.join(", ", NAMES)
                     + ") nor a folder with config.json and preprocessor_config.json");
         }
-        return new Start(ConfigJson.read(folder.resolve("config.json")), ImageProcessor.fromFolder(folder));
+        LoadOptions load = LoadOptions.defaults().withOffline(offline ? Boolean.TRUE : null);
+        Path folder =
+                Hub.standard().resolve(id, FileSelection.NO_WEIGHTS, load).path();
+        ConfigJson config = ConfigJson.read(folder.resolve("config.json"));
+        config.node().remove("quantization_config");
+        return new Start(config, ImageProcessor.fromFolder(folder));
     }
 
     private static ConfigJson resnet(
