@@ -43,7 +43,7 @@ final class CompareCommand implements Runnable {
     @Option(
             names = "--task",
             required = true,
-            description = "text-classification (also regression), token-classification or another of finetune's.")
+            description = "text-classification (also regression), image-classification or another of finetune's.")
     private String task = "";
 
     @Option(

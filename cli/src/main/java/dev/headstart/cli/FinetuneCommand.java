@@ -1,6 +1,5 @@
 package dev.headstart.cli;
 
-import dev.headstart.HeadstartException;
 import dev.headstart.data.Columns;
 import dev.headstart.train.TrainingArguments;
 import dev.headstart.train.finetune.FineTune;
@@ -24,8 +23,8 @@ final class FinetuneCommand implements Runnable {
             names = "--task",
             required = true,
             description =
-                    "text-classification, token-classification, question-answering, text-ranking, sentence-embedding, fill-mask, text-generation,"
-                            + " text2text-generation, image-classification.")
+                    "text-classification, token-classification, question-answering, text-ranking, sentence-embedding,"
+                            + " fill-mask, text-generation, text2text-generation, image-classification.")
     private String task = "";
 
     @Option(names = "--model", paramLabel = "ID", description = "Folder or id.")
@@ -143,8 +142,8 @@ final class FinetuneCommand implements Runnable {
 
     @Option(
             names = "--mixing-temperature",
-            description =
-                    "Text to text with a column task: a task of n rows is drawn in proportion to n^(1/T) (${DEFAULT-VALUE}).")
+            description = "Text to text with a column task: a task of n rows is drawn in proportion to n^(1/T)"
+                    + " (${DEFAULT-VALUE}).")
     private double mixingTemperature = 1;
 
     @Option(names = "--no-generation-metrics", description = "Text to text: evaluate the loss alone, generate nothing.")
@@ -153,7 +152,8 @@ final class FinetuneCommand implements Runnable {
     @Option(
             names = "--loss",
             description =
-                    "sentence-embedding: multiple-negatives-ranking, cosent or cosine; default: by the columns (pairs and triplets, or scores).")
+                    "sentence-embedding: multiple-negatives-ranking, cosent or cosine; default: by the columns (pairs"
+                            + " and triplets, or scores).")
     private @Nullable String loss;
 
     @Option(

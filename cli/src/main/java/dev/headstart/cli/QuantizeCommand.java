@@ -30,7 +30,8 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "quantize",
         description =
-                "Writes a model with weights of 8 bits (a scale a channel) or 4 bits (a scale and a zero a group). The folder is used like any model.")
+                "Writes a model with weights of 8 bits (a scale a channel) or 4 bits (a scale and a zero a group). The"
+                        + " folder is used like any model.")
 final class QuantizeCommand implements Runnable {
     private static final int EXAMPLES = 256;
 

@@ -21,7 +21,8 @@ import picocli.CommandLine.Parameters;
 @Command(
         name = "run",
         description =
-                "Runs a task on inputs: a text, a file (images, audio), or a JSON object where the task takes several fields.")
+                "Runs a task on inputs: a text, a file (images, audio), or a JSON object where the task takes several"
+                        + " fields.")
 final class RunCommand implements Runnable {
     private static final ObjectMapper JSON = JsonMapper.builder()
             .propertyNamingStrategy(PropertyNamingStrategies.SNAKE_CASE)
@@ -50,7 +51,7 @@ final class RunCommand implements Runnable {
             description = "The pipeline's call arguments: top_k, candidate_labels, ...")
     private String kwargs = "{}";
 
-    @Option(names = "--precision", paramLabel = "P", description = "auto, fp32 (default), bf16.")
+    @Option(names = "--precision", paramLabel = "P", description = "auto, fp32 (default), bf16, int8.")
     private @Nullable String precision;
 
     @Option(names = "--device", paramLabel = "D", description = "auto (default), cpu, cuda.")

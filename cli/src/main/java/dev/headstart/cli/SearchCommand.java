@@ -36,8 +36,10 @@ import picocli.CommandLine.Spec;
         description = "Finds the images of a folder that are most like an image, or fit a text best.",
         footer = {
             "",
-            "A query that names a file is an image; anything else is a text and needs a CLIP model. Scores are cosines of the",
-            "model's features, -1 to 1. Files that cannot be read are reported and left out (--on-error fail: the first ends it)."
+            "A query that names a file is an image; anything else is a text and needs a CLIP model. Scores are cosines"
+                    + " of the",
+            "model's features, -1 to 1. Files that cannot be read are reported and left out (--on-error fail: the"
+                    + " first ends it)."
         })
 final class SearchCommand implements Runnable {
     private static final int WINDOW = 32;
@@ -73,7 +75,7 @@ final class SearchCommand implements Runnable {
             description = "What to do with files that cannot be read (${DEFAULT-VALUE}).")
     private OnError onError = OnError.SKIP;
 
-    @Option(names = "--precision", paramLabel = "P", description = "auto, fp32 (default), bf16.")
+    @Option(names = "--precision", paramLabel = "P", description = "auto, fp32 (default), bf16, int8.")
     private @Nullable String precision;
 
     @Option(names = "--json", description = "Print [{\"score\", \"path\"}].")

@@ -240,4 +240,53 @@ class CompareCommandTest {
                     .satisfies(log -> assertThat(log).content().contains("only one class (a)"));
         }
     }
+
+    /** The zoo's own classifier, its shape from scratch too. */
+    @Test
+    void comparesImageClassifiers() throws IOException {
+        for (String split : List.of("train", "test")) {
+            for (String label : List.of("bright", "dark")) {
+                Path folder = Files.createDirectories(dir.resolve(split).resolve(label));
+                for (int i = 0; i < 6; i++) {
+                    var image = new java.awt.image.BufferedImage(20, 20, java.awt.image.BufferedImage.TYPE_INT_RGB);
+                    image.setRGB(i, i, 0x808080);
+                    for (int x = 0; x < 400 && label.equals("bright"); x++) {
+                        image.setRGB(x % 20, x / 20, 0xF0F0F0 - i);
+                    }
+                    javax.imageio.ImageIO.write(
+                            image, "png", folder.resolve(i + ".png").toFile());
+                }
+            }
+        }
+        CompareCommand command = new CompareCommand();
+        command.runner((arguments, log) -> {
+            Result result = HeadstartCommandTest.run(arguments.toArray(String[]::new));
+            Files.writeString(log, result.err());
+            return result.code();
+        });
+        String test = dir.resolve("test").toString();
+        List<String> options =
+                new ArrayList<>(List.of("--task", "image-classification", "--model", "headstart/cifar10-resnet14"));
+        options.addAll(List.of("--train", dir.resolve("train").toString(), "--validation", test, "--test", test));
+        options.addAll(List.of("--modes", "scratch,head,full", "--sizes", "4,all", "--min-steps", "3"));
+        options.addAll(List.of("--epochs", "1", "--batch-size", "4", "--metric", "auc", "--offline"));
+        options.addAll(List.of("--learning-rates", "scratch=1e-3,head=1e-2,full=1e-3"));
+        options.addAll(List.of("--output", dir.resolve("out").toString()));
+        int code = new CommandLine(command)
+                .setCaseInsensitiveEnumValuesAllowed(true)
+                .setExecutionExceptionHandler(
+                        (e, line, parsed) -> HeadstartCommand.report(e, "compare", false, line.getErr()))
+                .execute(options.toArray(String[]::new));
+        assertThat(code).isZero();
+        assertThat(results().path("metric").asText()).isEqualTo("auc");
+        assertThat(results().path("split").asText()).isEqualTo("test");
+        assertThat(results().path("cells")).hasSize(6).allSatisfy(cell -> {
+            JsonNode r = cell.path("results");
+            assertThat(r.path("train_samples").asInt())
+                    .isEqualTo(cell.path("size").asInt() == 4 ? 4 : 12);
+            assertThat(r.path("test_samples").asInt()).isEqualTo(12);
+            assertThat(r.path("test_auc").asDouble()).isBetween(0.0, 1.0);
+        });
+        assertThat(dir.resolve("out/compare.html")).content().contains("<svg", "from scratch", "full fine-tuning");
+    }
 }

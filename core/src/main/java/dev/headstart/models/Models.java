@@ -135,8 +135,8 @@ public final class Models {
                     named = TorchResNetNames.adapt(source, config);
                 } else if (bare) {
                     throw new HeadstartException(file
-                            + " not found: beside the weights of this model a config.json must lie (Hugging Face layout); "
-                            + "only ResNets of torchvision need none");
+                            + " not found: beside the weights of this model a config.json must lie (Hugging Face"
+                            + " layout); only ResNets of torchvision need none");
                 }
             }
             QuantizedSource quantized = source instanceof QuantizedSource q ? q : null;
@@ -305,9 +305,9 @@ public final class Models {
     static Device device(String name) {
         boolean cuda = torch.cuda_is_available();
         if (name.startsWith("cuda") && !cuda) {
-            throw new HeadstartException(
-                    "device " + name
-                            + ": no usable GPU (headstart doctor says more); use --device cpu or the headstart-native-linux-x86_64-gpu artifact");
+            throw new HeadstartException("device " + name
+                    + ": no usable GPU (headstart doctor says more); use --device cpu or the"
+                    + " headstart-native-linux-x86_64-gpu artifact");
         }
         return new Device(name.equals("auto") ? cuda ? "cuda" : "cpu" : name);
     }

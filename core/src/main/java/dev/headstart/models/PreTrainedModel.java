@@ -257,7 +257,7 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
             boolean cuda =
                     state.parameters().values().iterator().next().tensor().is_cuda();
             if (!cuda) {
-                state.foldNorms(precision);
+                state.foldNorms(quantized() ? Precision.INT8 : precision);
             }
         });
     }

@@ -58,11 +58,7 @@ public final class Quantization {
      * @param examples runs the model on examples, on which the ranges of the convolutions' inputs are measured; null to find them in every call
      */
     public static Report write(
-            ModelFolder source,
-            int bits,
-            int group,
-            Path output,
-            @Nullable Consumer<PreTrainedModel<?>> examples) {
+            ModelFolder source, int bits, int group, Path output, @Nullable Consumer<PreTrainedModel<?>> examples) {
         try (PreTrainedModel<?> model =
                         Models.load(source, null, LoadOptions.defaults().withDevice("cpu"));
                 PointerScope scope = new PointerScope();
@@ -84,8 +80,9 @@ public final class Quantization {
                     put(tensors, l.weight(), l.transposed(), shared ? 8 : bits, group);
                 }
             }
-            List<ConvNorm> convolutions =
-                    model.state().convNorms().stream().filter(ConvNorm::takesInt8).toList();
+            List<ConvNorm> convolutions = model.state().convNorms().stream()
+                    .filter(ConvNorm::takesInt8)
+                    .toList();
             if (examples != null) {
                 if (convolutions.isEmpty()) {
                     throw new HeadstartException(source.id() + ": nothing to calibrate: only convolutions with batch"
@@ -144,7 +141,9 @@ public final class Quantization {
         for (ConvNorm c : model.state().convNorms()) {
             JsonNode range = ranges.path(c.convolution().weight().name());
             if (!range.isMissingNode()) {
-                if (range.size() != 2 || !range.get(0).isNumber() || !range.get(1).isNumber()) {
+                if (range.size() != 2
+                        || !range.get(0).isNumber()
+                        || !range.get(1).isNumber()) {
                     throw new HeadstartException(model.config().origin() + ": quantization_config." + RANGES + "."
                             + c.convolution().weight().name() + " must be [lowest, highest], found " + range
                             + "; quantize the model again");
@@ -164,9 +163,9 @@ public final class Quantization {
         String method =
                 config.node().get("quantization_config").path("quant_method").asText("");
         if (!method.equals(METHOD)) {
-            throw new HeadstartException(
-                    config.origin() + ": the weights are quantized by \"" + method
-                            + "\", which Headstart does not read; use the plain model (headstart quantize makes a small one of it)");
+            throw new HeadstartException(config.origin() + ": the weights are quantized by \"" + method
+                    + "\", which Headstart does not read; use the plain model (headstart quantize makes a"
+                    + " small one of it)");
         }
         return true;
     }

@@ -155,7 +155,9 @@ public final class ResNet {
                 for (ConvLayer layer : layers.subList(0, layers.size() - 1)) {
                     y = layer.forward(y);
                 }
-                return layers.get(layers.size() - 1).layers.forward(y, shortcut.forward(x), activation, last || !identity);
+                return layers.get(layers.size() - 1)
+                        .layers
+                        .forward(y, shortcut.forward(x), activation, last || !identity);
             });
         }
     }

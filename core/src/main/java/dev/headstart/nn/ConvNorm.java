@@ -107,7 +107,12 @@ public final class ConvNorm {
             Tensor scaled = w.mul(affine[0].detach().view(-1, 1, 1, 1));
             ConvNorm next = reader;
             folded = Kernels.convolution(
-                    scaled, affine[1].detach(), convolution.shape(), precision, range, next == null ? null : next.range);
+                    scaled,
+                    affine[1].detach(),
+                    convolution.shape(),
+                    precision,
+                    range,
+                    next == null ? null : next.range);
         });
     }
 

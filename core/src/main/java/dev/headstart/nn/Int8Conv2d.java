@@ -157,7 +157,8 @@ final class Int8Conv2d implements ConvKernel {
         for (int i = 0; i < strides.length; i++) {
             strides[i] = q.stride(i);
         }
-        return torch.from_blob(memory, q.shape(), strides, Ops.options(ScalarType.Byte)); // q lives as long, in the same scope
+        return torch.from_blob(
+                memory, q.shape(), strides, Ops.options(ScalarType.Byte)); // q lives as long, in the same scope
     }
 
     @Override

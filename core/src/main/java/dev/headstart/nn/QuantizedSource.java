@@ -83,18 +83,19 @@ public final class QuantizedSource implements TensorSource {
                 stored.tensor(name + "_scale"),
                 bits(in) == 4 ? stored.tensor(name + "_zero") : null);
         Tensor zeros = w.zeros();
-        boolean fits = w.values().dim() == (zeros == null && stored.info(in).shape().size() == 4 ? 4 : 2)
-                && Ops.type(w.values()) == (zeros == null ? ScalarType.Char : ScalarType.Byte)
-                && w.scales().size(0) == w.out()
-                && (zeros == null
-                        ? w.scales().dim() == 1
-                        : w.scales().dim() == 2
-                                && zeros.dim() == 2
-                                && zeros.size(0) == w.out()
-                                && zeros.size(1) == w.scales().size(1)
-                                && w.scales().size(1) > 0
-                                && w.in() % w.scales().size(1) == 0
-                                && List.of(32L, 64L, 128L, 256L).contains(w.group()));
+        boolean fits =
+                w.values().dim() == (zeros == null && stored.info(in).shape().size() == 4 ? 4 : 2)
+                        && Ops.type(w.values()) == (zeros == null ? ScalarType.Char : ScalarType.Byte)
+                        && w.scales().size(0) == w.out()
+                        && (zeros == null
+                                ? w.scales().dim() == 1
+                                : w.scales().dim() == 2
+                                        && zeros.dim() == 2
+                                        && zeros.size(0) == w.out()
+                                        && zeros.size(1) == w.scales().size(1)
+                                        && w.scales().size(1) > 0
+                                        && w.in() % w.scales().size(1) == 0
+                                        && List.of(32L, 64L, 128L, 256L).contains(w.group()));
         if (!fits) {
             throw new HeadstartException(stored.fileOf(in) + ": tensor " + in
                     + " and its scales do not fit together; quantize the model again");

@@ -135,9 +135,10 @@ public record QuantizedWeight(
         Tensor offset = zeros;
         if (offset == null) {
             return values.to(type)
-                    .mul(values.dim() == 4
-                            ? scales.to(type).view(-1, 1, 1, 1)
-                            : scales.to(type).view(-1, 1));
+                    .mul(
+                            values.dim() == 4
+                                    ? scales.to(type).view(-1, 1, 1, 1)
+                                    : scales.to(type).view(-1, 1));
         }
         Tensor q = codes().to(type).sub(new Scalar(8.0)).view(out(), in() / group(), group());
         return q.mul(scales.to(type).unsqueeze(-1))

@@ -32,7 +32,8 @@ class QuantizationTest {
     private Path model(String type) throws IOException {
         String sizes = type.equals("gpt2")
                 ? "\"vocab_size\": 100, \"n_embd\": 128, \"n_layer\": 2, \"n_head\": 4, \"n_positions\": 32"
-                : "\"vocab_size\": 100, \"hidden_size\": 128, \"intermediate_size\": 256, \"num_hidden_layers\": 2, \"num_attention_heads\": 4";
+                : "\"vocab_size\": 100, \"hidden_size\": 128, \"intermediate_size\": 256, \"num_hidden_layers\": 2,"
+                        + " \"num_attention_heads\": 4";
         Path plain = Files.createDirectories(folder.resolve(type));
         Files.writeString(
                 plain.resolve("config.json"),

@@ -182,8 +182,8 @@ public final class ImageFineTune {
         try (Stream<Path> inside = Files.list(options.output)) {
             if (inside.findAny().isPresent()) {
                 throw new HeadstartException(options.output
-                        + ": the folder is not empty; use --resume to go on from its last checkpoint, --overwrite-output-dir"
-                        + " to replace it, or another --output");
+                        + ": the folder is not empty; use --resume to go on from its last checkpoint,"
+                        + " --overwrite-output-dir to replace it, or another --output");
             }
         } catch (IOException e) {
             throw new HeadstartException(options.output + ": cannot be listed: " + e.getMessage(), e);
@@ -298,7 +298,9 @@ public final class ImageFineTune {
         return RunResults.of(report.result(), usage)
                 .put(
                         "train_samples",
-                        report.trainExamples().values().stream().mapToInt(n -> n).sum())
+                        report.trainExamples().values().stream()
+                                .mapToInt(n -> n)
+                                .sum())
                 .put("eval_samples", report.evalExamples())
                 .put("test_samples", report.testExamples())
                 .put("trained_parameters", report.trainedParameters())

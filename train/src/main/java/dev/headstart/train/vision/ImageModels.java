@@ -56,8 +56,7 @@ final class ImageModels {
                     + ") nor a folder with config.json and preprocessor_config.json");
         }
         LoadOptions load = LoadOptions.defaults().withOffline(offline ? Boolean.TRUE : null);
-        Path folder =
-                Hub.standard().resolve(id, FileSelection.NO_WEIGHTS, load).path();
+        Path folder = Hub.standard().resolve(id, FileSelection.NO_WEIGHTS, load).path();
         ConfigJson config = ConfigJson.read(folder.resolve("config.json"));
         config.node().remove("quantization_config");
         return new Start(config, ImageProcessor.fromFolder(folder));
