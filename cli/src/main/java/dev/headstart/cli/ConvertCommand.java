@@ -1,5 +1,7 @@
 package dev.headstart.cli;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.headstart.HeadstartException;
 import dev.headstart.hub.Hub;
 import dev.headstart.io.Checkpoint;
@@ -125,6 +127,27 @@ final class ConvertCommand implements Runnable {
                         .anyMatch(name::endsWith);
                 if (!weights && !name.startsWith(".") && !but.contains(name)) {
                     Files.copy(file, output.resolve(name), StandardCopyOption.COPY_ATTRIBUTES);
+                }
+            }
+        }
+        copyModules(source, output);
+    }
+
+    /** What follows the encoder in a sentence-transformers folder: pooling, dense layers; whole, each in the folder that modules.json names. */
+    private static void copyModules(Path source, Path output) throws IOException {
+        Path list = source.resolve("modules.json");
+        if (!Files.isRegularFile(list)) {
+            return;
+        }
+        for (JsonNode module : new ObjectMapper().readTree(Files.readAllBytes(list))) {
+            Path folder = source.resolve(module.path("path").asText()).normalize();
+            if (!source.normalize().equals(folder.getParent()) || !Files.isDirectory(folder)) {
+                continue; // the encoder itself, or nothing of this model
+            }
+            Path copy = Files.createDirectories(output.resolve(folder.getFileName()));
+            try (Stream<Path> files = Files.list(folder)) {
+                for (Path file : files.filter(Files::isRegularFile).toList()) {
+                    Files.copy(file, copy.resolve(file.getFileName()), StandardCopyOption.COPY_ATTRIBUTES);
                 }
             }
         }
