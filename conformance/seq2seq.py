@@ -78,7 +78,7 @@ def case(name, cls, config, inputs, edit=None, attentions=False, hidden=True, ig
                 flat[k] = v.contiguous().clone()
             elif isinstance(v, tuple) and v and torch.is_tensor(v[0]):
                 flat.update({f"{k}.{i}": t.contiguous().clone() for i, t in enumerate(v)})
-        save_file({k: v.contiguous() for k, v in inputs.items()}, d / "inputs.safetensors")
+        save_file({k: v.contiguous().clone() for k, v in inputs.items()}, d / "inputs.safetensors")
         save_file(flat, d / "outputs.safetensors")
         info["forward"] = dict(atol=2e-5, rtol=2e-4, ignore_padding=ignore, output_hidden_states=hidden, output_attentions=attentions)
     info["generate"] = []

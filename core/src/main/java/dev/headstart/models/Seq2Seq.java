@@ -352,22 +352,12 @@ public final class Seq2Seq {
                 Tensor ids = placed(inputs.get("input_ids"), true);
                 Tensor embeds = placed(inputs.get("inputs_embeds"), false);
                 Tensor mask = placed(inputs.get("attention_mask"), true);
-                if (mask == null && ids != null) {
-                    mask = inferred(ids);
-                }
+                // without a mask padding counts as text: for an encoder transformers infers none
                 try (PointerScope scope = new PointerScope()) {
                     encoded = Memory.keep(body.encode(ids, embeds, mask, Trace.none())); // [B, S, E]
                     states = new EncoderStates(body.depth(), rows, Attention.additiveMask(mask, Ops.type(encoded)));
                 }
                 cache = new KvCache(body.depth(), rows, capacity);
-            }
-
-            /** Padding is what equals a pad token that is no end token (transformers _prepare_attention_mask_for_generation). */
-            private @Nullable Tensor inferred(Tensor ids) {
-                List<Integer> pad = generation.ids("pad_token_id");
-                return pad.isEmpty() || generation.ids("eos_token_id").contains(pad.get(0))
-                        ? null
-                        : ids.ne(new Scalar(pad.get(0).longValue())).to(ScalarType.Long);
             }
 
             private @Nullable Tensor placed(@Nullable Tensor t, boolean integers) {
