@@ -14,6 +14,7 @@ import dev.headstart.models.PreTrainedModel;
 import dev.headstart.models.Tensors;
 import dev.headstart.text.Tokenizer;
 import dev.headstart.train.Masking;
+import dev.headstart.train.NewModel;
 import dev.headstart.train.Objective;
 import dev.headstart.train.TrainerCallback;
 import dev.headstart.train.TrainingArguments;
@@ -357,7 +358,7 @@ class PretrainTest {
         try (Tokenizer tokenizer = wordPiece();
                 Shards shards = Shards.of(dir.resolve("work"), corpus(), tokenizer, true, OptionalInt.empty(), false)) {
             var config = Presets.config(o);
-            Presets.fit(config, tokenizer, "mini");
+            NewModel.fit(config, tokenizer, "mini");
             try (PreTrainedModel<?> model = Models.fromConfig(
                             new ConfigJson(config, "mini"), "BertForPreTraining", LoadOptions.defaults());
                     PointerScope scope = new PointerScope()) {
