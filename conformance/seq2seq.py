@@ -165,7 +165,6 @@ case("bart-causal", T.BartForCausalLM, bart(T.BartConfig, scale_embedding=True),
 case("bart-causal-encoder-states", T.BartForCausalLM, bart(T.BartConfig), dict(input_ids=b["input_ids"], encoder_hidden_states=torch.randn(2, 6, 16, generator=torch.Generator().manual_seed(5)),
      encoder_attention_mask=torch.tensor([[1] * 6, [1] * 4 + [0] * 2])), attentions=True)
 case("bart-searches", T.BartForConditionalGeneration, bart(T.BartConfig, scale_embedding=True, activation_function="relu"), dict(bl, labels=target()), generate=searches(bl, 2), attentions=True)
-case("bart-untied", T.BartForConditionalGeneration, bart(T.BartConfig, tie_word_embeddings=False), dict(b, labels=target()), generate=searches(b, 2)[:5])
 case("mbart-searches", T.MBartForConditionalGeneration, bart(T.MBartConfig, decoder_start_token_id=7), dict(b, labels=target(ignored=False)), attentions=True, generate=searches(b, 2)[:8])
 case("mbart-shifted-source", T.MBartModel, bart(T.MBartConfig), b)
 case("mbart-classification", T.MBartForSequenceClassification, bart(T.MBartConfig, num_labels=2), dict(b, labels=torch.tensor([1, 0])))
@@ -182,5 +181,3 @@ case("pegasus-searches", T.PegasusForConditionalGeneration, bart(T.PegasusConfig
 case("pegasus-causal", T.PegasusForCausalLM, bart(T.PegasusConfig, pad_token_id=0, eos_token_id=1), dict(right, labels=right["input_ids"]))
 case("m2m_100-searches", T.M2M100ForConditionalGeneration, bart(T.M2M100Config, decoder_start_token_id=2, scale_embedding=True), dict(b, labels=target()), generate=searches(b, 2), attentions=True)
 case("m2m_100-left-padded-embeds", T.M2M100Model, bart(T.M2M100Config, decoder_start_token_id=2), dict(bl, decoder_input_ids=torch.tensor([[2, 5, 6, 7], [2, 9, 1, 1]])))
-case("m2m_100-untied", T.M2M100ForConditionalGeneration, bart(T.M2M100Config, decoder_start_token_id=2, tie_word_embeddings=False, max_position_embeddings=64), dict(b, labels=target()),
-     generate=searches(bl, 2)[:4])
