@@ -1,7 +1,5 @@
 package dev.headstart.models;
 
-import static org.bytedeco.pytorch.global.torch.silu;
-
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
 import dev.headstart.models.Outputs.BaseModelOutputWithPooling;
@@ -28,7 +26,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * DINOv2 (Oquab et al. 2023, "DINOv2: Learning Robust Visual Features without Supervision"): ViT with layer scale, positions that follow the image's
- * size, and SwiGLU in the giant model. Reference: transformers {@code modeling_dinov2.py}. B batch, N patches, S = N + 1, D hidden size, h heads.
+ * size, and SwiGLU in the giant model. Reference: transformers {@code modeling_dinov2.py}, {@code modeling_dinov2_with_registers.py}. B batch, N patches, S = N + 1 + R with R registers, D hidden size, h heads.
  */
 public final class Dinov2 {
     /** The classes of this family. */
@@ -36,7 +34,16 @@ public final class Dinov2 {
             .add("Dinov2Model", Dinov2Model::new)
             .add("Dinov2ForImageClassification", Dinov2ForImageClassification::new);
 
+    /** The same with register tokens (Darcet et al. 2024, "Vision Transformers Need Registers"). */
+    static final Family REGISTERS_FAMILY = Family.of("dinov2_with_registers", "dinov2_with_registers")
+            .add("Dinov2WithRegistersModel", Dinov2Model::new)
+            .add("Dinov2WithRegistersForImageClassification", Dinov2ForImageClassification::new);
+
     private Dinov2() {}
+
+    private static boolean registers(ConfigJson c) {
+        return c.modelType().equals("dinov2_with_registers");
+    }
 
     /** Dinov2Config: transformers' field names and defaults. */
     record Dinov2Config(
@@ -56,8 +63,10 @@ public final class Dinov2 {
             double layerscaleValue,
             double dropPathRate,
             boolean useSwigluFfn,
-            boolean useMaskToken) {
+            boolean useMaskToken,
+            int numRegisterTokens) {
         static Dinov2Config of(ConfigJson c) {
+            boolean registers = registers(c);
             return new Dinov2Config(
                     c.size("hidden_size", 768),
                     c.size("num_hidden_layers", 12),
@@ -69,13 +78,14 @@ public final class Dinov2 {
                     c.number("initializer_range", 0.02),
                     c.number("layer_norm_eps", 1e-6),
                     Sides.of(c, "image_size", 224),
-                    Sides.of(c, "patch_size", 14),
+                    Sides.of(c, "patch_size", registers ? 16 : 14),
                     c.size("num_channels", 3),
                     c.flag("qkv_bias", true),
                     c.number("layerscale_value", 1),
                     c.number("drop_path_rate", 0),
                     c.flag("use_swiglu_ffn", false),
-                    c.flag("use_mask_token", true));
+                    registers || c.flag("use_mask_token", true),
+                    registers ? c.size("num_register_tokens", 4) : 0);
         }
     }
 
@@ -86,6 +96,7 @@ public final class Dinov2 {
         private final Parameter cls;
         private final @Nullable Parameter maskToken;
         private final Parameter positions;
+        private final @Nullable Parameter registers;
         private final Conv2d projection;
         private final Dropout dropout;
         private final Dinov2Config c;
@@ -103,6 +114,9 @@ public final class Dinov2 {
                     1,
                     (long) (image.height() / patch.height()) * (image.width() / patch.width()) + 1,
                     d);
+            registers = c.numRegisterTokens() == 0
+                    ? null
+                    : w.parameter("register_tokens", Init.ZEROS, 1, c.numRegisterTokens(), d);
             projection = w.sub("patch_embeddings.projection")
                     .patches(c.numChannels(), d, patch.height(), patch.width(), true);
             dropout = w.dropout(c.hiddenDropoutProb());
@@ -128,10 +142,15 @@ public final class Dinov2 {
                         place,
                         1,
                         height / c.patchSize().height(),
-                        width / c.patchSize().width());
+                        width / c.patchSize().width(),
+                        registers != null);
             }
-            return dropout.forward(
-                    Vision.concat(1, cls.tensor().expand(b, 1, x.size(2)), x).add(place)); // [B, S, D]
+            x = Vision.concat(1, cls.tensor().expand(b, 1, x.size(2)), x).add(place); // [B, 1 + N, D]
+            if (registers != null) {
+                x = Vision.concat(
+                        1, x.narrow(1, 0, 1), registers.tensor().expand(b, -1, -1), x.narrow(1, 1, n)); // [B, S, D]
+            }
+            return dropout.forward(x);
         }
     }
 
@@ -163,12 +182,8 @@ public final class Dinov2 {
                     w.sub("fc1").linear(d, inner), c.hiddenAct(), w.sub("fc2").linear(inner, d));
         }
         long third = ((long) (inner * 2 / 3.0) + 7) / 8 * 8; // two thirds, rounded up to a multiple of 8
-        Linear in = w.sub("weights_in").linear(d, 2 * third),
-                out = w.sub("weights_out").linear(third, d);
-        return x -> {
-            Tensor both = in.forward(x); // [B, S, 2 I]
-            return out.forward(silu(both.narrow(-1, 0, third)).mul(both.narrow(-1, third, third))); // [B, S, D]
-        };
+        return VisionLayers.swiglu(
+                w.sub("weights_in").linear(d, 2 * third), w.sub("weights_out").linear(third, d));
     }
 
     /** Embeddings, layers, final norm. */
@@ -228,12 +243,14 @@ public final class Dinov2 {
     /** A Linear over the class token and the mean of the patches, side by side. */
     public static final class Dinov2ForImageClassification extends PreTrainedModel<ImageClassifierOutput> {
         private final Body dinov2;
+        private final int special;
         private final Linear classifier;
 
         Dinov2ForImageClassification(Weights w, ConfigJson config) {
             super(w, config);
             Dinov2Config c = Dinov2Config.of(config);
-            dinov2 = new Body(w.sub("dinov2"), c);
+            dinov2 = new Body(w.sub(registers(config) ? "dinov2_with_registers" : "dinov2"), c);
+            special = 1 + c.numRegisterTokens();
             classifier = w.head().sub("classifier").linear(2L * c.hiddenSize(), config.numLabels());
         }
 
@@ -242,7 +259,7 @@ public final class Dinov2 {
             Trace trace = in.trace();
             Tensor x = dinov2.forward(in, trace); // [B, S, D]
             Tensor features = Vision.concat(
-                    1, x.select(1, 0), x.narrow(1, 1, x.size(1) - 1).mean(1)); // [B, 2 D]
+                    1, x.select(1, 0), x.narrow(1, special, x.size(1) - special).mean(1)); // [B, 2 D]
             return Vision.classified(classifier.forward(features), in, config(), trace);
         }
         /** From a folder or an id. */

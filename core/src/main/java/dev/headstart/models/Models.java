@@ -57,6 +57,7 @@ public final class Models {
             Vit.FAMILY,
             Deit.FAMILY,
             Dinov2.FAMILY,
+            Dinov2.REGISTERS_FAMILY,
             ConvNext.FAMILY,
             ConvNext.FAMILY_V2,
             Swin.FAMILY,

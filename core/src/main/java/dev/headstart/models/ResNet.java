@@ -1,6 +1,7 @@
 package dev.headstart.models;
 
 import static org.bytedeco.pytorch.global.torch.adaptive_avg_pool2d;
+import static org.bytedeco.pytorch.global.torch.avg_pool2d;
 import static org.bytedeco.pytorch.global.torch.constant_pad_nd;
 import static org.bytedeco.pytorch.global.torch.max_pool2d;
 
@@ -26,7 +27,8 @@ import org.bytedeco.pytorch.Tensor;
  * ResNet (He et al. 2016, "Deep Residual Learning for Image Recognition") in version 1.5 (the 3x3 convolution strides). Reference: transformers
  * {@code modeling_resnet.py}. Checkpoints of torchvision, timm and the CIFAR ResNets load too ({@link TorchResNetNames}); for what transformers'
  * configuration cannot say there are the fields {@code groups} (ResNeXt, Xie et al. 2017), {@code bottleneck_sizes} (ResNeXt; Wide ResNet, Zagoruyko
- * and Komodakis 2016), {@code stem} ("cifar": 3x3, no pooling) and {@code shortcut} ("A": zeros instead of a projection). B batch.
+ * and Komodakis 2016), {@code stem} ("cifar": 3x3, no pooling; "deep": three 3x3 of {@code stem_sizes}, He et al. 2019, "Bag of Tricks"), {@code
+ * shortcut} ("A": zeros instead of a projection; "D": the mean of 2x2 places before it) and {@code flat_pooler} (no spatial dimensions). B batch.
  */
 public final class ResNet {
     /** The classes of this family. */
@@ -51,8 +53,9 @@ public final class ResNet {
             boolean downsampleInBottleneck,
             int groups,
             List<Integer> bottleneckSizes,
-            boolean cifarStem,
-            boolean zeroShortcut) {
+            String stem,
+            List<Integer> stemSizes,
+            String shortcut) {
         static ResNetConfig of(ConfigJson c) {
             List<Integer> sizes = c.integers("hidden_sizes", List.of(256, 512, 1024, 2048));
             List<Integer> depths = c.integers("depths", List.of(3, 4, 6, 3));
@@ -76,8 +79,9 @@ public final class ResNet {
                     c.flag("downsample_in_bottleneck", false),
                     c.size("groups", 1),
                     c.integers("bottleneck_sizes", quarter),
-                    c.text("stem", "").equals("cifar"),
-                    c.text("shortcut", "").equals("A"));
+                    c.text("stem", ""),
+                    c.integers("stem_sizes", List.of()),
+                    c.text("shortcut", ""));
         }
     }
 
@@ -132,9 +136,12 @@ public final class ResNet {
             identity = in == out && stride == 1;
             if (identity) {
                 shortcut = x -> x;
-            } else if (c.zeroShortcut()) {
+            } else if (c.shortcut().equals("A")) {
                 long before = (out - in) / 2, after = out - in - before;
                 shortcut = x -> constant_pad_nd(thin(thin(x, 2, stride), 3, stride), 0, 0, 0, 0, before, after);
+            } else if (c.shortcut().equals("D") && stride > 1) {
+                ConvLayer projection = new ConvLayer(w.sub("shortcut"), in, out, 1, 1, 1, Activation.LINEAR);
+                shortcut = x -> projection.forward(mean(x, stride));
             } else {
                 shortcut = new ConvLayer(w.sub("shortcut"), in, out, 1, stride, 1, Activation.LINEAR)::forward;
             }
@@ -142,6 +149,18 @@ public final class ResNet {
 
         private static Tensor thin(Tensor x, long dim, long step) {
             return x.slice(dim, new LongOptional(0), new LongOptional(x.size(dim)), step);
+        }
+
+        /** Means of windows of 2x2, at the edges of what is there. */
+        private static Tensor mean(Tensor x, long stride) {
+            return avg_pool2d(
+                    x,
+                    new long[] {2, 2},
+                    new long[] {stride, stride},
+                    new long[] {0, 0},
+                    true,
+                    false,
+                    new LongOptional());
         }
 
         /**
@@ -164,7 +183,7 @@ public final class ResNet {
 
     /** Stem and stages: what a head or a detector stands on. */
     static final class Body {
-        private final ConvLayer stem;
+        private final List<ConvLayer> stem = new ArrayList<>();
         private final boolean pooled;
         private final List<List<Block>> stages = new ArrayList<>();
         private final int channels;
@@ -172,16 +191,23 @@ public final class ResNet {
 
         Body(Weights w, ResNetConfig c) {
             channels = c.numChannels();
-            pooled = !c.cifarStem();
-            stem = new ConvLayer(
+            pooled = !c.stem().equals("cifar");
+            boolean deep = c.stem().equals("deep");
+            long width = channels;
+            for (int i = 0; deep && i < c.stemSizes().size(); i++) {
+                long out = c.stemSizes().get(i);
+                stem.add(new ConvLayer(w.sub("embedder.stem." + i), width, out, 3, i == 0 ? 2 : 1, 1, c.hiddenAct()));
+                width = out;
+            }
+            stem.add(new ConvLayer(
                     w.sub("embedder.embedder"),
-                    channels,
+                    width,
                     c.embeddingSize(),
-                    pooled ? 7 : 3,
-                    pooled ? 2 : 1,
+                    pooled && !deep ? 7 : 3,
+                    pooled && !deep ? 2 : 1,
                     1,
-                    c.hiddenAct());
-            first = stem.layers.convolution();
+                    c.hiddenAct()));
+            first = stem.get(0).layers.convolution();
             long in = c.embeddingSize();
             for (int i = 0; i < c.depths().size(); i++) {
                 long out = c.hiddenSizes().get(i);
@@ -203,8 +229,11 @@ public final class ResNet {
 
         /** @return last stage, [B, C, H / 32, W / 32]; the trace receives the stem's and every stage's output */
         Tensor forward(Inputs in, Trace trace) {
-            Tensor x = stem.forward(stem.layers.arrange(
-                    Vision.pixels(in, channels, first.weight().tensor()))); // [B, E, H / 2, W / 2]
+            Tensor x =
+                    stem.get(0).layers.arrange(Vision.pixels(in, channels, first.weight().tensor()));
+            for (ConvLayer layer : stem) {
+                x = layer.forward(x); // [B, E, H / 2, W / 2]
+            }
             if (pooled) {
                 x = max_pool2d(
                         x,
@@ -240,7 +269,9 @@ public final class ResNet {
         protected BaseModelOutputWithPooling compute(Inputs in) {
             Trace trace = in.trace();
             Tensor x = resnet.forward(in, trace);
-            return new BaseModelOutputWithPooling(x, adaptive_avg_pool2d(x, 1, 1), trace.hiddenStates(), null);
+            Tensor pooled = adaptive_avg_pool2d(x, 1, 1); // [B, C, 1, 1]
+            return new BaseModelOutputWithPooling(
+                    x, config().flag("flat_pooler", false) ? pooled.flatten(1, -1) : pooled, trace.hiddenStates(), null);
         }
         /** From a folder or an id. */
         public static ResNetModel fromPretrained(String id) {

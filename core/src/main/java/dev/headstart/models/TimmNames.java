@@ -37,9 +37,12 @@ final class TimmNames {
      * @param config receives the fields of the family's configuration
      * @throws HeadstartException when the architecture is none of those that are known
      */
-    static TensorSource adapt(TensorSource source, ConfigJson config) {
+    static TensorSource adapt(TensorSource checkpoint, ConfigJson config) {
         labels(config);
+        TensorSource source = bare(checkpoint);
         if (TorchResNetNames.fits(source)) {
+            pooling(config, "avg");
+            config.node().put("flat_pooler", true);
             return TorchResNetNames.adapt(source, config);
         }
         TimmNames names = new TimmNames(source, config);
@@ -59,6 +62,29 @@ final class TimmNames {
                     + String.join(", ", names.left.stream().limit(5).toList()));
         }
         return names.renamed;
+    }
+
+    /** Without the prefix that transformers' wrapper of timm puts before the names. */
+    private static TensorSource bare(TensorSource source) {
+        String prefix = "timm_model.";
+        if (source.names().stream().noneMatch(startsWith(prefix))) {
+            return source;
+        }
+        RenamedSource plain = new RenamedSource(source);
+        source.names().forEach(n -> plain.put(n.startsWith(prefix) ? n.substring(prefix.length()) : n, n));
+        return plain;
+    }
+
+    /** What config.json says about global_pool, which must be one of those given; the first of them when it says nothing. */
+    private static String pooling(ConfigJson config, String... known) {
+        String asked = config.node().path("model_args").path("global_pool").asText(config.text("global_pool", known[0]));
+        for (String k : known) {
+            if (k.equals(asked)) {
+                return k;
+            }
+        }
+        throw new HeadstartException(config.origin() + ": global_pool " + asked + " is not known for timm architecture "
+                + config.text("architecture", "?") + "; known are " + String.join(", ", known));
     }
 
     /** Class names: timm's label_names, else numbers. */
@@ -115,39 +141,38 @@ final class TimmNames {
     }
 
     private void vit() {
-        boolean distilled = has("dist_token");
+        boolean distilled = has("dist_token"), classToken = has("cls_token");
         String base = distilled ? "deit" : "vit";
-        long d = size("patch_embed.proj.weight", 0),
-                patch = size("patch_embed.proj.weight", 2),
-                positions = size("pos_embed", 1);
-        int depth = count("blocks."), special = distilled ? 2 : 1;
-        boolean bias = has("blocks.0.attn.qkv.bias");
+        long d = size("patch_embed.proj.weight", 0);
+        int depth = count("blocks."), registers = has("reg_token") ? (int) size("reg_token", 1) : 0;
+        int special = (classToken ? 1 : 0) + (distilled ? 1 : 0) + registers;
+        boolean bias = has("blocks.0.attn.qkv.bias"), preNorm = has("norm_pre.weight"), poolNorm = has("fc_norm.weight");
+        long inner = size("blocks.0.mlp.fc2.weight", 1);
         String e = base + ".embeddings.";
-        move(e + "cls_token", "cls_token");
+        if (classToken) {
+            move(e + "cls_token", "cls_token");
+        }
         if (distilled) {
             move(e + "distillation_token", "dist_token");
         }
+        if (registers > 0) {
+            move(e + "register_tokens", "reg_token");
+        }
         move(e + "position_embeddings", "pos_embed");
         layer(e + "patch_embeddings.projection", "patch_embed.proj");
-        for (int i = 0; i < depth; i++) {
-            String to = base + ".encoder.layer." + i + ".", from = "blocks." + i + ".";
-            layer(to + "layernorm_before", from + "norm1");
-            layer(to + "layernorm_after", from + "norm2");
-            String[] parts = {"query", "key", "value"};
-            for (int k = 0; k < 3; k++) {
-                for (String field : bias ? new String[] {"weight", "bias"} : new String[] {"weight"}) {
-                    renamed.rows(
-                            to + "attention.attention." + parts[k] + "." + field, from + "attn.qkv." + field, k * d, d);
-                    left.remove(from + "attn.qkv." + field);
-                }
-            }
-            layer(to + "attention.output.dense", from + "attn.proj");
-            layer(to + "intermediate.dense", from + "mlp.fc1");
-            layer(to + "output.dense", from + "mlp.fc2");
+        if (preNorm) {
+            layer(base + ".pre_layernorm", "norm_pre");
         }
-        layer(base + ".layernorm", "norm");
+        for (int i = 0; i < depth; i++) {
+            block(base + ".encoder.layer." + i + ".", "blocks." + i + ".", d, bias);
+        }
+        layer(base + ".layernorm", poolNorm ? "fc_norm" : "norm");
         ObjectNode c = config.node();
         String architecture = distilled ? "DeiTModel" : "ViTModel";
+        if (has("pre_logits.fc.weight")) {
+            layer("pre_logits.fc", "pre_logits.fc");
+            c.put("representation_size", size("pre_logits.fc.weight", 0));
+        }
         if (has("head.weight") && has("head_dist.weight")) {
             layer("cls_classifier", "head");
             layer("distillation_classifier", "head_dist");
@@ -156,31 +181,88 @@ final class TimmNames {
             layer("classifier", "head");
             architecture = distilled ? "DeiTForImageClassification" : "ViTForImageClassification";
         }
-        JsonNode heads = argument("num_heads");
         c.put("model_type", base);
         c.putArray("architectures").add(architecture);
         c.put("hidden_size", d);
         c.put("num_hidden_layers", depth);
-        c.put(
-                "num_attention_heads",
-                heads.isNumber() ? heads.asLong() : d == 1280 || d == 1408 || d == 1664 ? 16 : Math.max(1, d / 64));
-        c.put("intermediate_size", size("blocks.0.mlp.fc1.weight", 0));
+        c.put("num_attention_heads", heads(d));
+        c.put("intermediate_size", inner);
         c.put("num_channels", size("patch_embed.proj.weight", 1));
-        c.put("layer_norm_eps", 1e-6);
+        c.put("layer_norm_eps", preNorm ? 1e-5 : 1e-6);
         c.put("qkv_bias", bias);
-        c.put("patch_size", patch);
-        c.put("image_size", imageSize((long) Math.sqrt((double) positions - special) * patch));
-        c.put("hidden_act", config.text("architecture", "").contains("quickgelu") ? "quick_gelu" : "gelu");
+        c.put("hidden_act", activation());
+        c.put("class_token", classToken);
+        c.put("num_register_tokens", registers);
+        c.put("patch_bias", has("patch_embed.proj.bias"));
+        c.put("pre_norm", preNorm);
+        c.put("layer_scale", has("blocks.0.ls1.gamma"));
+        c.put("swiglu", size("blocks.0.mlp.fc1.weight", 0) == 2 * inner);
+        c.put("global_pool", poolNorm || !classToken ? pooling(config, "avg") : pooling(config, "token", "avg"));
+        c.put("fc_norm", poolNorm);
+        places(special);
     }
 
-    private long imageSize(long fallback) {
-        JsonNode input = config.node().path("pretrained_cfg").path("input_size");
-        long stated = input.size() == 3 && input.get(1).asLong() == input.get(2).asLong()
-                ? input.get(1).asLong()
-                : fallback;
-        return stated / size("patch_embed.proj.weight", 2) * size("patch_embed.proj.weight", 2) == fallback
-                ? stated
-                : fallback;
+    private void block(String to, String from, long d, boolean bias) {
+        layer(to + "layernorm_before", from + "norm1");
+        layer(to + "layernorm_after", from + "norm2");
+        String[] parts = {"query", "key", "value"};
+        for (int k = 0; k < 3; k++) {
+            for (String field : bias ? new String[] {"weight", "bias"} : new String[] {"weight"}) {
+                renamed.rows(
+                        to + "attention.attention." + parts[k] + "." + field, from + "attn.qkv." + field, k * d, d);
+                left.remove(from + "attn.qkv." + field);
+            }
+        }
+        layer(to + "attention.output.dense", from + "attn.proj");
+        layer(to + "intermediate.dense", from + "mlp.fc1");
+        layer(to + "output.dense", from + "mlp.fc2");
+        for (int k = 1; k <= 2; k++) {
+            if (has(from + "ls" + k + ".gamma")) {
+                move(to + "layer_scale" + k + ".lambda1", from + "ls" + k + ".gamma");
+            }
+        }
+    }
+
+    /** No tensor tells the number of heads: model_args, else what timm's architectures of this width have. */
+    private long heads(long d) {
+        JsonNode heads = argument("num_heads");
+        return heads.isNumber()
+                ? heads.asLong()
+                : d == 1152 || d == 1280 || d == 1408 || d == 1664 ? 16 : Math.max(1, d / 64);
+    }
+
+    private String activation() {
+        String asked = argument("act_layer").asText("");
+        return config.text("architecture", "").contains("quickgelu") || asked.equals("quick_gelu") ? "quick_gelu" : "gelu";
+    }
+
+    /** The image's size and whether the special tokens have positions, so that the number of positions comes out. */
+    private void places(int special) {
+        long ph = size("patch_embed.proj.weight", 2), pw = size("patch_embed.proj.weight", 3), all = size("pos_embed", 1);
+        ObjectNode c = config.node();
+        c.putArray("patch_size").add(ph).add(pw);
+        for (JsonNode stated : new JsonNode[] {
+            argument("img_size"), c.path("pretrained_cfg").path("input_size"), argument("input_size")
+        }) {
+            int n = stated.size();
+            long h = n >= 2 ? stated.get(n - 2).asLong() : stated.asLong(), w = n >= 2 ? stated.get(n - 1).asLong() : h;
+            long patches = h / ph * (w / pw);
+            if (patches > 0 && (patches == all || patches + special == all)) {
+                c.putArray("image_size").add(h).add(w);
+                c.put("embed_class", patches != all);
+                return;
+            }
+        }
+        for (int among : new int[] {special, 0}) {
+            long side = Math.round(Math.sqrt((double) all - among));
+            if (side * side == all - among) {
+                c.putArray("image_size").add(side * ph).add(side * pw);
+                c.put("embed_class", among > 0);
+                return;
+            }
+        }
+        throw new HeadstartException(config.origin() + ": pos_embed has " + all
+                + " positions, which fit neither a square image nor pretrained_cfg's input_size; correct input_size");
     }
 
     private void convNext() {
@@ -229,6 +311,7 @@ final class TimmNames {
         if (classifies) {
             layer("classifier", "head.fc");
         }
+        pooling(config, "avg");
         String name = v2 ? "ConvNextV2" : "ConvNext";
         c.putArray("architectures").add(classifies ? name + "ForImageClassification" : name + "Model");
         c.put("num_stages", stages);

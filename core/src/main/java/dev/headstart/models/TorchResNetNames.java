@@ -72,7 +72,7 @@ final class TorchResNetNames {
         if (shape == null) {
             throw new HeadstartException(
                     source.fileOf(source.names().iterator().next()) + ": this ResNet has no tensor " + name
-                            + "; known are ResNet, ResNeXt and Wide ResNet of torchvision and timm (without deep stem, attention or antialiasing) and the CIFAR ResNets");
+                            + "; known are ResNet, ResNeXt and Wide ResNet of torchvision and timm (without attention or antialiasing) and the CIFAR ResNets");
         }
         return shape;
     }
@@ -94,14 +94,23 @@ final class TorchResNetNames {
     }
 
     private TensorSource run(ConfigJson config) {
-        List<Long> stem = need("conv1.weight");
-        boolean cifar = stem.get(2) == 3;
+        List<Long> stems = new ArrayList<>(); // of a deep stem all but the last
+        boolean deep = shape("conv1.0.weight") != null;
+        for (int i = 0; shape("conv1." + (3 * i + 1) + ".weight") != null; i++) {
+            stems.add(need("conv1." + 3 * i + ".weight").get(0));
+            move("resnet.embedder.stem." + i + ".convolution.weight", "conv1." + 3 * i + ".weight");
+            norm("resnet.embedder.stem." + i + ".normalization", "conv1." + (3 * i + 1));
+        }
+        String last = deep ? "conv1." + 3 * stems.size() + ".weight" : "conv1.weight";
+        List<Long> stem = need(last);
+        long channels = need(deep ? "conv1.0.weight" : "conv1.weight").get(1);
+        boolean cifar = !deep && stem.get(2) == 3;
         boolean bottleneck = shape("layer1.0.conv3.weight") != null;
-        move("resnet.embedder.embedder.convolution.weight", "conv1.weight");
+        move("resnet.embedder.embedder.convolution.weight", last);
         norm("resnet.embedder.embedder.normalization", "bn1");
         List<Long> hidden = new ArrayList<>(), depths = new ArrayList<>(), inner = new ArrayList<>();
         long groups = 1, in = stem.get(0);
-        boolean zeroShortcut = false;
+        String shortcut = "";
         for (int i = 1; shape("layer" + i + ".0.conv1.weight") != null; i++) {
             int j = 0;
             long width = 0, out = 0;
@@ -115,14 +124,18 @@ final class TorchResNetNames {
                 width = need(from + ".conv1.weight").get(0);
                 out = need(from + ".conv" + (bottleneck ? 3 : 2) + ".weight").get(0);
                 groups = Math.max(groups, width / second.get(1));
-                if (shape(from + ".downsample.0.weight") != null) {
+                if (shape(from + ".downsample.2.weight") != null) { // a mean without weights comes first
+                    shortcut = "D";
+                    move(to + ".shortcut.convolution.weight", from + ".downsample.1.weight");
+                    norm(to + ".shortcut.normalization", from + ".downsample.2");
+                } else if (shape(from + ".downsample.0.weight") != null) {
                     move(to + ".shortcut.convolution.weight", from + ".downsample.0.weight");
                     norm(to + ".shortcut.normalization", from + ".downsample.1");
                 } else if (shape(from + ".shortcut.0.weight") != null) {
                     move(to + ".shortcut.convolution.weight", from + ".shortcut.0.weight");
                     norm(to + ".shortcut.normalization", from + ".shortcut.1");
                 } else if (j == 0 && in != out) {
-                    zeroShortcut = true;
+                    shortcut = "A";
                 }
                 in = out;
             }
@@ -145,7 +158,7 @@ final class TorchResNetNames {
         ObjectNode c = config.node();
         c.put("model_type", "resnet");
         c.putArray("architectures").add(classifies ? "ResNetForImageClassification" : "ResNetModel");
-        c.put("num_channels", stem.get(1));
+        c.put("num_channels", channels);
         c.put("embedding_size", stem.get(0));
         list(c, "hidden_sizes", hidden);
         list(c, "depths", depths);
@@ -160,9 +173,12 @@ final class TorchResNetNames {
         }
         if (cifar) {
             c.put("stem", "cifar");
+        } else if (deep) {
+            c.put("stem", "deep");
+            list(c, "stem_sizes", stems);
         }
-        if (zeroShortcut) {
-            c.put("shortcut", "A");
+        if (!shortcut.isEmpty()) {
+            c.put("shortcut", shortcut);
         }
         if (classifies && !config.has("id2label")) {
             c.put("num_labels", need(head + ".weight").get(0));

@@ -16,6 +16,8 @@ import dev.headstart.nn.Weights;
 import java.util.List;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.pytorch.DoubleOptional;
+import org.bytedeco.pytorch.IValue;
+import org.bytedeco.pytorch.OperatorHandle;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
@@ -23,6 +25,8 @@ import org.jspecify.annotations.Nullable;
 
 /** What vision families do alike: reading pixels, resizing position tables, heads. */
 final class Vision {
+    private static final OperatorHandle ANTIALIASED = Ops.find("aten::_upsample_bicubic2d_aa", "");
+
     private Vision() {}
 
     /** Height and width of a size that config.json gives as one number or two. */
@@ -67,17 +71,35 @@ final class Vision {
      * @return [1, special + height * width, D]
      */
     static Tensor positions(Tensor table, int special, long height, long width) {
+        return positions(table, special, height, width, false);
+    }
+
+    /** The same. @param antialias whether the filter widens where the grid shrinks */
+    static Tensor positions(Tensor table, int special, long height, long width, boolean antialias) {
         long side = (long) Math.sqrt((double) table.size(1) - special);
-        Tensor resized = grid(table.narrow(1, special, table.size(1) - special), side, side, height, width);
+        Tensor resized = grid(table.narrow(1, special, table.size(1) - special), side, side, height, width, antialias);
         return special == 0 ? resized : concat(1, table.narrow(1, 0, special), resized);
     }
 
     /** A table over one grid for another, by bicubic interpolation. @param table [L, fromHeight * fromWidth, D]; @return [L, height * width, D] */
     static Tensor grid(Tensor table, long fromHeight, long fromWidth, long height, long width) {
+        return grid(table, fromHeight, fromWidth, height, width, false);
+    }
+
+    private static Tensor grid(
+            Tensor table, long fromHeight, long fromWidth, long height, long width, boolean antialias) {
         long l = table.size(0), d = table.size(2);
         Tensor grid = table.reshape(l, fromHeight, fromWidth, d).permute(0, 3, 1, 2); // [L, D, fromHeight, fromWidth]
-        return upsample_bicubic2d(
-                        grid.to(org.bytedeco.pytorch.global.torch.ScalarType.Float), new long[] {height, width}, false)
+        Tensor full = grid.to(org.bytedeco.pytorch.global.torch.ScalarType.Float);
+        return (antialias
+                        ? Ops.call(
+                                ANTIALIASED,
+                                new IValue(full),
+                                Ops.longs(height, width),
+                                new IValue(false),
+                                new IValue(),
+                                new IValue())
+                        : upsample_bicubic2d(full, new long[] {height, width}, false))
                 .to(Ops.type(table))
                 .permute(0, 2, 3, 1)
                 .reshape(l, height * width, d);

@@ -1,5 +1,7 @@
 package dev.headstart.models;
 
+import static org.bytedeco.pytorch.global.torch.silu;
+
 import dev.headstart.nn.Activation;
 import dev.headstart.nn.Attention;
 import dev.headstart.nn.DropPath;
@@ -54,6 +56,15 @@ final class VisionLayers {
     /** Linear, activation, Linear. */
     static FeedForward mlp(Linear up, Activation activation, Linear down) {
         return x -> down.forward(up.forward(x, activation));
+    }
+
+    /** SwiGLU (Shazeer 2020), gate and value in one Linear. @param up to twice the width of {@code down}'s input */
+    static FeedForward swiglu(Linear up, Linear down) {
+        return x -> {
+            Tensor both = up.forward(x); // [B, S, 2 I]
+            long inner = both.size(-1) / 2;
+            return down.forward(silu(both.narrow(-1, 0, inner)).mul(both.narrow(-1, inner, inner))); // [B, S, D]
+        };
     }
 
     /** x + scale1 attention(norm1 x), then x + scale2 feedforward(norm2 x). */

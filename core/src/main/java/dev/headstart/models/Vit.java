@@ -26,7 +26,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * ViT (Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words"): patches as tokens, a class token, learned positions, pre-norm layers. Reference:
- * transformers {@code modeling_vit.py}; timm's checkpoints load too ({@link TimmNames}). B batch, N patches, S = N + 1, D hidden size, h heads.
+ * transformers {@code modeling_vit.py}. timm's checkpoints load too ({@link TimmNames}); what transformers' configuration cannot say of them is in the
+ * fields of {@link Variant}. B batch, N patches, S = N + 1, D hidden size, h heads.
  */
 public final class Vit {
     /** The classes of this family. */
@@ -53,7 +54,8 @@ public final class Vit {
             int numChannels,
             boolean qkvBias,
             int poolerOutputSize,
-            Activation poolerAct) {
+            Activation poolerAct,
+            Variant variant) {
         static ViTConfig of(ConfigJson c) {
             int hidden = c.size("hidden_size", 768);
             return new ViTConfig(
@@ -71,7 +73,48 @@ public final class Vit {
                     c.size("num_channels", 3),
                     c.flag("qkv_bias", true),
                     c.size("pooler_output_size", hidden),
-                    Activation.of(c.text("pooler_act", "tanh")));
+                    Activation.of(c.text("pooler_act", "tanh")),
+                    Variant.of(c));
+        }
+    }
+
+    /**
+     * Fields of ours for timm's models.
+     *
+     * @param classToken {@code class_token}: whether there is one
+     * @param registers {@code num_register_tokens}: more tokens behind it (Darcet et al. 2024)
+     * @param placed {@code embed_class}: whether those tokens have positions too
+     * @param patchBias {@code patch_bias}
+     * @param preNorm {@code pre_norm}: a norm before the layers, as CLIP has
+     * @param layerScale {@code layer_scale} (Touvron et al. 2021)
+     * @param swiglu {@code swiglu}: SwiGLU in place of the two Linears
+     * @param pool {@code global_pool}: token or avg, what the pooled output and the classifier take; empty as transformers does
+     * @param poolNorm {@code fc_norm}: the last norm comes after pooling
+     * @param representation {@code representation_size}: a Linear and tanh before the classifier; 0 for none
+     */
+    record Variant(
+            boolean classToken,
+            int registers,
+            boolean placed,
+            boolean patchBias,
+            boolean preNorm,
+            boolean layerScale,
+            boolean swiglu,
+            String pool,
+            boolean poolNorm,
+            int representation) {
+        static Variant of(ConfigJson c) {
+            return new Variant(
+                    c.flag("class_token", true),
+                    c.integer("num_register_tokens", 0),
+                    c.flag("embed_class", true),
+                    c.flag("patch_bias", true),
+                    c.flag("pre_norm", false),
+                    c.flag("layer_scale", false),
+                    c.flag("swiglu", false),
+                    c.text("global_pool", ""),
+                    c.flag("fc_norm", false),
+                    c.integer("representation_size", 0));
         }
     }
 
@@ -80,8 +123,9 @@ public final class Vit {
     /** Patches, class token, a distillation token where the family has one, positions (transformers ViTEmbeddings, DeiTEmbeddings). */
     static final class Embeddings {
         private final Conv2d projection;
-        private final Parameter cls;
-        private final @Nullable Parameter distillation;
+        private final List<Parameter> special = new ArrayList<>(); // class, distillation, register tokens, each [1, n, D]
+        private final int tokens;
+        private final boolean placed;
         private final @Nullable Parameter maskToken;
         private final Parameter positions;
         private final Dropout dropout;
@@ -96,18 +140,28 @@ public final class Vit {
             patchSize = c.patchSize();
             channels = c.numChannels();
             long patches = (long) (imageSize.height() / patchSize.height()) * (imageSize.width() / patchSize.width());
-            cls = w.parameter("cls_token", init, 1, 1, d);
-            distillation = distilled ? w.parameter("distillation_token", init, 1, 1, d) : null;
+            Variant v = c.variant();
+            if (v.classToken()) {
+                special.add(w.parameter("cls_token", init, 1, 1, d));
+            }
+            if (distilled) {
+                special.add(w.parameter("distillation_token", init, 1, 1, d));
+            }
+            if (v.registers() > 0) {
+                special.add(w.parameter("register_tokens", init, 1, v.registers(), d));
+            }
+            tokens = (v.classToken() ? 1 : 0) + (distilled ? 1 : 0) + v.registers();
+            placed = v.placed();
             maskToken = useMaskToken ? w.parameter("mask_token", Init.ZEROS, 1, 1, d) : null;
-            positions = w.parameter("position_embeddings", init, 1, patches + (distilled ? 2 : 1), d);
+            positions = w.parameter("position_embeddings", init, 1, patches + (placed ? tokens : 0), d);
             projection = w.sub("patch_embeddings.projection")
-                    .patches(channels, d, patchSize.height(), patchSize.width(), true);
+                    .patches(channels, d, patchSize.height(), patchSize.width(), v.patchBias());
             dropout = w.dropout(c.hiddenDropoutProb());
         }
 
         /** @return [B, S, D] */
         Tensor forward(Inputs in) {
-            Tensor pixels = Vision.pixels(in, channels, cls.tensor()); // [B, channels, H, W]
+            Tensor pixels = Vision.pixels(in, channels, positions.tensor()); // [B, channels, H, W]
             boolean interpolate = in.kwarg("interpolate_pos_encoding", false);
             long b = pixels.size(0), height = pixels.size(2), width = pixels.size(3);
             if (!interpolate && (height != imageSize.height() || width != imageSize.width())) {
@@ -124,20 +178,26 @@ public final class Vit {
                 }
                 x = Vision.mask(x, masked, maskToken.tensor());
             }
-            long n = x.size(1), d = x.size(2);
-            int special = distillation == null ? 1 : 2;
-            x = distillation == null
-                    ? Vision.concat(1, cls.tensor().expand(b, 1, d), x)
-                    : Vision.concat(
-                            1,
-                            cls.tensor().expand(b, 1, d),
-                            distillation.tensor().expand(b, 1, d),
-                            x); // [B, S, D]
             Tensor place = positions.tensor(); // [1, S, D]
-            if (interpolate && !(n == place.size(1) - special && height == width)) {
-                place = Vision.positions(place, special, height / patchSize.height(), width / patchSize.width());
+            int before = placed ? tokens : 0;
+            if (interpolate && !(x.size(1) == place.size(1) - before && height == width)) {
+                place = Vision.positions(place, before, height / patchSize.height(), width / patchSize.width());
             }
-            return dropout.forward(x.add(place)); // [B, S, D]
+            x = placed ? behind(x).add(place) : behind(x.add(place)); // [B, S, D]
+            return dropout.forward(x);
+        }
+
+        /** The special tokens, then the patches. @param x [B, N, D]; @return [B, S, D] */
+        private Tensor behind(Tensor x) {
+            if (special.isEmpty()) {
+                return x;
+            }
+            Tensor[] parts = new Tensor[special.size() + 1];
+            for (int i = 0; i < special.size(); i++) {
+                parts[i] = special.get(i).tensor().expand(x.size(0), -1, -1);
+            }
+            parts[special.size()] = x;
+            return Vision.concat(1, parts);
         }
     }
 
@@ -152,16 +212,17 @@ public final class Vit {
                 w.sub("attention.output.dense").linear(d, d),
                 c.numAttentionHeads(),
                 w.dropout(c.attentionProbsDropoutProb()));
+        boolean scaled = c.variant().layerScale();
+        Init scale = new Init.Constant(1e-5);
+        Linear up = w.sub("intermediate.dense").linear(d, (c.variant().swiglu() ? 2L : 1L) * c.intermediateSize());
+        Linear down = w.sub("output.dense").linear(c.intermediateSize(), d);
         return new PreNormLayer(
                 w.sub("layernorm_before").layerNorm(d, c.layerNormEps()),
                 attention,
-                null,
+                scaled ? w.sub("layer_scale1").parameter("lambda1", scale, d) : null,
                 w.sub("layernorm_after").layerNorm(d, c.layerNormEps()),
-                VisionLayers.mlp(
-                        w.sub("intermediate.dense").linear(d, c.intermediateSize()),
-                        c.hiddenAct(),
-                        w.sub("output.dense").linear(c.intermediateSize(), d)),
-                null,
+                c.variant().swiglu() ? VisionLayers.swiglu(up, down) : VisionLayers.mlp(up, c.hiddenAct(), down),
+                scaled ? w.sub("layer_scale2").parameter("lambda1", scale, d) : null,
                 w.dropout(c.hiddenDropoutProb()),
                 w.dropPath(0));
     }
@@ -170,13 +231,17 @@ public final class Vit {
     static final class Body {
         private final Embeddings embeddings;
         private final List<PreNormLayer> layers = new ArrayList<>();
+        private final @Nullable LayerNorm preNorm;
         private final LayerNorm norm;
         private final @Nullable Linear pooler;
         private final Activation poolerAct;
+        private final Variant variant;
 
         /** @param poolerIfPresent whether a pooler is part of the class when the checkpoint has one */
         Body(Weights w, ViTConfig c, boolean distilled, boolean useMaskToken, boolean poolerIfPresent) {
+            variant = c.variant();
             embeddings = new Embeddings(w.sub("embeddings"), c, distilled, useMaskToken);
+            preNorm = variant.preNorm() ? w.sub("pre_layernorm").layerNorm(c.hiddenSize(), c.layerNormEps()) : null;
             for (int i = 0; i < c.numHiddenLayers(); i++) {
                 layers.add(layer(w.sub("encoder.layer." + i), c));
             }
@@ -188,18 +253,30 @@ public final class Vit {
 
         /** @return normalised last hidden state [B, S, D]; the trace receives embeddings and every layer's output */
         Tensor forward(Inputs in, Trace trace) {
-            Tensor x = trace.hidden(embeddings.forward(in)); // [B, S, D]
+            Tensor x = embeddings.forward(in); // [B, S, D]
+            x = trace.hidden(preNorm == null ? x : preNorm.forward(x));
             Tensor mask = Attention.additiveMask(in.optional("attention_mask"), Ops.type(x)); // [B, 1, 1, S]
             for (PreNormLayer layer : layers) {
                 x = trace.hidden(layer.forward(x, mask, trace));
             }
-            return norm.forward(x);
+            return variant.poolNorm() ? x : norm.forward(x);
+        }
+
+        /** What a classifier takes. @param x last hidden state [B, S, D]; @return [B, D] */
+        Tensor pool(Tensor x) {
+            long special = embeddings.tokens;
+            Tensor pooled = variant.pool().equals("avg")
+                    ? x.narrow(1, special, x.size(1) - special).mean(1)
+                    : x.select(1, 0);
+            return variant.poolNorm() ? norm.forward(pooled) : pooled;
         }
 
         BaseModelOutputWithPooling output(Inputs in) {
             Trace trace = in.trace();
             Tensor x = forward(in, trace);
-            Tensor pooled = pooler == null ? null : pooler.forward(x.select(1, 0), poolerAct); // [B, P]
+            Tensor pooled = pooler != null
+                    ? pooler.forward(x.select(1, 0), poolerAct) // [B, P]
+                    : variant.pool().isEmpty() ? null : pool(x).contiguous(); // [B, D]
             return new BaseModelOutputWithPooling(x, pooled, trace.hiddenStates(), trace.attentions());
         }
     }
@@ -234,20 +311,26 @@ public final class Vit {
     /** A Linear over the class token. */
     public static final class ViTForImageClassification extends PreTrainedModel<ImageClassifierOutput> {
         private final Body vit;
+        private final @Nullable Linear representation;
         private final Linear classifier;
 
         ViTForImageClassification(Weights w, ConfigJson config) {
             super(w, config);
             ViTConfig c = ViTConfig.of(config);
             vit = new Body(w.sub("vit"), c, false, false, false);
-            classifier = w.head().sub("classifier").linear(c.hiddenSize(), config.numLabels());
+            int between = c.variant().representation();
+            representation = between == 0 ? null : w.sub("pre_logits.fc").linear(c.hiddenSize(), between);
+            classifier = w.head()
+                    .sub("classifier")
+                    .linear(between == 0 ? c.hiddenSize() : between, config.numLabels());
         }
 
         @Override
         protected ImageClassifierOutput compute(Inputs in) {
             Trace trace = in.trace();
-            Tensor x = vit.forward(in, trace); // [B, S, D]
-            return Vision.classified(classifier.forward(x.select(1, 0)), in, config(), trace);
+            Tensor x = vit.pool(vit.forward(in, trace)); // [B, D]
+            x = representation == null ? x : representation.forward(x, Activation.TANH);
+            return Vision.classified(classifier.forward(x), in, config(), trace);
         }
 
         /** From a folder or an id. */

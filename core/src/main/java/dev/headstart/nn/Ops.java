@@ -72,13 +72,29 @@ public final class Ops {
         return new IValue(list);
     }
 
-    private static final Type.TypePtr TENSOR = Memory.keep(find("aten::cat", "")
-            .schema()
-            .arguments()
-            .getPointer(0)
-            .type()
-            .get()
-            .containedType(0));
+    /** A list of whole numbers as an argument. */
+    public static IValue longs(long... values) {
+        GenericList list = new GenericList(INTEGER);
+        for (long v : values) {
+            list.push_back(new IValue(v));
+        }
+        return new IValue(list);
+    }
+
+    private static final Type.TypePtr INTEGER = element("aten::permute", 1);
+
+    private static final Type.TypePtr TENSOR = element("aten::cat", 0);
+
+    /** The element type of a list argument. */
+    private static Type.TypePtr element(String operator, int argument) {
+        return Memory.keep(find(operator, "")
+                .schema()
+                .arguments()
+                .getPointer(argument)
+                .type()
+                .get()
+                .containedType(0));
+    }
 
     /** Calls an operator for what it does to its arguments. */
     public static void run(OperatorHandle op, IValue... arguments) {

@@ -40,7 +40,7 @@ public final class LoraAdapter {
     private static final String PREFIX = "base_model.model.";
     private static final String A = ".lora_A.weight";
     private static final String B = ".lora_B.weight";
-    private static final String BASE = ".base_layer.weight";
+    private static final String BASE = ".base_layer";
 
     private final PreTrainedModel<?> model;
     private final LoraConfig config;
@@ -58,6 +58,9 @@ public final class LoraAdapter {
     private final Set<String> frozen = new TreeSet<>();
 
     private boolean merged;
+
+    /** Whether modules have the names of transformers 5 where checkpoints have others. */
+    private boolean modern;
 
     private LoraAdapter(PreTrainedModel<?> model, LoraConfig config) {
         this.model = model;
@@ -78,7 +81,7 @@ public final class LoraAdapter {
                     NoGradGuard guard = new NoGradGuard()) {
                 Generator generator = torch.make_generator_cpu(seed);
                 for (Linear layer : adapter.targets()) {
-                    long r = adapter.config.rank(layer.name());
+                    long r = adapter.config.rank(adapter.module(layer));
                     double bound = 1 / Math.sqrt(layer.in()); // kaiming_uniform_ with a = sqrt(5)
                     Tensor a = Ops.empty(ScalarType.Float, r, layer.in())
                             .uniform_(-bound, bound, new GeneratorOptional(generator));
@@ -126,21 +129,30 @@ public final class LoraAdapter {
     private void read(Path file, Map<String, Tensor> tensors) {
         Set<String> left = new TreeSet<>(tensors.keySet());
         ModelState state = model.state();
+        String type = model.config().modelType();
+        modern = model.linears().stream()
+                .map(Linear::name)
+                .anyMatch(n -> !left.contains(PREFIX + n + A) && left.contains(PREFIX + ModuleNames.modern(type, n) + A));
         for (Linear layer : targets()) {
-            String a = PREFIX + layer.name() + A;
-            String b = PREFIX + layer.name() + B;
-            long r = config.rank(layer.name());
+            String a = PREFIX + module(layer) + A;
+            String b = PREFIX + module(layer) + B;
+            long r = config.rank(module(layer));
             attach(
                     layer,
                     checked(file, tensors, left, a, r, layer.in()),
                     checked(file, tensors, left, b, layer.out(), r));
         }
+        Map<String, String> stored = new LinkedHashMap<>();
+        state.parameters().keySet().forEach(n -> stored.put(written(n), n));
         for (String name : List.copyOf(left)) {
             String own = name.startsWith(PREFIX) ? name.substring(PREFIX.length()) : name;
-            Linear below = own.endsWith(BASE) ? layers.get(own.substring(0, own.length() - BASE.length())) : null;
+            Linear below = own.endsWith(BASE + ".weight") ? under(own) : null;
             if (below != null) {
                 own = below.weight().name();
                 bases.put(name, below.weight());
+            } else {
+                String plain = own.replace(BASE + ".", ".");
+                own = stored.getOrDefault(plain, plain);
             }
             Parameter p = state.parameters().get(state.tied().getOrDefault(own, own));
             if (p != null) {
@@ -179,17 +191,18 @@ public final class LoraAdapter {
             throw new HeadstartException("the model already carries an adapter; remove or merge that one first");
         }
         state.unpack();
-        List<Linear> found = new ArrayList<>();
-        for (Linear layer : model.linears()) {
-            if (config.targets(layer.name(), isOutput(layer))) {
-                found.add(layer);
-            }
+        List<Linear> found = matching();
+        if (found.isEmpty() && !modern) {
+            modern = true;
+            found = matching();
+            modern = !found.isEmpty();
         }
+        List<Linear> all = found;
         for (String target : config.targetModules()) {
             boolean hit = config.targetsByRegex() || config.isAllLinear()
-                    ? !found.isEmpty()
-                    : found.stream()
-                            .anyMatch(l -> l.name().equals(target) || l.name().endsWith("." + target));
+                    ? !all.isEmpty()
+                    : all.stream()
+                            .anyMatch(l -> module(l).equals(target) || module(l).endsWith("." + target));
             if (!hit && found.isEmpty()) {
                 String known = model.linears().stream()
                         .map(l -> l.name().substring(l.name().lastIndexOf('.') + 1))
@@ -201,6 +214,30 @@ public final class LoraAdapter {
             }
         }
         return found;
+    }
+
+    private List<Linear> matching() {
+        return new ArrayList<>(model.linears().stream()
+                .filter(l -> config.targets(module(l), isOutput(l)))
+                .toList());
+    }
+
+    /** The layer with a delta whose own weight a file calls so. */
+    private @Nullable Linear under(String name) {
+        String module = name.substring(0, name.length() - (BASE + ".weight").length());
+        return layers.values().stream()
+                .filter(l -> module(l).equals(module))
+                .findFirst()
+                .orElse(null);
+    }
+
+    private String module(Linear layer) {
+        return written(layer.name());
+    }
+
+    /** A module's or weight's name in the adapter's files. */
+    private String written(String name) {
+        return modern ? ModuleNames.modern(model.config().modelType(), name) : name;
     }
 
     /** The layers that all-linear leaves out: those over the vocabulary and classification heads (peft's rule). */
@@ -217,10 +254,10 @@ public final class LoraAdapter {
         ModelState state = model.state();
         Tensor like = layer.weight().tensor();
         Parameter pa = state.add(
-                PREFIX + layer.name() + A, a.to(like.device(), Ops.type(like)).clone());
+                PREFIX + module(layer) + A, a.to(like.device(), Ops.type(like)).clone());
         Parameter pb = state.add(
-                PREFIX + layer.name() + B, b.to(like.device(), Ops.type(like)).clone());
-        Linear.Lora delta = new Linear.Lora(pa, pb, config.scaling(layer.name()), state.dropout(config.loraDropout()));
+                PREFIX + module(layer) + B, b.to(like.device(), Ops.type(like)).clone());
+        Linear.Lora delta = new Linear.Lora(pa, pb, config.scaling(module(layer)), state.dropout(config.loraDropout()));
         layers.put(layer.name(), layer);
         deltas.put(layer.name(), delta);
         layer.lora(delta);
@@ -239,7 +276,7 @@ public final class LoraAdapter {
         if (p.isBuffer()) {
             return false;
         }
-        if (config.saves(module(p)) || replaced.containsKey(p.name()) && !bases.containsValue(p)) {
+        if (config.saves(written(module(p))) || replaced.containsKey(p.name()) && !bases.containsValue(p)) {
             return true;
         }
         if (!p.name().endsWith(".bias")) {
@@ -274,9 +311,17 @@ public final class LoraAdapter {
         model.state().added().forEach((name, p) -> all.put(name, p.tensor()));
         model.state().parameters().values().stream()
                 .filter(this::trainsWhole)
-                .forEach(p -> all.put(PREFIX + p.name(), p.tensor()));
+                .forEach(p -> all.put(PREFIX + file(p), p.tensor()));
         bases.forEach((name, p) -> all.put(name, p.tensor()));
         return all;
+    }
+
+    /** The name in PEFT's file: a layer with a delta is wrapped there, and its bias is the wrapped layer's. */
+    private String file(Parameter p) {
+        String name = written(p.name());
+        return p.name().endsWith(".bias") && layers.containsKey(module(p))
+                ? name.substring(0, name.length() - ".bias".length()) + BASE + ".bias"
+                : name;
     }
 
     /** Adds the deltas into the weights: inference then costs what the base model's costs, and {@code optimize} may pack. */

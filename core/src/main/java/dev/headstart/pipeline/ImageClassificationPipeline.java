@@ -13,7 +13,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Classes of images (transformers ImageClassificationPipeline). Call arguments: {@code top_k} (5 when absent, null for all), {@code
+ * Classes of images (transformers ImageClassificationPipeline). Call arguments: {@code top_k} (5 when absent or null), {@code
  * function_to_apply} (softmax, sigmoid, none).
  */
 public final class ImageClassificationPipeline extends ImagePipeline {
@@ -59,6 +59,7 @@ public final class ImageClassificationPipeline extends ImagePipeline {
         String function = kwargs.hasNonNull("function_to_apply")
                 ? kwargs.get("function_to_apply").asText()
                 : null;
-        return apply(inputs.size(), files(inputs), Scores.topK(kwargs, TOP_K), function);
+        Integer topK = kwargs.hasNonNull("top_k") ? Scores.topK(kwargs, TOP_K) : Integer.valueOf(TOP_K);
+        return apply(inputs.size(), files(inputs), topK, function);
     }
 }

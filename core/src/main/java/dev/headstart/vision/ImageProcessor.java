@@ -48,6 +48,8 @@ public final class ImageProcessor {
         DETR,
         /** The same with sides that are multiples of 16. */
         YOLOS,
+        /** May shift samples by -1 after rescaling, and divide by the deviation once more. */
+        EFFICIENTNET,
         TIMM
     }
 
@@ -111,6 +113,19 @@ public final class ImageProcessor {
             Map.entry(
                     "MobileNetV2",
                     Defaults.of(Size.shortest(256, null), new Sides(224, 224), Resample.BILINEAR, HALF, HALF)),
+            Map.entry(
+                    "EfficientNet",
+                    new Defaults(
+                            Kind.EFFICIENTNET,
+                            true,
+                            Size.of(346, 346),
+                            new Sides(289, 289),
+                            false,
+                            Resample.BICUBIC,
+                            HALF,
+                            HALF,
+                            true,
+                            false)),
             Map.entry(
                     "Siglip",
                     new Defaults(
@@ -201,6 +216,9 @@ public final class ImageProcessor {
             Map.entry("yolos", "Yolos"),
             Map.entry("rt_detr", "RTDetr"),
             Map.entry("beit", "Beit"),
+            Map.entry("efficientnet", "EfficientNet"),
+            Map.entry("regnet", "ConvNext"),
+            Map.entry("mobilenet_v1", "MobileNetV1"),
             Map.entry("siglip", "Siglip"));
 
     private final String where;
@@ -243,6 +261,21 @@ public final class ImageProcessor {
                 flag("do_rescale", true) ? has("rescale_factor") ? number("rescale_factor") : 1.0 / 255 : null,
                 flag("do_normalize", d.normalize) ? channels("image_mean", d.mean) : null,
                 channels("image_std", d.std));
+        if (kind == Kind.EFFICIENTNET) {
+            adjust(flag("rescale_offset", false) && flag("do_rescale", true), flag("include_top", true), d);
+        }
+    }
+
+    /** EfficientNet's two additions to {@link #table}. */
+    private void adjust(boolean offset, boolean again, Defaults d) {
+        float[] std = channels("image_std", d.std);
+        boolean normalize = flag("do_normalize", d.normalize);
+        for (int c = 0; c < 3; c++) {
+            for (int v = 0; v < 256; v++) {
+                float x = table[c][v] - (offset ? normalize ? 1 / std[c] : 1 : 0);
+                table[c][v] = again ? x / std[c] : x;
+            }
+        }
     }
 
     /** timm's evaluation transform of one {@code pretrained_cfg} (timm.data.resolve_data_config and create_transform). */
@@ -563,7 +596,7 @@ public final class ImageProcessor {
         }
         boolean detr = kind == Kind.DETR || kind == Kind.YOLOS;
         Integer longest = detr && !d.square ? has("max_size") ? (int) number("max_size") : Integer.valueOf(1333) : null;
-        return Size.read(settings.get("size"), d.square, longest, where + ": size");
+        return Size.read(settings.get("size"), flag("default_to_square", d.square), longest, where + ": size");
     }
 
     private Sides cropSize(Defaults d) {
