@@ -98,7 +98,7 @@ case("vit-clip", "vit_base_patch16_clip_224", **V)
 case("vit-quickgelu", "vit_base_patch16_clip_quickgelu_224", **V)
 case("vit-dinov2", "vit_small_patch14_dinov2", **{**V, "num_classes": 0})
 case("vit-dinov2-reg4", "vit_small_patch14_reg4_dinov2", **{**V, "num_classes": 0})
-case("vit-dinov2-giant", "vit_giant_patch14_dinov2", **{**V, "num_classes": 0})
+case("vit-dinov2-giant", "vit_giant_patch14_dinov2", **{**V, "num_classes": 0, "embed_dim": 24, "mlp_ratio": 4})
 case("vit-grey", "vit_tiny_patch16_224", in_chans=1, **V)
 case("deit", "deit_tiny_patch16_224", **V)
 case("deit3", "deit3_small_patch16_224", **V)
@@ -106,7 +106,7 @@ case("deit-distilled", "deit_tiny_distilled_patch16_224", **V)
 case("deit-distilled-features", "deit_tiny_distilled_patch16_224", **{**V, "num_classes": 0})
 
 C = dict(num_classes=4, depths=[1, 2, 1, 1], dims=[6, 8, 10, 12])
-for a in ["convnext_tiny", "convnext_atto", "convnext_base", "convnextv2_atto", "convnextv2_tiny", "convnext_tiny_hnf", "convnext_atto_ols", "convnext_xxlarge", "convnext_large_mlp"]:
+for a in ["convnext_tiny", "convnext_atto", "convnext_base", "convnextv2_atto", "convnextv2_tiny", "convnext_tiny_hnf", "convnext_xxlarge", "convnext_large_mlp"]:
     more = {"head_hidden_size": 7} if a == "convnext_large_mlp" else {}
     case(a, a, (64, 40), **C, **more)
 case("convnext-features", "convnext_tiny", (64, 64), **{**C, "num_classes": 0})

@@ -26,8 +26,9 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * ConvNeXT (Liu et al. 2022, "A ConvNet for the 2020s") and ConvNeXT V2 (Woo et al. 2023, global response normalization in place of layer scale).
- * Reference: transformers {@code modeling_convnext.py}, {@code modeling_convnextv2.py}; timm's checkpoints load too ({@link TimmNames}). B batch, D a
- * stage's width.
+ * Reference: transformers {@code modeling_convnext.py}, {@code modeling_convnextv2.py}; timm's checkpoints load too ({@link TimmNames}), for which there
+ * are the fields {@code norm_first} (the last norm comes before pooling) and {@code representation_size} (a Linear and the activation before the
+ * classifier). B batch, D a stage's width.
  */
 public final class ConvNext {
     /** The classes of version 1. */
@@ -55,6 +56,7 @@ public final class ConvNext {
             double layerNormEps,
             double layerScaleInitValue,
             double dropPathRate,
+            boolean normFirst,
             boolean v2) {
         static ConvNextConfig of(ConfigJson c, boolean v2) {
             List<Integer> sizes = c.integers("hidden_sizes", List.of(96, 192, 384, 768));
@@ -73,6 +75,7 @@ public final class ConvNext {
                     c.number("layer_norm_eps", 1e-12),
                     c.number("layer_scale_init_value", 1e-6),
                     c.number("drop_path_rate", 0),
+                    c.flag("norm_first", false),
                     v2);
         }
     }
@@ -147,10 +150,12 @@ public final class ConvNext {
         private final List<@Nullable Conv2d> downConvs = new ArrayList<>();
         private final List<List<ConvNextLayer>> stages = new ArrayList<>();
         private final LayerNorm norm;
+        private final boolean normFirst;
         private final int channels;
         private final int width;
 
         Body(Weights w, ConvNextConfig c) {
+            normFirst = c.normFirst();
             channels = c.numChannels();
             List<Integer> sizes = c.hiddenSizes();
             patches = w.sub("embeddings.patch_embeddings")
@@ -204,7 +209,7 @@ public final class ConvNext {
 
         /** @param x [B, D, H, W]; @return norm of the mean over all places, [B, D] */
         Tensor pool(Tensor x) {
-            return norm.forward(x.mean(-2, -1));
+            return normFirst ? channelsFirst(norm, x).mean(-2, -1) : norm.forward(x.mean(-2, -1));
         }
 
         int width() {
@@ -215,6 +220,25 @@ public final class ConvNext {
             Trace trace = in.trace();
             Tensor x = forward(in, trace);
             return new BaseModelOutputWithPooling(x, pool(x), trace.hiddenStates(), null);
+        }
+    }
+
+    /** The Linear over the pooled features, and one before it where timm has one. */
+    private static final class Head {
+        private final @Nullable Linear representation;
+        private final Activation activation;
+        private final Linear classifier;
+
+        Head(Weights w, ConfigJson config, int width) {
+            int between = config.integer("representation_size", 0);
+            representation = between == 0 ? null : w.sub("pre_logits.fc").linear(width, between);
+            activation = Activation.of(config.text("hidden_act", "gelu"));
+            classifier = w.head().sub("classifier").linear(between == 0 ? width : between, config.numLabels());
+        }
+
+        /** @param x [B, D]; @return [B, C] */
+        Tensor forward(Tensor x) {
+            return classifier.forward(representation == null ? x : representation.forward(x, activation));
         }
     }
 
@@ -247,12 +271,12 @@ public final class ConvNext {
     /** A Linear over the pooled features. */
     public static final class ConvNextForImageClassification extends PreTrainedModel<ImageClassifierOutput> {
         private final Body convnext;
-        private final Linear classifier;
+        private final Head classifier;
 
         ConvNextForImageClassification(Weights w, ConfigJson config) {
             super(w, config);
             convnext = new Body(w.sub("convnext"), ConvNextConfig.of(config, false));
-            classifier = w.head().sub("classifier").linear(convnext.width(), config.numLabels());
+            classifier = new Head(w, config, convnext.width());
         }
 
         @Override
@@ -299,12 +323,12 @@ public final class ConvNext {
     /** A Linear over the pooled features. */
     public static final class ConvNextV2ForImageClassification extends PreTrainedModel<ImageClassifierOutput> {
         private final Body convnextv2;
-        private final Linear classifier;
+        private final Head classifier;
 
         ConvNextV2ForImageClassification(Weights w, ConfigJson config) {
             super(w, config);
             convnextv2 = new Body(w.sub("convnextv2"), ConvNextConfig.of(config, true));
-            classifier = w.head().sub("classifier").linear(convnextv2.width(), config.numLabels());
+            classifier = new Head(w, config, convnextv2.width());
         }
 
         @Override

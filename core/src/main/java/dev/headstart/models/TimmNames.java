@@ -197,7 +197,7 @@ final class TimmNames {
         c.put("pre_norm", preNorm);
         c.put("layer_scale", has("blocks.0.ls1.gamma"));
         c.put("swiglu", size("blocks.0.mlp.fc1.weight", 0) == 2 * inner);
-        c.put("global_pool", poolNorm || !classToken ? pooling(config, "avg") : pooling(config, "token", "avg"));
+        c.put("global_pool", distilled ? "distilled" : poolNorm || !classToken ? pooling(config, "avg") : pooling(config, "token", "avg"));
         c.put("fc_norm", poolNorm);
         places(special);
     }
@@ -306,7 +306,13 @@ final class TimmNames {
             widths.add(size(stage + "blocks.0.conv_dw.weight", 0));
             depths.add(depth);
         }
-        layer(base + ".layernorm", "head.norm");
+        boolean normFirst = has("norm_pre.weight");
+        layer(base + ".layernorm", normFirst ? "norm_pre" : "head.norm");
+        c.put("norm_first", normFirst);
+        if (has("head.pre_logits.fc.weight")) {
+            layer("pre_logits.fc", "head.pre_logits.fc");
+            c.put("representation_size", size("head.pre_logits.fc.weight", 0));
+        }
         boolean classifies = has("head.fc.weight");
         if (classifies) {
             layer("classifier", "head.fc");

@@ -88,7 +88,8 @@ public final class Vit {
      * @param preNorm {@code pre_norm}: a norm before the layers, as CLIP has
      * @param layerScale {@code layer_scale} (Touvron et al. 2021)
      * @param swiglu {@code swiglu}: SwiGLU in place of the two Linears
-     * @param pool {@code global_pool}: token or avg, what the pooled output and the classifier take; empty as transformers does
+     * @param pool {@code global_pool}: token, avg, or distilled (the mean of two tokens): what the pooled output and the classifier take; empty as
+     *     transformers does
      * @param poolNorm {@code fc_norm}: the last norm comes after pooling
      * @param representation {@code representation_size}: a Linear and tanh before the classifier; 0 for none
      */
@@ -265,9 +266,12 @@ public final class Vit {
         /** What a classifier takes. @param x last hidden state [B, S, D]; @return [B, D] */
         Tensor pool(Tensor x) {
             long special = embeddings.tokens;
-            Tensor pooled = variant.pool().equals("avg")
-                    ? x.narrow(1, special, x.size(1) - special).mean(1)
-                    : x.select(1, 0);
+            Tensor pooled =
+                    switch (variant.pool()) {
+                        case "avg" -> x.narrow(1, special, x.size(1) - special).mean(1);
+                        case "distilled" -> x.narrow(1, 0, 2).mean(1);
+                        default -> x.select(1, 0);
+                    };
             return variant.poolNorm() ? norm.forward(pooled) : pooled;
         }
 

@@ -11,9 +11,14 @@ import java.nio.file.Path;
  * @param height rows
  * @param rgb samples in reading order, interleaved: 3 * width * height bytes
  * @param source where it came from, for error messages: a file name or a word of the caller's
+ * @param transparent 0xRRGGBB, the colour that the file declares transparent (GIF, PNG with a palette or a tRNS chunk); -1 for none
  */
 @SuppressWarnings("ArrayRecordComponent")
-public record Image(int width, int height, byte[] rgb, String source) {
+public record Image(int width, int height, byte[] rgb, String source, int transparent) {
+    /** Without a transparent colour. */
+    public Image(int width, int height, byte[] rgb, String source) {
+        this(width, height, rgb, source, -1);
+    }
 
     /** Checks that the samples are as many as the sides say. */
     public Image {
@@ -53,6 +58,21 @@ public record Image(int width, int height, byte[] rgb, String source) {
         return new Image(image.getWidth(), image.getHeight(), Pixels.rgb(image, false), source);
     }
 
+    /** The same with white where the transparent colour is (transformers {@code convert_to_rgb}). */
+    Image onWhite() {
+        if (transparent < 0) {
+            return this;
+        }
+        byte[] result = rgb.clone();
+        byte r = (byte) (transparent >> 16), g = (byte) (transparent >> 8), b = (byte) transparent;
+        for (int i = 0; i < result.length; i += 3) {
+            if (result[i] == r && result[i + 1] == g && result[i + 2] == b) {
+                result[i] = result[i + 1] = result[i + 2] = -1;
+            }
+        }
+        return new Image(width, height, result, source);
+    }
+
     /** The same pixels as an AWT image (for display and for writing with ImageIO). */
     public BufferedImage toBufferedImage() {
         BufferedImage result = new BufferedImage(width, height, BufferedImage.TYPE_INT_RGB);
@@ -81,7 +101,7 @@ public record Image(int width, int height, byte[] rgb, String source) {
         for (int y = Math.max(0, top); y < Math.min(height, top + cropHeight) && x1 > x0; y++) {
             System.arraycopy(rgb, 3 * (y * width + x0), result, 3 * ((y - top) * cropWidth + x0 - left), 3 * (x1 - x0));
         }
-        return new Image(cropWidth, cropHeight, result, source);
+        return new Image(cropWidth, cropHeight, result, source, transparent);
     }
 
     /**

@@ -4,6 +4,7 @@ import dev.headstart.HeadstartException;
 import java.awt.Rectangle;
 import java.awt.image.BufferedImage;
 import java.awt.image.DataBufferByte;
+import java.awt.image.IndexColorModel;
 import java.awt.image.Raster;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
@@ -201,13 +202,43 @@ final class ImageDecoder {
             param.setSourceSubsampling(step, step, 0, 0);
             BufferedImage image = reader.read(0, param);
             checkEnd(warning[0], bytes, source);
+            int transparent = transparent(image, format, bytes);
             if (animated && step == 1) {
-                return gifFrame(image, reader, source);
+                return gifFrame(image, reader, source, transparent);
             }
-            return new Image(image.getWidth(), image.getHeight(), Pixels.rgb(image, true), source);
+            return new Image(image.getWidth(), image.getHeight(), Pixels.rgb(image, true), source, transparent);
         } finally {
             reader.dispose();
         }
+    }
+
+    /** The one colour that is wholly transparent while all others are opaque, as Pillow keeps it; -1 for none. */
+    private static int transparent(BufferedImage image, Format format, byte[] b) {
+        if (image.getColorModel() instanceof IndexColorModel palette) {
+            int found = -1;
+            for (int i = 0; i < palette.getMapSize(); i++) {
+                int alpha = palette.getAlpha(i);
+                if (alpha != 255 && (alpha != 0 || found >= 0)) {
+                    return -1;
+                }
+                found = alpha == 0 ? i : found;
+            }
+            return found < 0 ? -1 : palette.getRGB(found) & 0xFFFFFF;
+        }
+        if (format != Format.PNG || b[24] != 8 || b[25] != 0 && b[25] != 2) {
+            return -1;
+        }
+        ByteBuffer in = ByteBuffer.wrap(b);
+        for (long at = 8; at + 12 < b.length && !starts(b, (int) at + 4, "IDAT"); ) {
+            if (starts(b, (int) at + 4, "tRNS")) { // 16 bits for grey or for each of red, green, blue
+                int i = (int) at + 8, step = b[25] == 0 ? 0 : 2;
+                return i + 2 * step + 2 > b.length
+                        ? -1
+                        : (b[i + 1] & 255) << 16 | (b[i + 1 + step] & 255) << 8 | b[i + 1 + 2 * step] & 255;
+            }
+            at += 12 + (in.getInt((int) at) & 0xFFFFFFFFL);
+        }
+        return -1;
     }
 
     /** The JPEG reader fills what is missing with grey and only warns. */
@@ -266,7 +297,8 @@ final class ImageDecoder {
     }
 
     /** The first frame at its place on the logical screen; around it the background colour. */
-    private static Image gifFrame(BufferedImage frame, ImageReader reader, String source) throws IOException {
+    private static Image gifFrame(BufferedImage frame, ImageReader reader, String source, int transparent)
+            throws IOException {
         int left = 0, top = 0, width = frame.getWidth(), height = frame.getHeight();
         Node descriptor = child(reader.getImageMetadata(0), "ImageDescriptor");
         Node screen = child(reader.getStreamMetadata(), "LogicalScreenDescriptor");
@@ -276,7 +308,7 @@ final class ImageDecoder {
             width = Math.max(left + width, number(screen, "logicalScreenWidth"));
             height = Math.max(top + height, number(screen, "logicalScreenHeight"));
         }
-        Image image = new Image(frame.getWidth(), frame.getHeight(), Pixels.rgb(frame, true), source);
+        Image image = new Image(frame.getWidth(), frame.getHeight(), Pixels.rgb(frame, true), source, transparent);
         if ((long) width * height > FULL_PIXELS) {
             return image;
         }
@@ -403,7 +435,7 @@ final class ImageDecoder {
                 out[o + 2] = in[i + 2];
             }
         }
-        return new Image(outWidth, outHeight, out, image.source());
+        return new Image(outWidth, outHeight, out, image.source(), image.transparent());
     }
 
     /** Finds the orientation tag in JPEG (APP1), PNG (eXIf), WebP (EXIF) and TIFF files. */

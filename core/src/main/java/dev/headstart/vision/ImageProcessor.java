@@ -13,6 +13,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.IntStream;
 import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.LongPointer;
@@ -221,6 +222,9 @@ public final class ImageProcessor {
             Map.entry("mobilenet_v1", "MobileNetV1"),
             Map.entry("siglip", "Siglip"));
 
+    /** Classes that put what is transparent onto white before anything else. */
+    private static final Set<String> CONVERTING = Set.of("CLIP", "Bit", "Siglip", "Blip");
+
     private final String where;
     private final ObjectNode settings;
     private final Kind kind;
@@ -230,7 +234,10 @@ public final class ImageProcessor {
     private final double cropPct;
     private final String cropMode;
     private final boolean pad;
+    private final boolean onWhite;
     private final @Nullable Sides padSize;
+    /** What lies around an image that is smaller than the crop: red, green, blue. */
+    private final int[] border;
     /** What each of the 256 sample values becomes, by channel. */
     private final float[][] table;
 
@@ -255,6 +262,8 @@ public final class ImageProcessor {
         resample = has("resample") ? resample(json.get("resample")) : d.resample;
         cropPct = has("crop_pct") ? number("crop_pct") : 224.0 / 256;
         cropMode = "center";
+        onWhite = flag("do_convert_rgb", CONVERTING.contains(name));
+        border = new int[3];
         pad = has("do_pad") ? flag("do_pad", d.pad) : flag("pad_and_return_pixel_mask", d.pad);
         padSize = has("pad_size") ? sides("pad_size") : null;
         table = table(
@@ -295,7 +304,13 @@ public final class ImageProcessor {
         cropPct = cfg.path("crop_pct").asDouble(0.875);
         cropMode = cfg.path("crop_mode").asText("center");
         pad = false;
+        onWhite = false;
         padSize = null;
+        float[] mean = channels("mean", IMAGENET_MEAN);
+        border = new int[3];
+        for (int c = 0; c < 3 && cropMode.equals("border"); c++) {
+            border[c] = (int) Math.rint(255 * (double) mean[c]);
+        }
         table = table(1.0 / 255, channels("mean", IMAGENET_MEAN), channels("std", IMAGENET_STD));
     }
 
@@ -474,7 +489,8 @@ public final class ImageProcessor {
     }
 
     /** Resize and crop. */
-    private Image geometry(Image image) {
+    private Image geometry(Image given) {
+        Image image = onWhite ? given.onWhite() : given;
         int h = image.height(), w = image.width();
         if (kind == Kind.TIMM) {
             return timm(image);
@@ -494,7 +510,7 @@ public final class ImageProcessor {
             }
         }
         if (crop == null) {
-            return image.resize(to[1], to[0], resample);
+            return resample.resize(image, to[1], to[0], 0, 0, to[1], to[0], coarse());
         }
         return window(image, to, crop.height, crop.width, false);
     }
@@ -523,7 +539,7 @@ public final class ImageProcessor {
     }
 
     /**
-     * Resizes and takes the centre, computing no more than that; black where the resized image is smaller.
+     * Resizes and takes the centre, computing no more than that; the border's colour where the resized image is smaller.
      *
      * @param to {height, width} of the resized image
      * @param halfEven whether half pixels are rounded to even (torchvision on Pillow images) or down (transformers)
@@ -534,8 +550,30 @@ public final class ImageProcessor {
                 x0 = Math.max(0, left),
                 y1 = Math.min(to[0], top + height),
                 x1 = Math.min(to[1], left + width);
-        Image part = resample.resize(image, to[1], to[0], x0, y0, x1 - x0, y1 - y0);
-        return part.crop(left - x0, top - y0, width, height);
+        Image part = resample.resize(image, to[1], to[0], x0, y0, x1 - x0, y1 - y0, coarse());
+        Image result = part.crop(left - x0, top - y0, width, height);
+        return (border[0] | border[1] | border[2]) == 0 ? result : framed(result, y0 - top, x0 - left, part);
+    }
+
+    /** @param part what lies at row {@code y} and column {@code x}; all else gets the border's colour */
+    private Image framed(Image image, int y, int x, Image part) {
+        byte[] rgb = image.rgb();
+        for (int row = 0, i = 0; row < image.height(); row++) {
+            boolean beside = row < y || row >= y + part.height();
+            for (int column = 0; column < image.width(); column++, i += 3) {
+                if (beside || column < x || column >= x + part.width()) {
+                    rgb[i] = (byte) border[0];
+                    rgb[i + 1] = (byte) border[1];
+                    rgb[i + 2] = (byte) border[2];
+                }
+            }
+        }
+        return image;
+    }
+
+    /** timm resizes with Pillow, transformers' processors with torch, which has two of the filters. */
+    private boolean coarse() {
+        return kind != Kind.TIMM && (resample == Resample.BILINEAR || resample == Resample.BICUBIC);
     }
 
     private static int offset(int side, int crop, boolean halfEven) {
