@@ -229,8 +229,9 @@ public final class ResNet {
 
         /** @return last stage, [B, C, H / 32, W / 32]; the trace receives the stem's and every stage's output */
         Tensor forward(Inputs in, Trace trace) {
-            Tensor x =
-                    stem.get(0).layers.arrange(Vision.pixels(in, channels, first.weight().tensor()));
+            Tensor x = stem.get(0)
+                    .layers
+                    .arrange(Vision.pixels(in, channels, first.weight().tensor()));
             for (ConvLayer layer : stem) {
                 x = layer.forward(x); // [B, E, H / 2, W / 2]
             }
@@ -271,7 +272,10 @@ public final class ResNet {
             Tensor x = resnet.forward(in, trace);
             Tensor pooled = adaptive_avg_pool2d(x, 1, 1); // [B, C, 1, 1]
             return new BaseModelOutputWithPooling(
-                    x, config().flag("flat_pooler", false) ? pooled.flatten(1, -1) : pooled, trace.hiddenStates(), null);
+                    x,
+                    config().flag("flat_pooler", false) ? pooled.flatten(1, -1) : pooled,
+                    trace.hiddenStates(),
+                    null);
         }
         /** From a folder or an id. */
         public static ResNetModel fromPretrained(String id) {

@@ -77,7 +77,8 @@ final class TimmNames {
 
     /** What config.json says about global_pool, which must be one of those given; the first of them when it says nothing. */
     private static String pooling(ConfigJson config, String... known) {
-        String asked = config.node().path("model_args").path("global_pool").asText(config.text("global_pool", known[0]));
+        String asked =
+                config.node().path("model_args").path("global_pool").asText(config.text("global_pool", known[0]));
         for (String k : known) {
             if (k.equals(asked)) {
                 return k;
@@ -146,7 +147,9 @@ final class TimmNames {
         long d = size("patch_embed.proj.weight", 0);
         int depth = count("blocks."), registers = has("reg_token") ? (int) size("reg_token", 1) : 0;
         int special = (classToken ? 1 : 0) + (distilled ? 1 : 0) + registers;
-        boolean bias = has("blocks.0.attn.qkv.bias"), preNorm = has("norm_pre.weight"), poolNorm = has("fc_norm.weight");
+        boolean bias = has("blocks.0.attn.qkv.bias"),
+                preNorm = has("norm_pre.weight"),
+                poolNorm = has("fc_norm.weight");
         long inner = size("blocks.0.mlp.fc2.weight", 1);
         String e = base + ".embeddings.";
         if (classToken) {
@@ -197,7 +200,11 @@ final class TimmNames {
         c.put("pre_norm", preNorm);
         c.put("layer_scale", has("blocks.0.ls1.gamma"));
         c.put("swiglu", size("blocks.0.mlp.fc1.weight", 0) == 2 * inner);
-        c.put("global_pool", distilled ? "distilled" : poolNorm || !classToken ? pooling(config, "avg") : pooling(config, "token", "avg"));
+        c.put(
+                "global_pool",
+                distilled
+                        ? "distilled"
+                        : poolNorm || !classToken ? pooling(config, "avg") : pooling(config, "token", "avg"));
         c.put("fc_norm", poolNorm);
         places(special);
     }
@@ -233,19 +240,24 @@ final class TimmNames {
 
     private String activation() {
         String asked = argument("act_layer").asText("");
-        return config.text("architecture", "").contains("quickgelu") || asked.equals("quick_gelu") ? "quick_gelu" : "gelu";
+        return config.text("architecture", "").contains("quickgelu") || asked.equals("quick_gelu")
+                ? "quick_gelu"
+                : "gelu";
     }
 
     /** The image's size and whether the special tokens have positions, so that the number of positions comes out. */
     private void places(int special) {
-        long ph = size("patch_embed.proj.weight", 2), pw = size("patch_embed.proj.weight", 3), all = size("pos_embed", 1);
+        long ph = size("patch_embed.proj.weight", 2),
+                pw = size("patch_embed.proj.weight", 3),
+                all = size("pos_embed", 1);
         ObjectNode c = config.node();
         c.putArray("patch_size").add(ph).add(pw);
         for (JsonNode stated : new JsonNode[] {
             argument("img_size"), c.path("pretrained_cfg").path("input_size"), argument("input_size")
         }) {
             int n = stated.size();
-            long h = n >= 2 ? stated.get(n - 2).asLong() : stated.asLong(), w = n >= 2 ? stated.get(n - 1).asLong() : h;
+            long h = n >= 2 ? stated.get(n - 2).asLong() : stated.asLong(),
+                    w = n >= 2 ? stated.get(n - 1).asLong() : h;
             long patches = h / ph * (w / pw);
             if (patches > 0 && (patches == all || patches + special == all)) {
                 c.putArray("image_size").add(h).add(w);

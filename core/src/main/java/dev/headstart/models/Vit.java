@@ -124,7 +124,8 @@ public final class Vit {
     /** Patches, class token, a distillation token where the family has one, positions (transformers ViTEmbeddings, DeiTEmbeddings). */
     static final class Embeddings {
         private final Conv2d projection;
-        private final List<Parameter> special = new ArrayList<>(); // class, distillation, register tokens, each [1, n, D]
+        private final List<Parameter> special =
+                new ArrayList<>(); // class, distillation, register tokens, each [1, n, D]
         private final int tokens;
         private final boolean placed;
         private final @Nullable Parameter maskToken;
@@ -266,12 +267,11 @@ public final class Vit {
         /** What a classifier takes. @param x last hidden state [B, S, D]; @return [B, D] */
         Tensor pool(Tensor x) {
             long special = embeddings.tokens;
-            Tensor pooled =
-                    switch (variant.pool()) {
-                        case "avg" -> x.narrow(1, special, x.size(1) - special).mean(1);
-                        case "distilled" -> x.narrow(1, 0, 2).mean(1);
-                        default -> x.select(1, 0);
-                    };
+            Tensor pooled = switch (variant.pool()) {
+                case "avg" -> x.narrow(1, special, x.size(1) - special).mean(1);
+                case "distilled" -> x.narrow(1, 0, 2).mean(1);
+                default -> x.select(1, 0);
+            };
             return variant.poolNorm() ? norm.forward(pooled) : pooled;
         }
 
@@ -324,9 +324,7 @@ public final class Vit {
             vit = new Body(w.sub("vit"), c, false, false, false);
             int between = c.variant().representation();
             representation = between == 0 ? null : w.sub("pre_logits.fc").linear(c.hiddenSize(), between);
-            classifier = w.head()
-                    .sub("classifier")
-                    .linear(between == 0 ? c.hiddenSize() : between, config.numLabels());
+            classifier = w.head().sub("classifier").linear(between == 0 ? c.hiddenSize() : between, config.numLabels());
         }
 
         @Override

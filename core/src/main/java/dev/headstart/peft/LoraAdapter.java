@@ -132,7 +132,8 @@ public final class LoraAdapter {
         String type = model.config().modelType();
         modern = model.linears().stream()
                 .map(Linear::name)
-                .anyMatch(n -> !left.contains(PREFIX + n + A) && left.contains(PREFIX + ModuleNames.modern(type, n) + A));
+                .anyMatch(
+                        n -> !left.contains(PREFIX + n + A) && left.contains(PREFIX + ModuleNames.modern(type, n) + A));
         for (Linear layer : targets()) {
             String a = PREFIX + module(layer) + A;
             String b = PREFIX + module(layer) + B;

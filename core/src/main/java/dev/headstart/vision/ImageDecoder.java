@@ -199,6 +199,11 @@ final class ImageDecoder {
             int width = reader.getWidth(0), height = reader.getHeight(0);
             ImageReadParam param = reader.getDefaultReadParam();
             int step = step(width, height, format, bytes, source);
+            int lossy = format == Format.WEBP ? chunk(bytes, "VP8 ") : -1;
+            byte[] rgb = lossy < 0 ? null : LossyWebP.rgb(bytes, lossy + 8, width, height);
+            if (rgb != null) {
+                return new Image(width, height, rgb, source);
+            }
             param.setSourceSubsampling(step, step, 0, 0);
             BufferedImage image = reader.read(0, param);
             checkEnd(warning[0], bytes, source);
@@ -210,6 +215,19 @@ final class ImageDecoder {
         } finally {
             reader.dispose();
         }
+    }
+
+    /** Where a chunk of a RIFF file begins, or -1. */
+    private static int chunk(byte[] b, String name) {
+        ByteBuffer in = ByteBuffer.wrap(b).order(ByteOrder.LITTLE_ENDIAN);
+        for (long at = 12; at + 8 < b.length; ) {
+            if (starts(b, (int) at, name)) {
+                return (int) at;
+            }
+            long size = in.getInt((int) at + 4) & 0xFFFFFFFFL;
+            at += 8 + size + (size & 1);
+        }
+        return -1;
     }
 
     /** The one colour that is wholly transparent while all others are opaque, as Pillow keeps it; -1 for none. */
@@ -466,15 +484,8 @@ final class ImageDecoder {
                 return -1;
             }
             if (starts(b, 0, "RIFF")) {
-                ByteBuffer in = ByteBuffer.wrap(b).order(ByteOrder.LITTLE_ENDIAN);
-                for (long at = 12; at + 8 < b.length; ) {
-                    long size = in.getInt((int) at + 4) & 0xFFFFFFFFL;
-                    if (starts(b, (int) at, "EXIF")) {
-                        return (int) at + 8 + (starts(b, (int) at + 8, "Exif\0\0") ? 6 : 0);
-                    }
-                    at += 8 + size + (size & 1);
-                }
-                return -1;
+                int at = chunk(b, "EXIF");
+                return at < 0 ? -1 : at + 8 + (starts(b, at + 8, "Exif\0\0") ? 6 : 0);
             }
             if ((b[0] & 255) == 0xFF) {
                 for (int at = 2; at + 10 < b.length && (b[at] & 255) == 0xFF && (b[at + 1] & 255) != 0xDA; ) {

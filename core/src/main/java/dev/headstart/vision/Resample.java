@@ -91,14 +91,7 @@ public enum Resample {
      * @param coarse whether weights have 16 bits, as torch's kernel for bytes has them, or Pillow's 32
      */
     Image resize(
-            Image image,
-            int width,
-            int height,
-            int left,
-            int top,
-            int windowWidth,
-            int windowHeight,
-            boolean coarse) {
+            Image image, int width, int height, int left, int top, int windowWidth, int windowHeight, boolean coarse) {
         if (width < 1 || height < 1) {
             throw new HeadstartException(image.source() + ": cannot be resized from " + image.width() + " x "
                     + image.height() + " to " + width + " x " + height + "; sides must be at least 1 pixel");
@@ -170,8 +163,7 @@ public enum Resample {
         return (byte) Math.max(0, Math.min(255, sample));
     }
 
-    private Image nearest(
-            Image image, int width, int height, int left, int top, int windowWidth, int windowHeight) {
+    private Image nearest(Image image, int width, int height, int left, int top, int windowWidth, int windowHeight) {
         byte[] result = new byte[Math.multiplyExact(3 * windowWidth, windowHeight)];
         int[] rows = nearest(image.height(), height), columns = nearest(image.width(), width);
         for (int y = 0, o = 0; y < windowHeight; y++) {

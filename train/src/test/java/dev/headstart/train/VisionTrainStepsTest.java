@@ -42,9 +42,8 @@ class VisionTrainStepsTest {
     @ParameterizedTest
     @MethodSource("cases")
     void lossesAndWeightsAgree(Path at) throws IOException {
-        JsonNode train = new ObjectMapper()
-                .readTree(at.resolve("case.json").toFile())
-                .get("train");
+        JsonNode train =
+                new ObjectMapper().readTree(at.resolve("case.json").toFile()).get("train");
         Path outputs = folder.resolve("after.safetensors");
         List<Double> losses = TrainSteps.run(at.resolve("model").toString(), at.resolve("case.json"), outputs);
         assertThat(losses).hasSize(train.get("losses").size());
