@@ -64,6 +64,9 @@ for o in range(1, 9):
     case(f"jpeg-exif-{o}", "x.jpg", lambda f: a.save(f, quality=95, subsampling=0, exif=e))
 for n, k in {"lossless": dict(lossless=True), "q90": dict(quality=90), "q50": dict(quality=50), "q90-exact": dict(quality=90, method=6)}.items():
     case(f"webp-{n}", "x.webp", lambda f: a.save(f, **k))
+for q in (1, 10, 25, 40, 60, 70, 80, 99, 100):
+    for m in (0, 4):
+        case(f"webp-q{q}-m{m}", "x.webp", lambda f: photo(33 + q, 97 - q // 3, q).save(f, quality=q, method=m))
 case("webp-soft", "x.webp", lambda f: photo(160, 120, 5, 0).save(f, quality=80))
 case("webp-odd", "x.webp", lambda f: a.crop((0, 0, 51, 33)).save(f, quality=80))
 case("webp-alpha", "x.webp", lambda f: rgba.save(f, quality=90))
@@ -99,7 +102,7 @@ for depth in (2, 4):
 for n, (im, k) in {"raw": (a, {}), "lzw": (a, dict(compression="tiff_lzw")), "deflate": (a, dict(compression="tiff_deflate")), "adobe-deflate": (a, dict(compression="tiff_adobe_deflate")),
                    "packbits": (a, dict(compression="packbits")), "grey": (a.convert("L"), {}), "grey-lzw": (a.convert("L"), dict(compression="tiff_lzw")), "1": (a.convert("1"), {}),
                    "g4": (a.convert("1"), dict(compression="group4")), "g3": (a.convert("1"), dict(compression="group3")), "p": (a.quantize(64), {}), "rgba": (rgba, {}), "la": (rgba.convert("LA"), {}), "cmyk": (a.convert("CMYK"), {}),
-                   "jpeg": (a, dict(compression="jpeg", quality=95)), "grey16": (Image.fromarray(grey16), {}), "pages": (a, dict(save_all=True, append_images=[b])), "lab": (a.convert("LAB"), {}),
+                   "jpeg": (a, dict(compression="jpeg", quality=95)), "grey16": (Image.fromarray(grey16), {}), "pages": (a.convert("P"), dict(save_all=True, append_images=[b.convert("P")])), "lab": (a.convert("LAB"), {}),
                    "float": (a.convert("F"), {}), "ycbcr": (a.convert("YCbCr"), {}), "int32": (a.convert("I"), {})}.items():
     try:
         case(f"tiff-{n}", "x.tiff", lambda f: im.save(f, **k))

@@ -62,7 +62,7 @@ save("grey16.tiff", Image.fromarray(grey16), pixels=np.repeat((grey16 >> 8).asty
 save("lossless.webp", im, lossless=True)
 save("lossless-alpha.webp", rgba, lossless=True, exact=True)
 gradient = Image.fromarray(np.stack([x * 6, y * 10, 255 - x * 3 - y * 3], -1).clip(0, 255).astype(np.uint8)).resize((64, 48), Image.BICUBIC)
-save("lossy.webp", gradient, 12, quality=90)  # the Java reader repeats chroma, libwebp interpolates it
+save("lossy.webp", gradient, quality=90)
 save("photo-444.jpg", smooth, 3, quality=95, subsampling=0)
 save("photo-420.jpg", smooth, 8, quality=90, subsampling=2)
 save("progressive.jpg", smooth, 8, quality=90, progressive=True)

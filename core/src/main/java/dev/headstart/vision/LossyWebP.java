@@ -8,30 +8,55 @@ import java.awt.image.PixelInterleavedSampleModel;
 import java.awt.image.WritableRaster;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.lang.reflect.AccessibleObject;
 import java.lang.reflect.Field;
+import java.lang.reflect.Method;
+import java.util.stream.Stream;
 import javax.imageio.ImageReadParam;
 import javax.imageio.stream.ImageInputStream;
 import javax.imageio.stream.MemoryCacheImageInputStream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Lossy WebP as libwebp shows it. TwelveMonkeys decodes the planes but repeats the two colour planes, which have half the size, and converts by another
- * table: at coloured edges that is up to 60 grey levels off. Here its planes are taken, and the colours interpolated and converted as libwebp does
- * ({@code upsampling.c}, {@code yuv.h}).
+ * Lossy WebP as libwebp shows it. TwelveMonkeys predicts from samples that the loop filter has already changed, repeats the two colour planes, which have
+ * half the size, and converts by another table: together up to 60 grey levels off. Here its reconstructed planes are taken, unfiltered; filter ({@link
+ * Vp8Filter}), interpolation and conversion are libwebp's ({@code upsampling.c}, {@code yuv.h}).
  */
 final class LossyWebP {
-    /** Where the decoder keeps the samples of the pixel that it is about to convert. */
-    private static final @Nullable Field SAMPLES = samples();
+    /** What is looked into; null when this version of TwelveMonkeys has it under other names: its own conversion stays then. */
+    private static final @Nullable Inside INSIDE = Inside.find();
 
     private LossyWebP() {}
 
-    private static @Nullable Field samples() {
-        try {
-            Field field = VP8Frame.class.getDeclaredField("yuv");
-            field.setAccessible(true);
-            return field.getType() == byte[].class ? field : null;
-        } catch (ReflectiveOperationException | RuntimeException e) { // another version: its own conversion stays
-            return null;
+    /** The decoder's state. @param samples of the pixel it is about to convert; @param skipsInner of a macroblock, whether its inner edges stay */
+    private record Inside(
+            Field samples, Field level, Field levels, Field sharpness, Field simple, Field row, Method skipsInner) {
+
+        static @Nullable Inside find() {
+            try {
+                Class<?> frame = VP8Frame.class;
+                Field row = frame.getDeclaredField("currentMacroBlockRow");
+                Inside inside = new Inside(
+                        frame.getDeclaredField("yuv"),
+                        frame.getDeclaredField("filterLevel"),
+                        frame.getDeclaredField("filterLevels"),
+                        frame.getDeclaredField("sharpnessLevel"),
+                        frame.getDeclaredField("simpleFilter"),
+                        row,
+                        row.getType().getComponentType().getDeclaredMethod("isSkip_inner_lf"));
+                Stream.of(
+                                inside.samples,
+                                inside.level,
+                                inside.levels,
+                                inside.sharpness,
+                                inside.simple,
+                                row,
+                                inside.skipsInner)
+                        .forEach((AccessibleObject part) -> part.setAccessible(true));
+                return inside;
+            } catch (ReflectiveOperationException | RuntimeException e) {
+                return null;
+            }
         }
     }
 
@@ -42,39 +67,70 @@ final class LossyWebP {
      * @return RGB samples, or null where the decoder does not give its planes
      */
     static byte @Nullable [] rgb(byte[] file, int at, int width, int height) throws IOException {
-        if (SAMPLES == null) {
+        if (INSIDE == null) {
             return null;
         }
         try (ImageInputStream in =
                 new MemoryCacheImageInputStream(new ByteArrayInputStream(file, at, file.length - at))) {
             VP8Frame frame = new VP8Frame(in, false);
-            Planes planes = new Planes(width, height, (byte[]) SAMPLES.get(frame));
-            frame.decode(planes, new ImageReadParam());
+            Planes planes = new Planes(width, height, frame, INSIDE);
+            frame.decode(planes, planes.new Watch());
             return frame.getWidth() == width && frame.getHeight() == height ? planes.rgb() : null;
         } catch (IllegalAccessException e) {
             return null;
         }
     }
 
-    /** Takes each pixel's three samples in place of its colour. */
+    /** Takes each pixel's three samples in place of its colour; its sides are whole macroblocks. */
     private static final class Planes extends WritableRaster {
+        private final VP8Frame frame;
+        private final Inside inside;
+        private final int shownWidth;
+        private final int shownHeight;
+        private final int half;
+        private final byte[] samples;
         private final byte[] y;
         private final byte[] u;
         private final byte[] v;
-        private final int half;
-        private final byte[] samples;
+        private final boolean[] inner;
+        private int level;
 
-        Planes(int width, int height, byte[] samples) {
+        Planes(int shownWidth, int shownHeight, VP8Frame frame, Inside inside) throws IllegalAccessException {
             super(
                     new PixelInterleavedSampleModel(
-                            DataBuffer.TYPE_BYTE, width, height, 3, 3 * width, new int[] {0, 1, 2}),
+                            DataBuffer.TYPE_BYTE,
+                            (shownWidth + 15) / 16 * 16,
+                            (shownHeight + 15) / 16 * 16,
+                            3,
+                            3 * ((shownWidth + 15) / 16 * 16),
+                            new int[] {0, 1, 2}),
                     new DataBufferByte(1), // nothing is stored in it
                     new Point());
-            this.samples = samples;
-            half = (width + 1) / 2;
+            this.frame = frame;
+            this.inside = inside;
+            this.shownWidth = shownWidth;
+            this.shownHeight = shownHeight;
+            samples = (byte[]) inside.samples.get(frame);
+            half = width / 2;
             y = new byte[Math.multiplyExact(width, height)];
-            u = new byte[half * ((height + 1) / 2)];
-            v = new byte[u.length];
+            u = new byte[y.length / 4];
+            v = new byte[y.length / 4];
+            inner = new boolean[y.length / 256];
+        }
+
+        /** Asked for the subsampling between the frame's header and its first row: there the decoder's own filter is switched off. */
+        private final class Watch extends ImageReadParam {
+            @Override
+            public int getSourceXSubsampling() {
+                try {
+                    int stated = inside.level.getInt(frame);
+                    level = stated > 0 ? stated : level;
+                    inside.level.setInt(frame, 0);
+                } catch (IllegalAccessException e) {
+                    throw new IllegalStateException(e);
+                }
+                return super.getSourceXSubsampling();
+            }
         }
 
         @Override
@@ -85,12 +141,30 @@ final class LossyWebP {
                 u[i] = samples[1];
                 v[i] = samples[2];
             }
+            if ((row & 15) == 0 && (column & 15) == 0) {
+                try {
+                    Object block = ((Object[]) inside.row.get(frame))[column / 16];
+                    inner[row / 16 * (width / 16) + column / 16] = !(Boolean) inside.skipsInner.invoke(block);
+                } catch (ReflectiveOperationException e) {
+                    throw new IllegalStateException(e);
+                }
+            }
         }
 
-        byte[] rgb() {
-            byte[] result = new byte[Math.multiplyExact(3, y.length)];
-            int last = (height + 1) / 2 - 1;
-            for (int row = 0; row < height; row++) {
+        byte[] rgb() throws IllegalAccessException {
+            if (level > 0) {
+                int[][] levels = (int[][]) inside.levels.get(frame);
+                Vp8Filter filter =
+                        new Vp8Filter(y, u, v, width, inside.sharpness.getInt(frame), inside.simple.getBoolean(frame));
+                for (int row = 0, i = 0; row < height / 16; row++) {
+                    for (int column = 0; column < width / 16; column++, i++) {
+                        filter.block(column, row, levels[row][column], inner[i]);
+                    }
+                }
+            }
+            byte[] result = new byte[Math.multiplyExact(3, Math.multiplyExact(shownWidth, shownHeight))];
+            int last = (shownHeight + 1) / 2 - 1;
+            for (int row = 0; row < shownHeight; row++) {
                 int near = row / 2, far = (row & 1) == 0 ? Math.max(0, near - 1) : Math.min(last, near + 1);
                 line(result, row, near * half, far * half);
             }
@@ -99,12 +173,13 @@ final class LossyWebP {
 
         /** One row; the colours come from the nearer row of colours and the next but one. */
         private void line(byte[] result, int row, int near, int far) {
-            for (int x = 0, i = row * width; x < width; x++, i++) {
+            int columns = (shownWidth + 1) / 2;
+            for (int x = 0, o = 3 * row * shownWidth; x < shownWidth; x++, o += 3) {
                 int a = x / 2, b = (x & 1) == 0 ? a - 1 : a + 1; // nearer and farther column
-                boolean edge = b < 0 || b >= half;
+                boolean edge = b < 0 || b >= columns;
                 int cb = edge ? between(u, near + a, far + a) : among(u, near + a, near + b, far + a, far + b);
                 int cr = edge ? between(v, near + a, far + a) : among(v, near + a, near + b, far + a, far + b);
-                put(result, 3 * i, y[i] & 255, cb, cr);
+                put(result, o, y[row * width + x] & 255, cb, cr);
             }
         }
 
