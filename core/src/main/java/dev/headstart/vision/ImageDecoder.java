@@ -200,7 +200,7 @@ final class ImageDecoder {
             ImageReadParam param = reader.getDefaultReadParam();
             int step = step(width, height, format, bytes, source);
             int lossy = format == Format.WEBP ? chunk(bytes, "VP8 ") : -1;
-            byte[] rgb = lossy < 0 ? null : LossyWebP.rgb(bytes, lossy + 8, width, height);
+            byte[] rgb = lossy < 0 ? null : LossyWebP.rgb(bytes, lossy + 8, chunkEnd(bytes, lossy), width, height);
             if (rgb != null) {
                 return new Image(width, height, rgb, source);
             }
@@ -228,6 +228,11 @@ final class ImageDecoder {
             at += 8 + size + (size & 1);
         }
         return -1;
+    }
+
+    private static int chunkEnd(byte[] b, int at) {
+        long size = ByteBuffer.wrap(b).order(ByteOrder.LITTLE_ENDIAN).getInt(at + 4) & 0xFFFFFFFFL;
+        return (int) Math.min(b.length, at + 8 + size);
     }
 
     /** The one colour that is wholly transparent while all others are opaque, as Pillow keeps it; -1 for none. */

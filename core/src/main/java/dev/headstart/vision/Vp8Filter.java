@@ -2,18 +2,16 @@ package dev.headstart.vision;
 
 /** VP8's loop filter (RFC 6386, section 15), which smooths the edges of macroblocks and of the blocks of 4 x 4 in them, in place. */
 final class Vp8Filter {
-    private final byte[] y;
-    private final byte[] u;
-    private final byte[] v;
-    private final int stride;
+    private final Vp8.Plane y;
+    private final Vp8.Plane u;
+    private final Vp8.Plane v;
     private final int sharpness;
     private final boolean simple;
 
-    Vp8Filter(byte[] y, byte[] u, byte[] v, int stride, int sharpness, boolean simple) {
+    Vp8Filter(Vp8.Plane y, Vp8.Plane u, Vp8.Plane v, int sharpness, boolean simple) {
         this.y = y;
         this.u = u;
         this.v = v;
-        this.stride = stride;
         this.sharpness = sharpness;
         this.simple = simple;
     }
@@ -27,16 +25,16 @@ final class Vp8Filter {
         int flat = sharpness > 4 ? strength >> 2 : sharpness > 0 ? strength >> 1 : strength;
         flat = Math.max(1, sharpness > 0 ? Math.min(flat, 9 - sharpness) : flat);
         Edge edge = new Edge(2 * (2 * strength + flat) + 1, flat, strength >= 40 ? 2 : strength >= 15 ? 1 : 0);
-        int at = 16 * row * stride + 16 * column, half = stride / 2, colour = 8 * row * half + 8 * column;
+        int at = y.at(16 * column, 16 * row), colour = u.at(8 * column, 8 * row);
         for (boolean across : new boolean[] {false, true}) { // vertical edges first
-            int step = across ? stride : 1, along = across ? 1 : stride;
-            int halfStep = across ? half : 1, halfAlong = across ? 1 : half;
+            int step = across ? y.stride : 1, along = across ? 1 : y.stride;
+            int halfStep = across ? u.stride : 1, halfAlong = across ? 1 : u.stride;
             if (across ? row > 0 : column > 0) {
-                line(y, at, step, along, 16, edge, true);
+                line(y.samples, at, step, along, 16, edge, true);
                 colours(colour, halfStep, halfAlong, edge, true);
             }
             for (int i = 4; inner && i < 16; i += 4) {
-                line(y, at + i * step, step, along, 16, edge, false);
+                line(y.samples, at + i * step, step, along, 16, edge, false);
             }
             if (inner) {
                 colours(colour + 4 * halfStep, halfStep, halfAlong, edge, false);
@@ -49,8 +47,8 @@ final class Vp8Filter {
 
     private void colours(int at, int step, int along, Edge edge, boolean outer) {
         if (!simple) {
-            line(u, at, step, along, 8, edge, outer);
-            line(v, at, step, along, 8, edge, outer);
+            line(u.samples, at, step, along, 8, edge, outer);
+            line(v.samples, at, step, along, 8, edge, outer);
         }
     }
 

@@ -36,6 +36,7 @@ class VisionGoldenTest {
             "vit",
             "deit",
             "dinov2",
+            "dinov2_with_registers",
             "convnext",
             "convnextv2",
             "swin",

@@ -53,7 +53,25 @@ class ImageProcessorTest {
                 "vit-png"
             })
     void golden(String name) throws IOException {
-        Path at = Shared.require("golden/preprocess/" + name);
+        check(Shared.require("golden/preprocess/" + name));
+    }
+
+    /** Transparent colours, borders, ties of the nearest sample, and processors the shared cases leave out (conformance/processor_fuzz.py). */
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "clip-1000",
+                "convnext-1003",
+                "efficientnet-1000",
+                "efficientnet-1003",
+                "timm-1013",
+                "timm-1023"
+            })
+    void ownGolden(String name) throws IOException {
+        check(Shared.repositoryRoot().resolve("core/src/test/resources/processor-golden/" + name));
+    }
+
+    private static void check(Path at) throws IOException {
         JsonNode c = JSON.readTree(at.resolve("case.json").toFile()).get("preprocess");
         List<Image> images = new ArrayList<>();
         c.get("input").forEach(f -> images.add(Image.read(at.resolve(f.asText()))));
