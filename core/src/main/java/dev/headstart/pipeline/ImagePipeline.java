@@ -10,6 +10,7 @@ import dev.headstart.nn.Precision;
 import dev.headstart.vision.Image;
 import dev.headstart.vision.ImageBatch;
 import dev.headstart.vision.ImageProcessor;
+import java.net.URI;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
@@ -62,7 +63,19 @@ abstract class ImagePipeline implements Pipeline {
 
     /** Images from files. */
     static IntFunction<Image> files(List<String> paths) {
-        return i -> Image.read(Path.of(paths.get(i)));
+        return i -> Image.read(path(paths.get(i)));
+    }
+
+    /** A file by its path or its {@code file:} address. */
+    private static Path path(String input) {
+        if (input.matches("(?i)(https?|ftp)://.*")) {
+            throw new HeadstartException(input + ": images are read from files, not from the network; download it first");
+        }
+        try {
+            return input.startsWith("file:/") ? Path.of(URI.create(input)) : Path.of(input);
+        } catch (IllegalArgumentException e) {
+            throw new HeadstartException(input + ": is no path of a file (" + e.getMessage() + ")", e);
+        }
     }
 
     /** Runs the model over all images. @param source gives an image by its index */

@@ -95,8 +95,12 @@ class ImagePipelineTest {
             assertThatThrownBy(() -> pipeline.run(inputs, JSON.createObjectNode()))
                     .isInstanceOf(HeadstartException.class)
                     .hasMessageContaining("bad.jpg");
-            assertThat(pipeline.run(List.of(good.toString()), JSON.createObjectNode()))
-                    .hasSize(1);
+            assertThat(pipeline.run(List.of(good.toString(), good.toUri().toString()), JSON.createObjectNode()))
+                    .hasSize(2);
+            assertThatThrownBy(() -> pipeline.run(List.of("https://example.com/cat.jpg"), JSON.createObjectNode()))
+                    .isInstanceOf(HeadstartException.class)
+                    .hasMessageContaining("https://example.com/cat.jpg")
+                    .hasMessageContaining("download");
         }
         try (Pipeline pipeline = Pipeline.zeroShotImageClassification(
                 Shared.require("golden/clip/model/model").toString())) {
