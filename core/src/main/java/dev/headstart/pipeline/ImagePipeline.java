@@ -69,7 +69,8 @@ abstract class ImagePipeline implements Pipeline {
     /** A file by its path or its {@code file:} address. */
     private static Path path(String input) {
         if (input.matches("(?i)(https?|ftp)://.*")) {
-            throw new HeadstartException(input + ": images are read from files, not from the network; download it first");
+            throw new HeadstartException(
+                    input + ": images are read from files, not from the network; download it first");
         }
         try {
             return input.startsWith("file:/") ? Path.of(URI.create(input)) : Path.of(input);

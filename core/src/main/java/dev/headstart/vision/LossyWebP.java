@@ -41,7 +41,9 @@ final class LossyWebP {
     private static void line(Vp8 frame, byte[] result, int row, int near, int far) {
         byte[] y = frame.luma().samples, u = frame.blue().samples, v = frame.red().samples;
         int width = frame.width, columns = (width + 1) / 2;
-        int light = frame.luma().at(0, row), n = frame.blue().at(0, near), f = frame.blue().at(0, far);
+        int light = frame.luma().at(0, row),
+                n = frame.blue().at(0, near),
+                f = frame.blue().at(0, far);
         for (int x = 0, o = 3 * row * width; x < width; x++, o += 3) {
             int a = x / 2, b = (x & 1) == 0 ? a - 1 : a + 1; // nearer and farther column
             boolean edge = b < 0 || b >= columns;

@@ -133,7 +133,11 @@ final class Vp8 {
     Vp8(byte[] data, int at, int end, Vp8Tables tables) throws IOException {
         this.data = data;
         this.tables = tables;
-        if (end - at < 10 || (data[at] & 1) != 0 || data[at + 3] != (byte) 0x9D || data[at + 4] != 1 || data[at + 5] != 0x2A) {
+        if (end - at < 10
+                || (data[at] & 1) != 0
+                || data[at + 3] != (byte) 0x9D
+                || data[at + 4] != 1
+                || data[at + 5] != 0x2A) {
             throw new IOException("no key frame of VP8");
         }
         int first = ((data[at] & 255) | (data[at + 1] & 255) << 8 | (data[at + 2] & 255) << 16) >> 5;
@@ -288,7 +292,8 @@ final class Vp8 {
             Arrays.fill(modes, header.bit(156) == 1 ? header.bit(128) == 1 ? TM : HE : header.bit(163) == 1 ? VE : DC);
         } else {
             for (int i = 0; i < 16; i++) {
-                int[] p = tables.modes()[i < 4 ? modesAbove[4 * column + i] : modes[i - 4]][i % 4 == 0 ? modesLeft[i / 4] : modes[i - 1]];
+                int[] p = tables.modes()[i < 4 ? modesAbove[4 * column + i] : modes[i - 4]][
+                        i % 4 == 0 ? modesLeft[i / 4] : modes[i - 1]];
                 int at = 0;
                 do {
                     at = TREE[at + header.bit(p[at >> 1])];
@@ -420,7 +425,10 @@ final class Vp8 {
     private static void hadamard(int[] in, int[] out) {
         int[] t = new int[16];
         for (int i = 0; i < 4; i++) {
-            int a0 = in[i] + in[12 + i], a1 = in[4 + i] + in[8 + i], a2 = in[4 + i] - in[8 + i], a3 = in[i] - in[12 + i];
+            int a0 = in[i] + in[12 + i],
+                    a1 = in[4 + i] + in[8 + i],
+                    a2 = in[4 + i] - in[8 + i],
+                    a3 = in[i] - in[12 + i];
             t[i] = a0 + a1;
             t[4 + i] = a3 + a2;
             t[8 + i] = a0 - a1;
@@ -527,23 +535,24 @@ final class Vp8 {
         }
         for (int r = 0; r < 4; r++) {
             for (int c = 0; c < 4; c++) {
-                int value =
-                        switch (mode) {
-                            case DC -> sum >> 3;
-                            case TM -> Math.max(0, Math.min(255, e[3 - r] + e[5 + c] - e[4]));
-                            case VE -> three(e, 5 + c);
-                            case HE -> r == 3 ? e[1] + 3 * e[0] + 2 >> 2 : three(e, 3 - r);
-                            case LD -> r + c == 6 ? e[11] + 3 * e[12] + 2 >> 2 : three(e, 6 + r + c);
-                            case RD -> three(e, 4 - r + c);
-                            case VR -> c == 0 && r > 0
-                                    ? three(e, 5 - r)
-                                    : (r & 1) == 0 ? two(e, 4 + c - r / 2) : three(e, 4 + c - r / 2);
-                            case VL -> verticalLeft(e, r, c);
-                            case HD -> r == 0 && c > 0
-                                    ? three(e, 3 + c)
-                                    : (c & 1) == 0 ? two(e, 3 - r + c / 2) : three(e, 4 - r + c / 2);
-                            default -> horizontalUp(e, r, c);
-                        };
+                int value = switch (mode) {
+                    case DC -> sum >> 3;
+                    case TM -> Math.max(0, Math.min(255, e[3 - r] + e[5 + c] - e[4]));
+                    case VE -> three(e, 5 + c);
+                    case HE -> r == 3 ? e[1] + 3 * e[0] + 2 >> 2 : three(e, 3 - r);
+                    case LD -> r + c == 6 ? e[11] + 3 * e[12] + 2 >> 2 : three(e, 6 + r + c);
+                    case RD -> three(e, 4 - r + c);
+                    case VR ->
+                        c == 0 && r > 0
+                                ? three(e, 5 - r)
+                                : (r & 1) == 0 ? two(e, 4 + c - r / 2) : three(e, 4 + c - r / 2);
+                    case VL -> verticalLeft(e, r, c);
+                    case HD ->
+                        r == 0 && c > 0
+                                ? three(e, 3 + c)
+                                : (c & 1) == 0 ? two(e, 3 - r + c / 2) : three(e, 4 - r + c / 2);
+                    default -> horizontalUp(e, r, c);
+                };
                 s[at + r * stride + c] = (byte) value;
             }
         }

@@ -59,13 +59,7 @@ class ImageProcessorTest {
     /** Transparent colours, borders, ties of the nearest sample, and processors the shared cases leave out (conformance/processor_fuzz.py). */
     @ParameterizedTest
     @ValueSource(
-            strings = {
-                "clip-1000",
-                "convnext-1003",
-                "efficientnet-1000",
-                "efficientnet-1003",
-                "timm-1013",
-                "timm-1023"
+            strings = {"clip-1000", "convnext-1003", "efficientnet-1000", "efficientnet-1003", "timm-1013", "timm-1023"
             })
     void ownGolden(String name) throws IOException {
         check(Shared.repositoryRoot().resolve("core/src/test/resources/processor-golden/" + name));
