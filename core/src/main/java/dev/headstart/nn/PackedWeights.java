@@ -5,22 +5,12 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.function.Function;
 import org.bytedeco.javacpp.PointerScope;
-import org.bytedeco.pytorch.GenericList;
 import org.bytedeco.pytorch.IValue;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.Type;
 import org.jspecify.annotations.Nullable;
 
 /** A convolution's weight in the orders that oneDNN prefers for the sizes of input that were seen last. */
 final class PackedWeights {
-    private static final Type.TypePtr INTEGER = Memory.keep(Ops.find("mkldnn::_reorder_convolution_weight", "")
-            .schema()
-            .arguments()
-            .getPointer(1)
-            .type()
-            .get()
-            .containedType(0));
-
     /** Sizes of input whose weights are kept at a time. */
     private static final int SIZES = 4;
 
@@ -36,15 +26,7 @@ final class PackedWeights {
 
     /** The same number for both dimensions, kept. */
     static IValue both(long v) {
-        return Memory.keep(longs(v, v));
-    }
-
-    static IValue longs(long... values) {
-        GenericList list = new GenericList(INTEGER);
-        for (long v : values) {
-            list.push_back(new IValue(v));
-        }
-        return new IValue(list);
+        return Memory.keep(Ops.longs(v, v));
     }
 
     /** @param size of the input; @param plain what is used where nothing is packed */
@@ -61,7 +43,7 @@ final class PackedWeights {
             }
             Packed made;
             try (PointerScope scope = new PointerScope()) {
-                Tensor w = Memory.keep(make.apply(longs(size)));
+                Tensor w = Memory.keep(make.apply(Ops.longs(size)));
                 made = new Packed(size, w, Memory.keep(new IValue(w)));
             }
             if (packed.size() >= SIZES) {
