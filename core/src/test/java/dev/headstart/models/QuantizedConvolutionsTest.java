@@ -13,6 +13,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
@@ -70,6 +71,10 @@ class QuantizedConvolutionsTest {
         }
     }
 
+    private static float[] logits(Map<String, float[]> outputs) {
+        return Objects.requireNonNull(outputs.get("logits"));
+    }
+
     private static double error(float[] a, float[] b) {
         double difference = 0, size = 0;
         for (int i = 0; i < a.length; i++) {
@@ -91,7 +96,7 @@ class QuantizedConvolutionsTest {
                 model.optimize(p);
                 double most = p == Precision.FP32 ? 1e-5 : p == Precision.BF16 ? 0.05 : 0.1;
                 outputs(model)
-                        .forEach((name, values) -> assertThat(error(plain.get(name), values))
+                        .forEach((name, values) -> assertThat(error(Objects.requireNonNull(plain.get(name)), values))
                                 .as(p + " " + name)
                                 .isLessThan(most));
             }
@@ -114,15 +119,15 @@ class QuantizedConvolutionsTest {
                 PreTrainedModel<?> small =
                         Models.load(new ModelFolder(type, out, false), null, LoadOptions.defaults())) {
             Map<String, float[]> expected = outputs(plain), found = outputs(small);
-            assertThat(error(expected.get("logits"), found.get("logits"))).isBetween(1e-5, 0.05);
+            assertThat(error(logits(expected), logits(found))).isBetween(1e-5, 0.05);
             assertThat(small.state().convNorms())
                     .allMatch(c -> c.range().low() <= c.range().high());
             small.optimize(Precision.FP32); // what a pipeline does after some images
-            assertThat(error(found.get("logits"), outputs(small).get("logits")))
+            assertThat(error(logits(found), logits(outputs(small))))
                     .isLessThan(1e-5); // the head is packed, the convolutions stay as they are
             small.train();
             small.eval();
-            assertThat(error(found.get("logits"), outputs(small).get("logits"))).isBetween(1e-6, 0.05);
+            assertThat(error(logits(found), logits(outputs(small)))).isBetween(1e-6, 0.05);
         }
     }
 
