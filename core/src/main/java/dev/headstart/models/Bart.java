@@ -394,7 +394,8 @@ public final class Bart {
                 return super.shift(labels, config, special);
             }
             Tensor real = labels.masked_fill(labels.eq(new Scalar(-100L)), new Scalar((long) c.pad)); // [B, T]
-            Tensor last = real.ne(new Scalar((long) c.pad)).sum(1).sub(new Scalar(1L)).unsqueeze(-1); // [B, 1]
+            Tensor last =
+                    real.ne(new Scalar((long) c.pad)).sum(1).sub(new Scalar(1L)).unsqueeze(-1); // [B, 1]
             Tensor first = real.gather(1, last); // [B, 1]
             return cat(new TensorVector(first, real.narrow(1, 0, real.size(1) - 1)), 1);
         }

@@ -163,16 +163,17 @@ public final class Seq2SeqHeads {
         /** The decoder's state at the last end token of each source, [B, 1, E]. */
         private Tensor atEnd(Tensor states, Tensor ids) {
             if (states.size(1) != ids.size(1)) {
-                throw new HeadstartException(getClass().getSimpleName() + " reads the decoder at the source's end token: "
-                        + "decoder_input_ids must be as long as input_ids (" + ids.size(1) + "), found "
-                        + states.size(1));
+                throw new HeadstartException(
+                        getClass().getSimpleName() + " reads the decoder at the source's end token: "
+                                + "decoder_input_ids must be as long as input_ids (" + ids.size(1) + "), found "
+                                + states.size(1));
             }
             Tensor ends = ids.eq(new Scalar((long) eos)).to(ScalarType.Long); // [B, S]
             Tensor count = ends.sum(1); // [B]
             long most = count.max().item_long();
             if (most == 0 || count.min().item_long() != most) {
-                throw new HeadstartException("input_ids: every text needs the same number of end tokens (eos_token_id " + eos
-                        + "), at least one; found between " + count.min().item_long() + " and " + most);
+                throw new HeadstartException("input_ids: every text needs the same number of end tokens (eos_token_id "
+                        + eos + "), at least one; found between " + count.min().item_long() + " and " + most);
             }
             Tensor places = arange(new Scalar(1L), new Scalar(ids.size(1) + 1))
                     .to(ids.device(), ScalarType.Long)
@@ -183,8 +184,7 @@ public final class Seq2SeqHeads {
     }
 
     /** Start and end of an answer, by a Linear over the decoder's states. */
-    public abstract static class Seq2SeqQuestionAnswering
-            extends PreTrainedModel<Seq2SeqQuestionAnsweringModelOutput> {
+    public abstract static class Seq2SeqQuestionAnswering extends PreTrainedModel<Seq2SeqQuestionAnsweringModelOutput> {
         private final Seq2Seq.Body body;
         private final Linear outputs;
         private final Seq2Seq.Special special;
@@ -194,15 +194,17 @@ public final class Seq2SeqHeads {
                 Weights w, ConfigJson config, Seq2Seq.BodyBuilder builder, String prefix, Seq2Seq.Special special) {
             super(w, config);
             body = builder.build(w.sub(prefix), config);
-            outputs = w.head().sub("qa_outputs").linear(body.words().weight().tensor().size(1), 2);
+            outputs = w.head()
+                    .sub("qa_outputs")
+                    .linear(body.words().weight().tensor().size(1), 2);
             this.special = special;
         }
 
         @Override
         protected Seq2SeqQuestionAnsweringModelOutput compute(Inputs in) {
             Seq2SeqModelOutput out = run(body, in, config(), special);
-            QuestionAnsweringModelOutput span = Heads.questionAnswering(
-                    outputs.forward(out.lastHiddenState()), in, Trace.none()); // [B, T, 2]
+            QuestionAnsweringModelOutput span =
+                    Heads.questionAnswering(outputs.forward(out.lastHiddenState()), in, Trace.none()); // [B, T, 2]
             return new Seq2SeqQuestionAnsweringModelOutput(
                     span.loss(),
                     span.startLogits(),

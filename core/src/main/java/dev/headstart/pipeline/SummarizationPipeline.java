@@ -32,7 +32,8 @@ public final class SummarizationPipeline extends Text2TextGenerationPipeline {
         if (kwargs.hasNonNull("chunk_length")) {
             int wanted = kwargs.get("chunk_length").asInt();
             if (wanted < 8) {
-                throw new HeadstartException("chunk_length must be 8 tokens or more, found " + kwargs.get("chunk_length"));
+                throw new HeadstartException(
+                        "chunk_length must be 8 tokens or more, found " + kwargs.get("chunk_length"));
             }
             most = Math.min(readable(), wanted);
         }
@@ -81,7 +82,9 @@ public final class SummarizationPipeline extends Text2TextGenerationPipeline {
         }
         int middle = sentence.length() / 2;
         int blank = sentence.lastIndexOf(' ', middle);
-        int at = blank > 0 ? blank + 1 : sentence.offsetByCodePoints(0, sentence.codePointCount(0, sentence.length()) / 2);
+        int at = blank > 0
+                ? blank + 1
+                : sentence.offsetByCodePoints(0, sentence.codePointCount(0, sentence.length()) / 2);
         halve(sentence.substring(0, at), from, most, into);
         halve(sentence.substring(at), from, most, into);
     }

@@ -233,7 +233,8 @@ public class Text2TextGenerationPipeline extends TextPipeline {
             Generated a = before.get(i);
             Generated b = next.get(i);
             String text = a.text.isBlank() || b.text.isBlank() ? a.text + b.text : a.text + " " + b.text;
-            long[] ids = LongStream.concat(Arrays.stream(a.ids), Arrays.stream(b.ids)).toArray();
+            long[] ids = LongStream.concat(Arrays.stream(a.ids), Arrays.stream(b.ids))
+                    .toArray();
             both.add(new Generated(text, ids, a.chunks + b.chunks));
         }
         return both;
@@ -255,7 +256,10 @@ public class Text2TextGenerationPipeline extends TextPipeline {
                 LOG.warn(
                         "text {} begins with none of the prefixes by which this model knows its tasks, put one before it: {}",
                         i + 1,
-                        prefixes.values().stream().distinct().map(p -> '"' + p + '"').collect(Collectors.joining(", ")));
+                        prefixes.values().stream()
+                                .distinct()
+                                .map(p -> '"' + p + '"')
+                                .collect(Collectors.joining(", ")));
                 return;
             }
         }

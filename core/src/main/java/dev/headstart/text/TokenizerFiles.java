@@ -82,10 +82,7 @@ final class TokenizerFiles {
                         engine, vocabulary, config, config.raw.path("src_lang").asText(""));
             default -> engine;
         };
-        Backend target = source == engine
-                ? engine
-                : Languages.backend(
-                        engine, vocabulary, config, target(config));
+        Backend target = source == engine ? engine : Languages.backend(engine, vocabulary, config, target(config));
         return new Loaded(vocabulary, source, target, engine, json, List.of(), List.of(engine));
     }
 
@@ -163,8 +160,7 @@ final class TokenizerFiles {
                 vocabulary,
                 Languages.backend(
                         inside, vocabulary, config, config.raw.path("src_lang").asText("")),
-                Languages.backend(
-                        inside, vocabulary, config, target(config)),
+                Languages.backend(inside, vocabulary, config, target(config)),
                 inside,
                 null,
                 List.of(vocabFile, spm),

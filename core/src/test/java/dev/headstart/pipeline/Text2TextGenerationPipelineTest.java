@@ -96,13 +96,17 @@ class Text2TextGenerationPipelineTest {
             JsonNode divided = JSON.valueToTree(pipeline.run(List.of(endless), kwargs));
             assertThat(divided.path(0).path("chunks").asInt()).isGreaterThan(1);
             JsonNode cut = JSON.valueToTree(pipeline.run(
-                    List.of(endless), JSON.readTree("{\"max_new_tokens\": 3, \"num_beams\": 1, \"truncation\": true}")));
+                    List.of(endless),
+                    JSON.readTree("{\"max_new_tokens\": 3, \"num_beams\": 1, \"truncation\": true}")));
             assertThat(cut.path(0).has("chunks")).isFalse();
             assertThat(divided.path(0).path("summary_text").asText())
-                    .startsWith(cut.path(0).path("summary_text").asText().strip().substring(0, 1));
-            JsonNode two = JSON.valueToTree(pipeline.run(
-                    List.of("The house is small. The ship is over the sea."),
-                    JSON.readTree("{\"max_new_tokens\": 3, \"num_beams\": 2, \"num_return_sequences\": 2, \"chunk_length\": 30}")));
+                    .startsWith(
+                            cut.path(0).path("summary_text").asText().strip().substring(0, 1));
+            JsonNode two = JSON.valueToTree(
+                    pipeline.run(
+                            List.of("The house is small. The ship is over the sea."),
+                            JSON.readTree(
+                                    "{\"max_new_tokens\": 3, \"num_beams\": 2, \"num_return_sequences\": 2, \"chunk_length\": 30}")));
             String first = pipeline.apply("The house is small.", Map.of("max_new_tokens", 3, "num_beams", 2));
             String second = pipeline.apply("The ship is over the sea.", Map.of("max_new_tokens", 3, "num_beams", 2));
             assertThat(two.path(0).path(0).path("chunks").asInt()).isEqualTo(2);

@@ -135,9 +135,7 @@ public final class FineTune {
                     + options.mode.name().toLowerCase(java.util.Locale.ROOT));
         }
         Path file = options.config;
-        return file != null
-                ? NewModel.of(file, head, tokenizer, load)
-                : Models.untrained(options.model, head, load);
+        return file != null ? NewModel.of(file, head, tokenizer, load) : Models.untrained(options.model, head, load);
     }
 
     static PreTrainedModel<?> load(String head, String id, LoadOptions load) {

@@ -225,7 +225,10 @@ class GenerationTasksTest {
         Evaluation found = ModelEvaluation.run(
                 new FineTuneOptions("text2text-generation", dir.resolve("out").toString(), train, Path.of(""))
                         .offline(true)
-                        .generation(GenerationConfig.fromJson("{\"num_beams\": 2, \"max_new_tokens\": 8}"), Bleu.Settings.DEFAULT, false),
+                        .generation(
+                                GenerationConfig.fromJson("{\"num_beams\": 2, \"max_new_tokens\": 8}"),
+                                Bleu.Settings.DEFAULT,
+                                false),
                 new Evaluation.Options(0, 0.95, 0));
         assertThat(found.value("exact_match")).isGreaterThan(0.9);
         assertThat(found.value("pearson")).isGreaterThan(0.9);
@@ -267,8 +270,8 @@ class GenerationTasksTest {
         for (String name : List.of("tokenizer.json", "tokenizer_config.json", "model.safetensors")) {
             Files.copy(model("t5/train").resolve(name), folder.resolve(name));
         }
-        ObjectNode config = (ObjectNode)
-                new ObjectMapper().readTree(model("t5/train").resolve("config.json").toFile());
+        ObjectNode config = (ObjectNode) new ObjectMapper()
+                .readTree(model("t5/train").resolve("config.json").toFile());
         config.remove("decoder_start_token_id");
         Files.writeString(folder.resolve("config.json"), config.toString());
         FineTuneOptions unbegun = options("text2text-generation", folder, train).validation(train);

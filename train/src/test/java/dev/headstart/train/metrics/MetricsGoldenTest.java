@@ -6,9 +6,9 @@ import static org.assertj.core.api.Assertions.within;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.headstart.HeadstartException;
 import dev.headstart.train.metrics.Classification.Average;
 import dev.headstart.train.metrics.Classification.Prf;
-import dev.headstart.HeadstartException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.util.ArrayList;
@@ -177,7 +177,9 @@ class MetricsGoldenTest {
                             .isEqualTo(c.get("tokens").get(e.getKey()).get(i).asText());
                 }
                 Evaluation found = Evaluation.translation(refs, hyps, settings, new Evaluation.Options(0, 0.95, 0));
-                assertThat(found.value("bleu")).as("%s", e.getKey()).isEqualTo(e.getValue().asDouble(), EXACT);
+                assertThat(found.value("bleu"))
+                        .as("%s", e.getKey())
+                        .isEqualTo(e.getValue().asDouble(), EXACT);
                 assertThat(found.value("chrf")).isEqualTo(c.get("chrf").asDouble(), EXACT);
                 assertThat(found.value("chrf++")).isEqualTo(c.get("chrf++").asDouble(), EXACT);
             });
