@@ -1,5 +1,6 @@
 """Peer of DecoderBenchmark: greedy text of a decoder by transformers, CTranslate2 or llama.cpp.
 
+gguf FOLDER PRECISION: writes FOLDER/model-PRECISION.gguf for llama.cpp.
 make gpt2|t5 FOLDER: writes a GPT-2 of the published 124M shape, or a T5-small, with random weights (seed 0).
 PEER FOLDER PRECISION THREADS: answers lines "generate N BEAMS;id id ...;id id ..." with "seconds;id id ...;id id ...".
 """
@@ -34,6 +35,49 @@ if sys.argv[1] == "make":
               open(folder + "/tokenizer.json", "w"))
     json.dump({"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": unknown, "bos_token": end, "eos_token": end, "pad_token": end},
               open(folder + "/tokenizer_config.json", "w"))
+    sys.exit()
+
+if sys.argv[1] == "gguf":  # gguf FOLDER PRECISION: the GPT-2 of FOLDER as llama.cpp reads it (pip install gguf llama-cpp-python)
+    import gguf
+    from gguf import GGMLQuantizationType as Type
+    from safetensors.numpy import load_file
+    folder, precision = sys.argv[2:4]
+    c = json.load(open(folder + "/config.json"))
+    out = gguf.GGUFWriter(f"{folder}/model-{precision}.gguf", "gpt2")
+    out.add_context_length(c["n_positions"])
+    out.add_embedding_length(c["n_embd"])
+    out.add_block_count(c["n_layer"])
+    out.add_feed_forward_length(4 * c["n_embd"])
+    out.add_head_count(c["n_head"])
+    out.add_layer_norm_eps(c["layer_norm_epsilon"])
+    out.add_tokenizer_model("gpt2")
+    out.add_tokenizer_pre("gpt-2")
+    out.add_token_list([f"t{i}" for i in range(c["vocab_size"])])
+    out.add_token_merges(["t 0"])
+    out.add_bos_token_id(50256)
+    out.add_eos_token_id(50256)
+    # 4 bits as Headstart's own files have them: the table, which is the output layer too, in 8
+    types = {"fp32": (Type.F32, Type.F32), "bf16": (Type.BF16, Type.BF16), "int8": (Type.Q8_0, Type.Q8_0), "int4": (Type.Q4_0, Type.Q8_0)}
+    layer, table = types[precision]
+    names = {"ln_1": "attn_norm", "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output", "ln_2": "ffn_norm", "mlp.c_fc": "ffn_up",
+             "mlp.c_proj": "ffn_down"}
+    weights = load_file(folder + "/model.safetensors")
+    for name, t in weights.items():
+        part = name.removeprefix("transformer.").split(".")
+        kind = Type.F32
+        if part[0] == "h":
+            ours = f"blk.{part[1]}.{names['.'.join(part[2:-1])]}.{part[-1]}"
+            if t.ndim == 2:
+                t, kind = t.T.copy(), layer
+        else:
+            ours = {"wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm"}[part[0]] + "." + part[-1]
+            kind = table if part[0] == "wte" else kind
+        t = t if kind == Type.F32 else gguf.quants.quantize(t, kind)
+        out.add_tensor(ours, t, raw_dtype=kind)
+    out.write_header_to_file()
+    out.write_kv_data_to_file()
+    out.write_tensors_to_file()
+    out.close()
     sys.exit()
 
 peer, folder, precision, threads = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])

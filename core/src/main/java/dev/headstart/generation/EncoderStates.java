@@ -1,7 +1,9 @@
 package dev.headstart.generation;
 
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.function.Supplier;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
@@ -15,6 +17,7 @@ import org.jspecify.annotations.Nullable;
 public final class EncoderStates implements AutoCloseable {
     private final @Nullable Tensor[] keys;
     private final @Nullable Tensor[] values;
+    private final Map<String, Tensor> constants = new HashMap<>();
     private @Nullable Tensor mask;
     private int prompts;
     private int[] promptOf;
@@ -61,6 +64,11 @@ public final class EncoderStates implements AutoCloseable {
             values[layer] = v;
         }
         return new KvCache.KeysValues(k, v);
+    }
+
+    /** What is the same in every step of the call, made by {@code make} at the first; kept until {@link #close}. */
+    public Tensor once(String name, Supplier<Tensor> make) {
+        return constants.computeIfAbsent(name, n -> kept(make.get()));
     }
 
     /** The mask over the encoder's positions, [P, 1, 1, T], or null; it spreads over grouped queries. */
@@ -132,6 +140,8 @@ public final class EncoderStates implements AutoCloseable {
 
     @Override
     public void close() {
+        constants.values().forEach(Tensor::close);
+        constants.clear();
         if (mask != null) {
             mask.close();
             mask = null;

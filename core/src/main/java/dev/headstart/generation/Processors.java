@@ -216,7 +216,15 @@ final class Processors {
 
     /** SuppressTokensLogitsProcessor, MinLengthLogitsProcessor: these tokens cannot be chosen. */
     static Tensor suppress(Tensor scores, List<Integer> tokens) {
-        return scores.masked_fill(columns(scores, tokens), new Scalar(NEVER));
+        long[] known = tokens.stream()
+                .mapToLong(Integer::longValue)
+                .filter(t -> t >= 0 && t < scores.size(1))
+                .toArray();
+        if (known.length == 0) {
+            return scores;
+        }
+        Tensor at = Tensor.create(known).to(scores.device(), torch.ScalarType.Long);
+        return scores.index_fill(1, at, new Scalar(NEVER));
     }
 
     /** ForcedBOSTokenLogitsProcessor, ForcedEOSTokenLogitsProcessor: only these tokens can be chosen. */

@@ -281,7 +281,7 @@ public final class Bart {
                 if (ids == null) {
                     throw new HeadstartException(name + " is missing; give " + name + " or its embeddings");
                 }
-                Tensor known = Checks.ids(ids, name, words.weight().tensor().size(0));
+                Tensor known = Checks.ids(ids, name, words.weight().size(0));
                 x = words.forward(known);
                 x = c.embedScale == 1 ? x : x.mul(new Scalar(c.embedScale)); // [B, S, E]
             }

@@ -98,13 +98,13 @@ public final class EncoderModels {
          * says otherwise, in which case {@code decoder} has weight and bias of its own.
          */
         static Linear decoder(Weights w, ConfigJson config, Embedding words) {
-            long v = words.weight().tensor().size(0);
+            long v = words.weight().size(0);
             Parameter bias = w.parameter("bias", Init.ZEROS, v);
             Weights out = w.sub("decoder");
             if (config.flag("tie_word_embeddings", true)) {
                 return out.tiedLinear(words.weight(), bias);
             }
-            long e = words.weight().tensor().size(1);
+            long e = words.weight().size(1);
             return out.has("bias")
                     ? out.linear(e, v)
                     : out.tiedLinear(
@@ -113,10 +113,10 @@ public final class EncoderModels {
 
         /** The output table whose bias is its own, tied to the words unless config.json says otherwise. */
         static Linear ownBias(Weights w, ConfigJson config, Embedding words) {
-            long v = words.weight().tensor().size(0);
+            long v = words.weight().size(0);
             return config.flag("tie_word_embeddings", true)
                     ? w.tiedLinear(words.weight(), w.parameter("bias", Init.ZEROS, v))
-                    : w.linear(words.weight().tensor().size(1), v);
+                    : w.linear(words.weight().size(1), v);
         }
     }
 

@@ -267,17 +267,24 @@ public final class Models {
                     options.seed(),
                     scalarType(options, config),
                     device(options.device()),
+                    quantized != null || options.precision() != null,
                     config.hint()));
             PreTrainedModel<?> model = builder.build(loader.weights(), config);
             finish(loader, name, config);
-            if (quantized != null) {
-                loader.pack(quantized, model instanceof GenerativeModel);
-                if (!device(options.device()).is_cuda()) {
-                    Quantization.fold(model);
+            try {
+                if (quantized != null) {
+                    loader.pack(quantized, model instanceof GenerativeModel);
+                    if (!device(options.device()).is_cuda()) {
+                        Quantization.fold(model);
+                    }
                 }
-            }
-            if (options.precision() != null) {
-                model.optimize(precision(options.precision()));
+                if (options.precision() != null) {
+                    model.optimize(precision(options.precision()));
+                }
+                loader.readAll();
+            } catch (RuntimeException e) { // a weight that is read only now is damaged
+                model.close();
+                throw e;
             }
             return model;
         }

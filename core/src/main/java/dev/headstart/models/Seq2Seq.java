@@ -270,7 +270,7 @@ public final class Seq2Seq {
             if (tied && w.shapeOf("weight") == null) {
                 return w.tiedLinear(table, null);
             }
-            Linear own = w.linear(table.tensor().size(1), table.tensor().size(0), false);
+            Linear own = w.linear(table.size(1), table.size(0), false);
             if (tied && own.weight().tensor().equal(table.tensor())) {
                 w.state().linears().remove(own);
                 Parameter copy = w.state().parameters().remove(own.weight().name());

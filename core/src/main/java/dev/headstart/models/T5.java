@@ -2,6 +2,7 @@ package dev.headstart.models;
 
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
+import dev.headstart.generation.EncoderStates;
 import dev.headstart.generation.KvCache;
 import dev.headstart.models.Outputs.BaseModelOutput;
 import dev.headstart.models.Outputs.TokenClassifierOutput;
@@ -94,13 +95,11 @@ public final class T5 {
 
         /** A Linear without bias whose new weights start with deviation factor / sqrt(n). */
         Linear linear(Weights w, long in, long out, double n) {
-            w.parameter("weight", new Init.Normal(initializerFactor / Math.sqrt(n)), out, in);
-            return w.linear(in, out, false);
+            return w.linear(in, out, false, new Init.Normal(initializerFactor / Math.sqrt(n)));
         }
 
         Embedding table(Weights w, long rows, long size, double deviation) {
-            w.parameter("weight", new Init.Normal(initializerFactor * deviation), rows, size);
-            return w.embedding(rows, size);
+            return w.embedding(rows, size, new Init.Normal(initializerFactor * deviation));
         }
     }
 
@@ -153,6 +152,7 @@ public final class T5 {
         private final @Nullable T5Stack stack;
         private final @Nullable Tensor positions;
         private final @Nullable Tensor mask;
+        private final Seq2Seq.@Nullable Step step;
         private @Nullable Tensor made;
 
         /** What is made already. */
@@ -160,19 +160,22 @@ public final class T5 {
             this.stack = null;
             this.positions = null;
             this.mask = null;
+            this.step = null;
             this.made = made;
         }
 
-        Bias(T5Stack stack, Tensor positions, @Nullable Tensor mask) {
+        Bias(T5Stack stack, Tensor positions, @Nullable Tensor mask, Seq2Seq.@Nullable Step step) {
             this.stack = stack;
             this.positions = positions;
             this.mask = mask;
+            this.step = step;
         }
 
         Tensor of(long keys) {
             Tensor b = made;
             if (b == null && stack != null && positions != null) {
-                b = stack.relativeBias(positions, keys); // [B or 1, h, S, L]
+                boolean next = step != null && step.cache() != null && positions.numel() == 1; // one token behind all others
+                b = next ? stack.lastBias(step.states(), keys) : stack.relativeBias(positions, keys); // [B or 1, h, S, L]
                 b = mask == null ? b : b.add(mask);
                 made = b;
             }
@@ -262,7 +265,7 @@ public final class T5 {
             Tensor x = dropout.forward(embed(ids, embeds));
             Tensor at =
                     positions != null ? positions : Places.upTo(x.size(1), x).unsqueeze(0);
-            Bias bias = new Bias(this, at, mask);
+            Bias bias = new Bias(this, at, mask, step);
             if (Recompute.active()) {
                 x = again(x, bias, trace, step == null ? null : step.forgetful());
             } else {
@@ -297,6 +300,18 @@ public final class T5 {
                 throw new HeadstartException("input_ids is missing; give input_ids or inputs_embeds");
             }
             return words.forward(Checks.ids(ids, decoder ? "decoder_input_ids" : "input_ids", c.vocabSize));
+        }
+
+        /** The bias of a token that comes after {@code keys - 1} others, a part of what is made once a generation; [1, h, 1, L]. */
+        Tensor lastBias(EncoderStates states, long keys) {
+            long reach = Math.max(64, Long.highestOneBit(2 * keys - 1)); // the next power of two
+            Tensor all = states.once("t5-bias-" + reach, () -> {
+                Tensor last = Places.upTo(reach, relative.weight().tensor())
+                        .narrow(0, reach - 1, 1)
+                        .unsqueeze(0); // [1, 1]
+                return relativeBias(last, reach).contiguous(); // [1, h, 1, reach]
+            });
+            return all.narrow(3, reach - keys, keys);
         }
 
         /** The learned bias of every head for the distance of key and query, [B or 1, h, S, L]. @param positions [B or 1, S] */

@@ -31,8 +31,11 @@ final class DynamicInt8 implements Kernel {
     private final IValue packed;
     private final long in;
     private final @Nullable Tensor bias;
+    private final @Nullable QuantizedRows rows;
 
-    DynamicInt8(QuantizedWeight w, @Nullable TensorOptional bias) {
+    /** @param table whether an embedding reads rows of this weight, in 8 bits too */
+    DynamicInt8(QuantizedWeight w, @Nullable TensorOptional bias, boolean table) {
+        rows = table ? new QuantizedRows(w) : null;
         in = w.in();
         Tensor scales = w.scales().to(ScalarType.Double);
         Tensor q = Ops.call(
@@ -79,6 +82,11 @@ final class DynamicInt8 implements Kernel {
     }
 
     @Override
+    public @Nullable RowSource rows() {
+        return rows;
+    }
+
+    @Override
     public String name() {
         return "int8";
     }
@@ -96,5 +104,8 @@ final class DynamicInt8 implements Kernel {
     public void close() {
         packed.close();
         Memory.close(bias);
+        if (rows != null) {
+            rows.close();
+        }
     }
 }

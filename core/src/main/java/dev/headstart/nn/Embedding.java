@@ -15,6 +15,10 @@ public final class Embedding {
 
     /** @param ids int64 [...]; @return [..., d] */
     public Tensor forward(Tensor ids) {
+        RowSource packed = weight.rows();
+        if (packed != null) {
+            return packed.rows(ids);
+        }
         return torch.embedding(weight.tensor(), ids, paddingIdx, false, false);
     }
 

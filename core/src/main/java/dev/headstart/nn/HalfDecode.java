@@ -5,6 +5,7 @@ import org.bytedeco.pytorch.IValueVector;
 import org.bytedeco.pytorch.OperatorHandle;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
@@ -23,9 +24,10 @@ final class HalfDecode implements Kernel {
     private final long in;
     private final IValue few;
     private final @Nullable OneDnn many;
+    private final @Nullable Tensor table;
 
-    /** @param w [out, in]; @param fewRows whether there will only be few rows (an output layer), which saves a copy */
-    HalfDecode(Tensor w, @Nullable TensorOptional bias, boolean fewRows) {
+    /** @param w [out, in]; @param table whether an embedding reads rows of this weight, in 16 bits too; such an output layer sees few rows, which saves a copy */
+    HalfDecode(Tensor w, @Nullable TensorOptional bias, boolean table) {
         in = w.size(1);
         IValueVector stack = new IValueVector(
                 new IValue(w.to(ScalarType.Float).contiguous()),
@@ -34,7 +36,8 @@ final class HalfDecode implements Kernel {
                         : new IValue(bias.get().detach().to(ScalarType.Float).clone()));
         PACK.callBoxed(stack);
         few = Memory.keep(new IValue(stack.get(0)));
-        many = fewRows ? null : new OneDnn(w, bias, ScalarType.BFloat16);
+        many = table ? null : new OneDnn(w, bias, ScalarType.BFloat16);
+        this.table = table ? Memory.keep(w.to(ScalarType.Half)) : null;
     }
 
     /** Whether this processor's library has the kernel and the weights lie inside the range of half precision. */
@@ -66,6 +69,12 @@ final class HalfDecode implements Kernel {
     }
 
     @Override
+    public @Nullable RowSource rows() {
+        Tensor t = table;
+        return t == null ? null : ids -> torch.embedding(t, ids).to(ScalarType.Float);
+    }
+
+    @Override
     public String name() {
         return "decode-bf16";
     }
@@ -85,5 +94,6 @@ final class HalfDecode implements Kernel {
         if (many != null) {
             many.close();
         }
+        Memory.close(table);
     }
 }

@@ -2,6 +2,7 @@ package dev.headstart.nn;
 
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /** How a {@link Linear} computes y = act(x W^T + b). Chosen in one place, {@link Kernels}. */
 interface Kernel {
@@ -32,6 +33,11 @@ interface Kernel {
 
     /** The weight [out, in] that this kernel holds, as a new plain fp32 tensor (exact for fp32, rounded for the others). */
     Tensor weight();
+
+    /** How an embedding that shares the weight reads its rows from this kernel; null where it cannot, and the plain weight stays. */
+    default @Nullable RowSource rows() {
+        return null;
+    }
 
     /** Frees what the kernel holds. */
     void close();

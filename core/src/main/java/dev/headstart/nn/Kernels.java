@@ -23,7 +23,7 @@ public final class Kernels {
      * @param shared whether an embedding shares the weight, which then stays
      */
     public static void pack(Linear layer, Precision precision, boolean shared) {
-        if (layer.weight().tensor().is_cuda() || layer.fixed()) {
+        if (layer.fixed() || layer.weight().tensor().is_cuda()) {
             return;
         }
         List<Linear> joined = layer.joined();
@@ -72,63 +72,68 @@ public final class Kernels {
     }
 
     /**
-     * Packs a Linear of a model that generates, one token after the other, where reading the weights is what takes time: fp32 as ever,
+     * Packs a Linear of a model that generates, one token after the other, where reading the weights is what takes time: fp32 laid out for it,
      * bf16 with half-precision weights, int8 and int4 with quantized ones. Does nothing on other devices.
      *
-     * @param shared whether an embedding shares the weight, which then stays
+     * @param shared whether an embedding shares the weight, which then stays unless the kernel can look up its rows
      */
     public static void packForDecoding(Linear layer, Precision precision, boolean shared) {
-        if (layer.weight().tensor().is_cuda() || layer.fixed()) {
+        if (layer.fixed() || layer.weight().tensor().is_cuda()) {
             return;
         }
         Memory.scoped(() -> {
             layer.unpack();
-            if (precision == Precision.FP32 && shared && Ops.type(layer.weight().tensor()) == ScalarType.Float) {
-                layer.pack(new SharedFp32(layer.weight(), layer.transposed(), layer.bias()), true);
-                return;
+            Tensor plain = layer.weight().tensor().detach();
+            Tensor view = layer.transposed() ? plain.transpose(0, 1) : plain; // [out, in]
+            boolean table = shared && Ops.type(plain) == ScalarType.Float; // its rows are looked up in fp32
+            Kernel kernel;
+            if (precision == Precision.FP32 && table == shared && DecodeFp32.pays(layer)) {
+                kernel = new DecodeFp32(view, layer.biasOrNull());
+            } else {
+                Tensor w = view.contiguous();
+                kernel = precision == Precision.BF16 && table == shared && HalfDecode.supported(w)
+                        ? new HalfDecode(w, layer.biasOrNull(), table)
+                        : build(w, layer.biasOrNull(), precision, table);
             }
-            Tensor w = stored(layer);
-            Kernel kernel = precision == Precision.BF16 && HalfDecode.supported(w)
-                    ? new HalfDecode(w, layer.biasOrNull(), shared)
-                    : build(w, layer.biasOrNull(), precision);
             layer.pack(kernel, shared);
         });
     }
 
     /**
-     * Gives a Linear the kernel for weights that are stored in few bits; it keeps it until it is unpacked for training. Nothing happens on other devices.
+     * Gives a Linear on the CPU the kernel for weights that are stored in few bits; it keeps it until it is unpacked for training.
      *
      * @param generates whether few rows come at a time
      */
     static void packQuantized(Linear layer, QuantizedWeight w, boolean shared, boolean generates) {
-        if (!layer.weight().tensor().is_cuda()) {
-            Natives.blasThreads(false);
-            layer.unpack();
-            Kernel kernel = w.bits() == 4
-                    ? new GroupInt4(w, layer.biasOrNull())
-                    : generates ? new DynamicInt8(w, layer.biasOrNull()) : int8(w, layer.biasOrNull(), layer.even());
-            layer.pack(kernel, shared);
-            layer.fix();
-        }
+        Natives.blasThreads(false);
+        layer.unpack();
+        Kernel kernel = w.bits() == 4
+                ? new GroupInt4(w, layer.biasOrNull())
+                : generates
+                        ? new DynamicInt8(w, layer.biasOrNull(), shared)
+                        : int8(w, layer.biasOrNull(), layer.even());
+        layer.pack(kernel, shared);
+        layer.fix();
     }
 
     /** For models whose rows come many at a time. */
     private static Kernel manyRows(Tensor w, @Nullable TensorOptional bias, Precision precision, boolean even) {
-        return precision == Precision.INT8 ? int8(QuantizedWeight.int8(w), bias, even) : build(w, bias, precision);
+        return precision == Precision.INT8 ? int8(QuantizedWeight.int8(w), bias, even) : build(w, bias, precision, false);
     }
 
     private static Kernel int8(QuantizedWeight w, @Nullable TensorOptional bias, boolean even) {
-        return OneDnnInt8.SUPPORTED ? new OneDnnInt8(w, bias, even && w.in() >= WIDE) : new DynamicInt8(w, bias);
+        return OneDnnInt8.SUPPORTED ? new OneDnnInt8(w, bias, even && w.in() >= WIDE) : new DynamicInt8(w, bias, false);
     }
 
-    private static Kernel build(Tensor w, @Nullable TensorOptional bias, Precision precision) {
+    private static Kernel build(Tensor w, @Nullable TensorOptional bias, Precision precision, boolean table) {
         return switch (precision) {
             case FP32 -> new OneDnn(w, bias, ScalarType.Float);
             case BF16 -> new OneDnn(w, bias, ScalarType.BFloat16);
-            case INT8 -> new DynamicInt8(QuantizedWeight.int8(w), bias);
+            case INT8 -> new DynamicInt8(QuantizedWeight.int8(w), bias, table);
             case INT4 -> {
-                QuantizedWeight q = QuantizedWeight.int4(w, QuantizedWeight.GROUP);
-                yield q == null ? new DynamicInt8(QuantizedWeight.int8(w), bias) : new GroupInt4(q, bias);
+                // what embeddings read has 8 bits either way, as in a quantized folder
+                QuantizedWeight q = table ? null : QuantizedWeight.int4(w, QuantizedWeight.GROUP);
+                yield q == null ? new DynamicInt8(QuantizedWeight.int8(w), bias, table) : new GroupInt4(q, bias);
             }
         };
     }

@@ -41,8 +41,8 @@ public final class Linear {
         this.weight = weight;
         this.bias = bias;
         this.transposed = transposed;
-        this.out = weight.tensor().size(transposed ? 1 : 0);
-        this.in = weight.tensor().size(transposed ? 0 : 1);
+        this.out = weight.size(transposed ? 1 : 0);
+        this.in = weight.size(transposed ? 0 : 1);
     }
 
     /** @param x [..., in]; @return [..., out] */
@@ -168,13 +168,14 @@ public final class Linear {
     /**
      * Replaces the plain kernel by another and frees the original weight. Only for inference; {@link #unpack} undoes it.
      *
-     * @param shared whether an embedding reads the same weight, which then stays
+     * @param shared whether an embedding reads the same weight, which then stays unless the kernel can look up its rows
      */
     void pack(Kernel packed, boolean shared) {
+        RowSource rows = packed.rows();
         this.kernel = packed;
-        this.released = !shared;
+        this.released = !shared || rows != null;
         if (released) {
-            weight.set(Kernels.empty());
+            weight.release(shared ? rows : null);
         }
     }
 

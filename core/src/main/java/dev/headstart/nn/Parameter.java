@@ -1,5 +1,6 @@
 package dev.headstart.nn;
 
+import java.util.function.Supplier;
 import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
@@ -12,17 +13,42 @@ public final class Parameter {
     private final boolean buffer;
     private final boolean head;
     private final boolean fresh;
+    private long[] shape;
     private boolean frozen;
-    private Tensor value;
-    private TensorOptional optional;
+    private @Nullable Supplier<Tensor> unread;
+    private @Nullable Held held;
+    private volatile @Nullable RowSource rows;
+
+    /** The tensor, and the same as an optional argument. */
+    private record Held(Tensor value, TensorOptional optional) {
+        static Held of(Tensor value) {
+            // a scope of its own: the caller's may live as long as a whole load, and would keep the memory of a replaced value until then
+            return new Held(Memory.keep(value), Memory.scoped(() -> new TensorOptional(value)));
+        }
+
+        void close() {
+            optional.close();
+            value.close();
+        }
+    }
 
     Parameter(String name, Tensor value, boolean buffer, boolean head, boolean fresh) {
         this.name = name;
         this.buffer = buffer;
         this.head = head;
         this.fresh = fresh;
-        this.value = Memory.keep(value);
-        this.optional = optionalOf(value);
+        this.shape = value.shape();
+        this.held = Held.of(value);
+    }
+
+    /** A weight that is read when it is first asked for; never, where a packed kernel reads the file's own bits. */
+    Parameter(String name, long[] shape, boolean head, Supplier<Tensor> unread) {
+        this.name = name;
+        this.buffer = false;
+        this.head = head;
+        this.fresh = false;
+        this.shape = shape.clone();
+        this.unread = unread;
     }
 
     /** Full path under transformers' names: {@code bert.encoder.layer.0.output.dense.weight}. */
@@ -47,12 +73,38 @@ public final class Parameter {
 
     /** The tensor; it belongs to the model and must not be closed. */
     public Tensor tensor() {
-        return value;
+        return held().value;
+    }
+
+    /** The size of a dimension as the model uses it, also while a packed kernel holds the values. */
+    public long size(int dimension) {
+        return shape[dimension];
+    }
+
+    private Held held() {
+        Held present = held;
+        Supplier<Tensor> reader = unread;
+        if (present == null) {
+            if (reader == null) {
+                throw new IllegalStateException(name + " has been freed");
+            }
+            try (Tensor value = Memory.scoped(reader)) {
+                present = Held.of(value);
+            }
+            held = present;
+            unread = null;
+        }
+        return present;
+    }
+
+    /** Reads the value now, if nothing has asked for it or replaced it yet: its file is about to be closed. */
+    public void read() {
+        held();
     }
 
     /** The tensor as an optional argument of an operator. */
     public TensorOptional optional() {
-        return optional;
+        return held().optional;
     }
 
     /** Whether training leaves it alone. */
@@ -64,27 +116,42 @@ public final class Parameter {
     public void freeze(boolean on) {
         frozen = on;
         if (on) {
-            value.set_requires_grad(false);
+            tensor().set_requires_grad(false);
         }
     }
 
     /** Whether gradients flow into it. */
     public boolean trainable() {
-        return value.requires_grad();
+        return tensor().requires_grad();
     }
 
     /** Puts another tensor in its place (other type, device, or a trained value) and frees the old one. */
     public void set(Tensor next) {
-        Tensor oldValue = value;
-        TensorOptional oldOptional = optional;
-        value = Memory.keep(next);
-        optional = optionalOf(next);
-        oldOptional.close();
-        oldValue.close();
+        Held old = held;
+        held = Held.of(next);
+        unread = null;
+        rows = null;
+        shape = next.numel() == 0 ? shape : next.shape(); // a packed kernel leaves nothing here, but the size stays
+        if (old != null) {
+            old.close();
+        }
+    }
+
+    /** Leaves the values to what is packed of them; {@link #set} brings them back. @param lookup reads rows for embeddings, null where none needs it */
+    void release(@Nullable RowSource lookup) {
+        set(Kernels.empty());
+        rows = lookup;
+    }
+
+    /** How an embedding reads rows while the values are not here. */
+    @Nullable
+    RowSource rows() {
+        return rows;
     }
 
     /** Moves the values to a device and, if they are floating-point numbers, to a type; whether they are trained stays. */
     void to(Device device, @Nullable ScalarType type) {
+        Tensor value = tensor();
         ScalarType next = type != null && value.is_floating_point() ? type : Ops.type(value);
         if (next == Ops.type(value) && device.equals(value.device())) {
             return;
@@ -97,13 +164,10 @@ public final class Parameter {
         });
     }
 
-    /** In a scope of its own: the caller's may live as long as a whole load, and would keep the memory of a replaced value until then. */
-    private static TensorOptional optionalOf(Tensor value) {
-        return Memory.scoped(() -> new TensorOptional(value));
-    }
-
     void close() {
-        optional.close();
-        value.close();
+        Held present = held;
+        if (present != null) {
+            present.close();
+        }
     }
 }

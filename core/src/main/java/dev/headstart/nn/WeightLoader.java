@@ -40,6 +40,7 @@ public final class WeightLoader {
      * @param seed seed of new weights
      * @param type type of the floating-point parameters
      * @param device where they live
+     * @param packs whether Linear layers will be packed before the source is closed: their weights are then read one by one
      * @param configHint facts of config.json for messages about wrong shapes: {@code (hidden_size 768) }
      */
     public record Plan(
@@ -50,6 +51,7 @@ public final class WeightLoader {
             long seed,
             ScalarType type,
             Device device,
+            boolean packs,
             String configHint) {}
 
     private final Plan plan;
@@ -147,6 +149,23 @@ public final class WeightLoader {
             state.parameters().put(canonical, p);
             return p;
         }
+    }
+
+    /** A weight of a Linear or a table: checked now, read when it is needed where the plan says that layers will be packed. */
+    Parameter packable(String canonical, Init init, boolean head, long... shape) {
+        String name = find(canonical);
+        TensorSource source = plan.source();
+        if (!plan.packs()
+                || name == null
+                || source == null
+                || state.parameters().containsKey(canonical)
+                || !matches(source.info(name).shape(), shape)) {
+            return parameter(canonical, init, false, head, shape);
+        }
+        used.add(name);
+        Parameter p = new Parameter(canonical, shape, head, () -> read(canonical, init, head, shape));
+        state.parameters().put(canonical, p);
+        return p;
     }
 
     /** An int64 scalar that counts; 0 where the checkpoint (of before torch 0.4.1) has none. */
@@ -316,8 +335,16 @@ public final class WeightLoader {
                 + "; is this a checkpoint of another class? (fine-tuning may initialise a new head)");
     }
 
+    /** Reads what nothing has asked for yet; the source may be closed afterwards. */
+    public void readAll() {
+        state.parameters().values().forEach(Parameter::read);
+    }
+
     /** Gives the Linear layers whose weights are quantized the kernels that compute with the stored bits. @param generates whether the model generates */
     public void pack(QuantizedSource quantized, boolean generates) {
+        if (plan.device().is_cuda()) {
+            return; // the plain kernels are the fast ones there
+        }
         for (Linear layer : state.linears()) {
             String name = find(layer.weight().name());
             if (name != null) {

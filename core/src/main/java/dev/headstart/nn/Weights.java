@@ -58,6 +58,11 @@ public final class Weights {
         return loader.parameter(join(name), init, false, head, shape);
     }
 
+    /** A weight that a kernel may hold in its own form: where layers are packed before the source is closed, it is read only when it is needed. */
+    private Parameter packable(Init init, long... shape) {
+        return loader.packable(join("weight"), init, head, shape);
+    }
+
     /** A buffer: saved with the weights, never trained. @param init how it starts when it is not read */
     public Parameter buffer(String name, Init init, long... shape) {
         return loader.parameter(join(name), init, true, head, shape);
@@ -75,13 +80,13 @@ public final class Weights {
 
     /** As {@link #linear(long, long, boolean)}. @param init how the weight starts when it is not read */
     public Linear linear(long in, long out, boolean bias, Init init) {
-        Parameter w = parameter("weight", init, out, in);
+        Parameter w = packable(init, out, in);
         return register(new Linear(path, w, bias ? parameter("bias", Init.ZEROS, out) : null, false));
     }
 
     /** A Linear whose new weights start as torch's own do: uniform, bound 1 / sqrt(in). */
     public Linear torchLinear(long in, long out) {
-        Parameter w = parameter("weight", new Init.KaimingUniform(), out, in);
+        Parameter w = packable(new Init.KaimingUniform(), out, in);
         return register(new Linear(path, w, parameter("bias", new Init.Uniform(1 / Math.sqrt(in)), out), false));
     }
 
@@ -92,7 +97,7 @@ public final class Weights {
 
     /** GPT-2's Conv1D whose weight starts as {@code init} says. */
     public Linear conv1d(long in, long out, Init init) {
-        Parameter w = parameter("weight", init, in, out);
+        Parameter w = packable(init, in, out);
         return register(new Linear(path, w, parameter("bias", Init.ZEROS, out), true));
     }
 
@@ -119,13 +124,13 @@ public final class Weights {
 
     /** A table whose row {@code paddingIdx} gets no gradient and starts at zero; -1 for none. */
     public Embedding embedding(long n, long d, long paddingIdx) {
-        Parameter w = parameter("weight", loader.embeddingInit(paddingIdx), n, d);
+        Parameter w = packable(loader.embeddingInit(paddingIdx), n, d);
         return new Embedding(w, paddingIdx);
     }
 
     /** A table of {@code n} rows of size {@code d} that starts as {@code init} says: {@code weight} [n, d]. */
     public Embedding embedding(long n, long d, Init init) {
-        return new Embedding(parameter("weight", init, n, d), -1);
+        return new Embedding(packable(init, n, d), -1);
     }
 
     /** LayerNorm over the last dimension: {@code weight} [d], {@code bias} [d]. */

@@ -1,0 +1,120 @@
+package dev.headstart.models;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.headstart.LoadOptions;
+import dev.headstart.generation.Generation;
+import dev.headstart.generation.GenerativeModel;
+import dev.headstart.nn.Linear;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Map;
+import java.util.Objects;
+import java.util.stream.LongStream;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.Tensor;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** Kernels for one token at a time: weights large enough for them, of one row, a few and many, with an output layer that shares its table with the embedding. */
+class DecodeKernelsTest {
+    @TempDir
+    private Path folder;
+
+    private Path model() throws IOException {
+        Path config = folder.resolve("config.json");
+        Files.writeString(config, """
+                {"model_type": "gpt2", "initializer_range": 0.1, "vocab_size": 1000, "n_embd": 512, "n_layer": 2, "n_head": 8, "n_positions": 128}
+                """);
+        try (PreTrainedModel<?> model = Models.fromConfig(
+                ConfigJson.read(config),
+                "GPT2LMHeadModel",
+                LoadOptions.defaults().withDevice("cpu"))) {
+            model.savePretrained(folder);
+        }
+        return folder;
+    }
+
+    private static PreTrainedModel<?> load(Path path, String precision) {
+        LoadOptions options = LoadOptions.defaults().withDevice("cpu");
+        return Models.fromPretrained(
+                path.toString(), precision.isEmpty() ? options : options.withPrecision(precision));
+    }
+
+    private static float[] logits(PreTrainedModel<?> model, int tokens) {
+        long[][] ids = {LongStream.range(0, tokens).map(i -> (i * 37 + 999) % 1000).toArray()};
+        try (PointerScope scope = new PointerScope();
+                ModelOutput out = model.forward(Inputs.of(Map.of("input_ids", Tensors.int64(ids))))) {
+            return Tensors.floats(Objects.requireNonNull(out.tensors().get("logits")));
+        }
+    }
+
+    private static double error(float[] a, float[] b) {
+        assertThat(a).hasSameSizeAs(b);
+        double difference = 0;
+        double size = 0;
+        for (int i = 0; i < a.length; i++) {
+            difference += (a[i] - b[i]) * (a[i] - b[i]);
+            size += a[i] * a[i];
+        }
+        return Math.sqrt(difference / size);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"fp32,1e-6", "bf16,0.02", "int8,0.05", "int4,0.3"})
+    void equalsThePlainModel(String precision, double most) throws IOException {
+        Path path = model();
+        try (PreTrainedModel<?> plain = load(path, "");
+                PreTrainedModel<?> packed = load(path, precision)) {
+            for (int tokens : new int[] {1, 6, 6, 100, 1}) { // a small batch again is packed another way
+                assertThat(error(logits(plain, tokens), logits(packed, tokens)))
+                        .as(tokens + " tokens")
+                        .isLessThan(most);
+            }
+            assertThat(packed.numParameters()).isEqualTo(plain.numParameters());
+        }
+    }
+
+    @Test
+    void generatesTheSameTokens() throws IOException {
+        Path path = model();
+        try (PreTrainedModel<?> plain = load(path, "");
+                PreTrainedModel<?> packed = load(path, "fp32")) {
+            for (int beams : new int[] {1, 3}) {
+                assertThat(generate(packed, beams)).isEqualTo(generate(plain, beams));
+            }
+        }
+    }
+
+    private static long[] generate(PreTrainedModel<?> model, int beams) {
+        return Generation.of((GenerativeModel) model)
+                .with("max_new_tokens", 20)
+                .with("do_sample", false)
+                .with("num_beams", beams)
+                .prompt(new long[] {3, 999, 500})
+                .generate()
+                .sequences()[0];
+    }
+
+    @Test
+    void trainingAndSavingGetTheWeightsBack(@TempDir Path saved) throws IOException {
+        Path path = model();
+        try (PreTrainedModel<?> plain = load(path, "");
+                PreTrainedModel<?> packed = load(path, "fp32")) {
+            packed.savePretrained(saved);
+            assertThat(saved.resolve("model.safetensors")).hasSameBinaryContentAs(path.resolve("model.safetensors"));
+            assertThat(packed.linears().stream().map(Linear::kernelName)).doesNotContain("plain");
+            packed.train();
+            packed.eval();
+            plain.namedParameters().forEach((name, p) -> {
+                Tensor again =
+                        Objects.requireNonNull(packed.namedParameters().get(name)).tensor();
+                assertThat(p.tensor().equal(again)).as(name).isTrue();
+            });
+            assertThat(logits(packed, 6)).containsExactly(logits(plain, 6));
+        }
+    }
+}
