@@ -26,6 +26,7 @@ public record QuantizedWeight(
 
     private static final ScalarTypeOptional NO_TYPE = Memory.keep(new ScalarTypeOptional());
     private static final long[] LAST = {-1};
+    private static final long PIECE = 1 << 18; // elements
     private static final double[] SHRINK = {1, 0.96, 0.92, 0.88, 0.84, 0.8, 0.75, 0.7};
 
     /** 8 bits, symmetric, a scale a channel. @param w [out, in, kernel, kernel] of a convolution without groups */
@@ -36,9 +37,28 @@ public record QuantizedWeight(
 
     /** 8 bits, symmetric, a scale a channel. @param w [out, in] */
     public static QuantizedWeight int8(Tensor w) {
-        Tensor wide = w.to(ScalarType.Float);
-        Tensor scale = wide.abs().amax(LAST, true).div(new Scalar(127.0)).clamp_min(new Scalar(1e-12)); // [out, 1]
-        return new QuantizedWeight(wide.div(scale).round().to(ScalarType.Char), scale.view(-1), null);
+        Tensor values = Ops.empty(ScalarType.Char, w.size(0), w.size(1));
+        Tensor scales = Ops.empty(ScalarType.Float, w.size(0));
+        inPieces(w, (start, rows) -> {
+            Tensor wide = rows.to(ScalarType.Float);
+            Tensor scale = wide.abs().amax(LAST, true).div(new Scalar(127.0)).clamp_min(new Scalar(1e-12)); // [n, 1]
+            values.narrow(0, start, rows.size(0)).copy_(wide.div(scale).round());
+            scales.narrow(0, start, rows.size(0)).copy_(scale.view(-1));
+        });
+        return new QuantizedWeight(values, scales, null);
+    }
+
+    private interface Piece {
+        void of(long start, Tensor rows);
+    }
+
+    /** Rows are quantized one by one: in pieces, what is computed on the way stays small beside the weight. */
+    private static void inPieces(Tensor w, Piece piece) {
+        long most = Math.max(1, PIECE / w.size(1));
+        for (long start = 0; start < w.size(0); start += most) {
+            long from = start;
+            Memory.scoped(() -> piece.of(from, w.narrow(0, from, Math.min(most, w.size(0) - from))));
+        }
     }
 
     /**
@@ -54,6 +74,21 @@ public record QuantizedWeight(
         if (in % group != 0) {
             return null;
         }
+        Tensor values = Ops.empty(ScalarType.Byte, out, in / 2);
+        Tensor scales = Ops.empty(ScalarType.BFloat16, out, in / group);
+        Tensor zeros = Ops.empty(ScalarType.BFloat16, out, in / group);
+        inPieces(w, (start, rows) -> {
+            QuantizedWeight q = int4Rows(rows, group);
+            values.narrow(0, start, rows.size(0)).copy_(q.values);
+            scales.narrow(0, start, rows.size(0)).copy_(q.scales);
+            zeros.narrow(0, start, rows.size(0)).copy_(requireNonNull(q.zeros));
+        });
+        return new QuantizedWeight(values, scales, zeros);
+    }
+
+    private static QuantizedWeight int4Rows(Tensor w, int group) {
+        long out = w.size(0);
+        long in = w.size(1);
         Tensor g = w.to(ScalarType.Float).contiguous().view(out, in / group, group);
         Tensor low = g.amin(LAST, true); // [out, in / group, 1]
         Tensor high = g.amax(LAST, true);

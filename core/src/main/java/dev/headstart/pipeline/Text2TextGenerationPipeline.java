@@ -9,7 +9,6 @@ import dev.headstart.generation.GenerativeModel;
 import dev.headstart.models.AutoModelForSeq2SeqLM;
 import dev.headstart.models.Tensors;
 import dev.headstart.nn.Memory;
-import dev.headstart.nn.Precision;
 import dev.headstart.text.EncodeOptions;
 import dev.headstart.text.TokenBytes;
 import dev.headstart.text.Tokenizer;
@@ -43,7 +42,6 @@ public class Text2TextGenerationPipeline extends TextPipeline {
     private static final Logger LOG = LoggerFactory.getLogger(Text2TextGenerationPipeline.class);
     private static final Map<String, Object> DEFAULTS = Map.of("max_new_tokens", 256, "num_beams", 4);
     private static final int GLOBAL_MAX_LENGTH = 20; // a max_length that says nothing
-    private static final int PACK_FROM = 16; // new tokens from which packing the weights pays
     private static final Set<String> OWN = Set.of(
             "return_tensors",
             "return_text",
@@ -65,7 +63,6 @@ public class Text2TextGenerationPipeline extends TextPipeline {
     private final String prefix;
     private final GenerationConfig base;
     private final Map<String, String> prefixes = new LinkedHashMap<>(); // of all tasks that config.json names
-    private boolean packed;
 
     Text2TextGenerationPipeline(String id, PipelineOptions options) {
         this(id, options, "text2text-generation", "generated");
@@ -76,7 +73,7 @@ public class Text2TextGenerationPipeline extends TextPipeline {
      * @param name what the results' fields begin with
      */
     Text2TextGenerationPipeline(String id, PipelineOptions options, String task, String name) {
-        super(id, AutoModelForSeq2SeqLM.fromPretrained(id, options.load()), options);
+        super(id, AutoModelForSeq2SeqLM.fromPretrained(id, TextGenerationPipeline.packed(options.load())), options);
         this.generative = TextGenerationPipeline.generative(id, model);
         try {
             this.written = tokenizer.asTarget();
@@ -95,7 +92,6 @@ public class Text2TextGenerationPipeline extends TextPipeline {
             close();
             throw e;
         }
-        this.packed = options.load().precision() != null;
     }
 
     /** What config.json says of the task; plain "translation" takes the first translation there is. */
@@ -194,7 +190,6 @@ public class Text2TextGenerationPipeline extends TextPipeline {
         Source from = source(kwargs);
         GenerationConfig config = config(kwargs, from);
         boolean cleanUp = kwargs.path("clean_up_tokenization_spaces").asBoolean(false);
-        pack(config.integer("max_new_tokens", config.integer("max_length", GLOBAL_MAX_LENGTH)));
         Generator shared = config.flag("do_sample") ? Generation.newGenerator(config.seed()) : null;
         try {
             warnOfMissingPrefix(texts, from);
@@ -322,13 +317,6 @@ public class Text2TextGenerationPipeline extends TextPipeline {
             given.put("max_new_tokens", null);
         }
         return GenerationConfig.empty().with(given).over(base);
-    }
-
-    private synchronized void pack(int tokens) {
-        if (!packed && tokens >= PACK_FROM) {
-            packed = true;
-            model.optimize(Precision.FP32);
-        }
     }
 
     /** A call argument that is a text, or null. */

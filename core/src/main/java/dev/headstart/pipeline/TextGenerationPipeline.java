@@ -5,6 +5,7 @@ import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
+import dev.headstart.LoadOptions;
 import dev.headstart.generation.Generation;
 import dev.headstart.generation.GenerationConfig;
 import dev.headstart.generation.GenerationOutput;
@@ -14,7 +15,6 @@ import dev.headstart.generation.TokenStream;
 import dev.headstart.models.AutoModelForCausalLM;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.nn.Memory;
-import dev.headstart.nn.Precision;
 import dev.headstart.text.ChatTemplate;
 import dev.headstart.text.EncodeOptions;
 import dev.headstart.text.TokenBytes;
@@ -62,17 +62,19 @@ public final class TextGenerationPipeline extends TextPipeline {
             "chat_template_kwargs",
             "tokenizer_encode_kwargs",
             "generate_kwargs");
-    private static final int PACK_FROM = 16; // new tokens from which packing the weights pays
 
     private final GenerativeModel generative;
     private final TokenBytes bytes;
-    private boolean packed;
 
     TextGenerationPipeline(String id, PipelineOptions options) {
-        super(id, AutoModelForCausalLM.fromPretrained(id, options.load()), options);
+        super(id, AutoModelForCausalLM.fromPretrained(id, packed(options.load())), options);
         this.generative = generative(id, model);
         this.bytes = new TokenBytes(tokenizer);
-        this.packed = options.load().precision() != null;
+    }
+
+    /** What a pipeline that generates loads: packed, each weight as it is read. */
+    static LoadOptions packed(LoadOptions options) {
+        return options.precision() != null ? options : options.withPrecision("fp32");
     }
 
     /** The model as one that generates. @throws HeadstartException when it does not; the model is then closed */
@@ -297,16 +299,8 @@ public final class TextGenerationPipeline extends TextPipeline {
     }
 
     private Generation request(long[] ids, GenerationConfig config) {
-        pack(config.integer("max_new_tokens", config.integer("max_length", 20)));
         Generation request = Generation.of(generative).config(config).tokenBytes(bytes);
         return ids.length == 0 ? request : request.prompt(ids);
-    }
-
-    private synchronized void pack(int tokens) {
-        if (!packed && tokens >= PACK_FROM) {
-            packed = true;
-            model.optimize(Precision.FP32);
-        }
     }
 
     private long[] prompt(String text, Call call) {
