@@ -251,7 +251,7 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
             for (boolean shared : new boolean[] {true, false}) {
                 for (Linear l : state.linears()) {
                     if (state.isShared(l.weight()) == shared) {
-                        if (this instanceof GenerativeModel) {
+                        if (this instanceof GenerativeModel && !l.name().contains("encoder.")) { // an encoder reads many tokens at once
                             Kernels.packForDecoding(l, precision, shared);
                         } else {
                             Kernels.pack(l, precision, shared);
