@@ -38,7 +38,8 @@ public final class DecoderBenchmark {
     public static void main(String[] args) throws IOException {
         if (args.length != 11) {
             throw new HeadstartException(
-                    "arguments: PYTHON PEER.py FOLDER fp32|bf16|int8|int4 THREADS ROUNDS decoder|seq2seq BATCH BEAMS TOKENS PEER,PEER");
+                    "arguments: PYTHON PEER.py FOLDER fp32|bf16|int8|int4 THREADS ROUNDS decoder|seq2seq BATCH BEAMS"
+                            + " TOKENS PEER,PEER");
         }
         String folder = args[2];
         String precision = args[3];

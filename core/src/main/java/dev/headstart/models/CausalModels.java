@@ -41,7 +41,7 @@ public final class CausalModels {
         Weights out = w.sub("lm_head");
         return config.flag("tie_word_embeddings", tied)
                 ? out.tiedLinear(body.words().weight(), null)
-                : out.linear(body.width(), body.words().weight().tensor().size(0), false);
+                : out.linear(body.width(), body.words().weight().size(0), false);
     }
 
     /** Cross entropy of each token's prediction with the token after it (transformers ForCausalLMLoss). @param logits [..., S, V]; @param labels [..., S] */
@@ -227,7 +227,8 @@ public final class CausalModels {
         private Tensor lastToken(Tensor x, @Nullable Tensor ids, @Nullable Tensor mask) {
             if (pad == null && x.size(0) != 1 && mask != null && mask.min().item_long() == 0) {
                 throw new HeadstartException(
-                        "config.json names no pad_token_id, so texts of different lengths cannot be classified together; set pad_token_id");
+                        "config.json names no pad_token_id, so texts of different lengths cannot be classified"
+                                + " together; set pad_token_id");
             }
             if (pad == null || ids == null) {
                 return x.select(1, x.size(1) - 1);

@@ -247,11 +247,13 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
                 throw new IllegalStateException("optimize() is for inference; call eval() first");
             }
             Natives.blasThreads(false);
-            // the largest first, which is held twice while it is packed: weights that are read one by one are not there yet
+            // the largest first, which is held twice while it is packed: weights that are read one by one are not there
+            // yet
             for (boolean shared : new boolean[] {true, false}) {
                 for (Linear l : state.linears()) {
                     if (state.isShared(l.weight()) == shared) {
-                        if (this instanceof GenerativeModel && !l.name().contains("encoder.")) { // an encoder reads many tokens at once
+                        if (this instanceof GenerativeModel
+                                && !l.name().contains("encoder.")) { // an encoder reads many tokens at once
                             Kernels.packForDecoding(l, precision, shared);
                         } else {
                             Kernels.pack(l, precision, shared);

@@ -156,7 +156,8 @@ public final class Seq2Seq {
             if (target == null && targetEmbeds == null) {
                 if (shifted == null) {
                     throw new HeadstartException(
-                            "decoder_input_ids is missing; give it, or labels to a class with a head, from which it is made");
+                            "decoder_input_ids is missing; give it, or labels to a class with a head, from which it is"
+                                    + " made");
                 }
                 target = shifted;
             }

@@ -128,7 +128,7 @@ public final class Seq2SeqHeads {
                 int labels) {
             super(w, config);
             body = builder.build(w.sub(prefix), config);
-            long size = body.words().weight().tensor().size(1);
+            long size = body.words().weight().size(1);
             long classes = config.has("id2label") || config.has("num_labels") ? config.numLabels() : labels;
             Dropout dropout = w.dropout(config.number("classifier_dropout", 0));
             Weights place = w.head().sub("classification_head");
@@ -196,7 +196,7 @@ public final class Seq2SeqHeads {
             body = builder.build(w.sub(prefix), config);
             outputs = w.head()
                     .sub("qa_outputs")
-                    .linear(body.words().weight().tensor().size(1), 2);
+                    .linear(body.words().weight().size(1), 2);
             this.special = special;
         }
 

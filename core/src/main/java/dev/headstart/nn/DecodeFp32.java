@@ -31,7 +31,8 @@ final class DecodeFp32 implements Kernel {
     private final long out;
     private final long blocks;
     private final long width;
-    private final Tensor table; // [blocks * in, width]: row b * in + i holds what input i adds to the outputs of block b
+    private final Tensor
+            table; // [blocks * in, width]: row b * in + i holds what input i adds to the outputs of block b
     private final Tensor inputs; // int32 [blocks * in]
     private final Tensor firsts; // int32 [blocks]
     private final Tensor steps; // int64 [in], where a row of the weight lies
@@ -106,8 +107,7 @@ final class DecodeFp32 implements Kernel {
     private Tensor row(Tensor x, Activation act) {
         smallBatches = 0;
         Tensor repeated = x.reshape(1, in).expand(blocks, in).reshape(-1); // [blocks * in]
-        Tensor sums = embedding_bag(
-                        table, inputs, firsts, false, 0, false, new TensorOptional(repeated), false)
+        Tensor sums = embedding_bag(table, inputs, firsts, false, 0, false, new TensorOptional(repeated), false)
                 .get0(); // [blocks, width]
         long[] shape = x.shape();
         shape[shape.length - 1] = out;

@@ -22,7 +22,8 @@ public final class Parameter {
     /** The tensor, and the same as an optional argument. */
     private record Held(Tensor value, TensorOptional optional) {
         static Held of(Tensor value) {
-            // a scope of its own: the caller's may live as long as a whole load, and would keep the memory of a replaced value until then
+            // a scope of its own: the caller's may live as long as a whole load, and would keep the memory of a
+            // replaced value until then
             return new Held(Memory.keep(value), Memory.scoped(() -> new TensorOptional(value)));
         }
 

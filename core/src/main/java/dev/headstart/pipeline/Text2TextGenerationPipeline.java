@@ -249,7 +249,8 @@ public class Text2TextGenerationPipeline extends TextPipeline {
             String text = texts.get(i);
             if (!text.isBlank() && prefixes.values().stream().noneMatch(text::startsWith)) {
                 LOG.warn(
-                        "text {} begins with none of the prefixes by which this model knows its tasks, put one before it: {}",
+                        "text {} begins with none of the prefixes by which this model knows its tasks, put one before"
+                                + " it: {}",
                         i + 1,
                         prefixes.values().stream()
                                 .distinct()

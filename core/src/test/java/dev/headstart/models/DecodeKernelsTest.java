@@ -27,8 +27,8 @@ class DecodeKernelsTest {
     private Path model() throws IOException {
         Path config = folder.resolve("config.json");
         Files.writeString(config, """
-                {"model_type": "gpt2", "initializer_range": 0.1, "vocab_size": 1000, "n_embd": 512, "n_layer": 2, "n_head": 8, "n_positions": 128}
-                """);
+            {"model_type": "gpt2", "initializer_range": 0.1, "vocab_size": 1000, "n_embd": 512, "n_layer": 2, "n_head": 8, "n_positions": 128}
+            """);
         try (PreTrainedModel<?> model = Models.fromConfig(
                 ConfigJson.read(config),
                 "GPT2LMHeadModel",
@@ -40,12 +40,13 @@ class DecodeKernelsTest {
 
     private static PreTrainedModel<?> load(Path path, String precision) {
         LoadOptions options = LoadOptions.defaults().withDevice("cpu");
-        return Models.fromPretrained(
-                path.toString(), precision.isEmpty() ? options : options.withPrecision(precision));
+        return Models.fromPretrained(path.toString(), precision.isEmpty() ? options : options.withPrecision(precision));
     }
 
     private static float[] logits(PreTrainedModel<?> model, int tokens) {
-        long[][] ids = {LongStream.range(0, tokens).map(i -> (i * 37 + 999) % 1000).toArray()};
+        long[][] ids = {
+            LongStream.range(0, tokens).map(i -> (i * 37 + 999) % 1000).toArray()
+        };
         try (PointerScope scope = new PointerScope();
                 ModelOutput out = model.forward(Inputs.of(Map.of("input_ids", Tensors.int64(ids))))) {
             return Tensors.floats(Objects.requireNonNull(out.tensors().get("logits")));
@@ -110,8 +111,8 @@ class DecodeKernelsTest {
             packed.train();
             packed.eval();
             plain.namedParameters().forEach((name, p) -> {
-                Tensor again =
-                        Objects.requireNonNull(packed.namedParameters().get(name)).tensor();
+                Tensor again = Objects.requireNonNull(packed.namedParameters().get(name))
+                        .tensor();
                 assertThat(p.tensor().equal(again)).as(name).isTrue();
             });
             assertThat(logits(packed, 6)).containsExactly(logits(plain, 6));
