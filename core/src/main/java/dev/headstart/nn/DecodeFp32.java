@@ -144,7 +144,7 @@ final class DecodeFp32 implements Kernel {
     }
 
     @Override
-    public RowSource rows() {
+    public RowSource table() {
         return this::rows;
     }
 

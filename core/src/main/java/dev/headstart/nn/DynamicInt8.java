@@ -82,7 +82,7 @@ final class DynamicInt8 implements Kernel {
     }
 
     @Override
-    public @Nullable RowSource rows() {
+    public @Nullable RowSource table() {
         return rows;
     }
 

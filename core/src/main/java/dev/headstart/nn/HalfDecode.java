@@ -69,7 +69,7 @@ final class HalfDecode implements Kernel {
     }
 
     @Override
-    public @Nullable RowSource rows() {
+    public @Nullable RowSource table() {
         Tensor t = table;
         return t == null ? null : ids -> torch.embedding(t, ids).to(ScalarType.Float);
     }

@@ -35,7 +35,7 @@ interface Kernel {
     Tensor weight();
 
     /** How an embedding that shares the weight reads its rows from this kernel; null where it cannot, and the plain weight stays. */
-    default @Nullable RowSource rows() {
+    default @Nullable RowSource table() {
         return null;
     }
 

@@ -171,7 +171,7 @@ public final class Linear {
      * @param shared whether an embedding reads the same weight, which then stays unless the kernel can look up its rows
      */
     void pack(Kernel packed, boolean shared) {
-        RowSource rows = packed.rows();
+        RowSource rows = packed.table();
         this.kernel = packed;
         this.released = !shared || rows != null;
         if (released) {
