@@ -179,16 +179,17 @@ public final class TextGenerationPipeline extends TextPipeline {
         long[] ids = prompt(prompt, call);
         TextStreamer streamer = new TextStreamer(tokenizer, call.skipSpecial);
         try (TokenStream tokens = request(ids, call.config).stream()) {
-            tokens.hasNext(); // what is wrong shows before anything is given out
+            boolean more = tokens.hasNext(); // what is wrong shows before anything is given out
             if (call.fullText) {
                 piece.accept(prompt);
             }
-            while (tokens.hasNext()) {
+            while (more) {
                 Token token = tokens.next();
                 if (token.row() != 0) {
                     throw new HeadstartException("streaming contradicts num_return_sequences > 1; set it to 1");
                 }
                 give(streamer.push(token.id()), piece);
+                more = tokens.hasNext();
             }
         }
         give(streamer.finish(), piece);
