@@ -36,8 +36,8 @@ public final class Dinov2 {
 
     /** The same with register tokens (Darcet et al. 2024, "Vision Transformers Need Registers"). */
     static final Family REGISTERS_FAMILY = Family.of("dinov2_with_registers", "dinov2_with_registers")
-            .add("Dinov2WithRegistersModel", Dinov2Model::new)
-            .add("Dinov2WithRegistersForImageClassification", Dinov2ForImageClassification::new);
+            .add("Dinov2WithRegistersModel", Dinov2WithRegistersModel::new)
+            .add("Dinov2WithRegistersForImageClassification", Dinov2WithRegistersForImageClassification::new);
 
     private Dinov2() {}
 
@@ -214,7 +214,7 @@ public final class Dinov2 {
     // === Models ===
 
     /** DINOv2 without a head; the pooled output is the normalised class token. */
-    public static final class Dinov2Model extends PreTrainedModel<BaseModelOutputWithPooling> {
+    public static class Dinov2Model extends PreTrainedModel<BaseModelOutputWithPooling> {
         private final Body dinov2;
 
         Dinov2Model(Weights w, ConfigJson config) {
@@ -241,7 +241,7 @@ public final class Dinov2 {
     }
 
     /** A Linear over the class token and the mean of the patches, side by side. */
-    public static final class Dinov2ForImageClassification extends PreTrainedModel<ImageClassifierOutput> {
+    public static class Dinov2ForImageClassification extends PreTrainedModel<ImageClassifierOutput> {
         private final Body dinov2;
         private final int special;
         private final Linear classifier;
@@ -270,6 +270,40 @@ public final class Dinov2 {
         /** From a folder or an id. */
         public static Dinov2ForImageClassification fromPretrained(String id, LoadOptions options) {
             return Models.fromPretrained(id, Dinov2ForImageClassification.class, options);
+        }
+    }
+
+    /** DINOv2 with registers, without a head. */
+    public static final class Dinov2WithRegistersModel extends Dinov2Model {
+        Dinov2WithRegistersModel(Weights w, ConfigJson config) {
+            super(w, config);
+        }
+
+        /** From a folder or an id. */
+        public static Dinov2WithRegistersModel fromPretrained(String id) {
+            return fromPretrained(id, LoadOptions.defaults());
+        }
+
+        /** From a folder or an id. */
+        public static Dinov2WithRegistersModel fromPretrained(String id, LoadOptions options) {
+            return Models.fromPretrained(id, Dinov2WithRegistersModel.class, options);
+        }
+    }
+
+    /** DINOv2 with registers and a Linear over the class token and the mean of the patches. */
+    public static final class Dinov2WithRegistersForImageClassification extends Dinov2ForImageClassification {
+        Dinov2WithRegistersForImageClassification(Weights w, ConfigJson config) {
+            super(w, config);
+        }
+
+        /** From a folder or an id. */
+        public static Dinov2WithRegistersForImageClassification fromPretrained(String id) {
+            return fromPretrained(id, LoadOptions.defaults());
+        }
+
+        /** From a folder or an id. */
+        public static Dinov2WithRegistersForImageClassification fromPretrained(String id, LoadOptions options) {
+            return Models.fromPretrained(id, Dinov2WithRegistersForImageClassification.class, options);
         }
     }
 }
