@@ -194,9 +194,7 @@ public final class Seq2SeqHeads {
                 Weights w, ConfigJson config, Seq2Seq.BodyBuilder builder, String prefix, Seq2Seq.Special special) {
             super(w, config);
             body = builder.build(w.sub(prefix), config);
-            outputs = w.head()
-                    .sub("qa_outputs")
-                    .linear(body.words().weight().size(1), 2);
+            outputs = w.head().sub("qa_outputs").linear(body.words().weight().size(1), 2);
             this.special = special;
         }
 

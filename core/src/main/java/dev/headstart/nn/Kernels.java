@@ -118,7 +118,9 @@ public final class Kernels {
 
     /** For models whose rows come many at a time. */
     private static Kernel manyRows(Tensor w, @Nullable TensorOptional bias, Precision precision, boolean even) {
-        return precision == Precision.INT8 ? int8(QuantizedWeight.int8(w), bias, even) : build(w, bias, precision, false);
+        return precision == Precision.INT8
+                ? int8(QuantizedWeight.int8(w), bias, even)
+                : build(w, bias, precision, false);
     }
 
     private static Kernel int8(QuantizedWeight w, @Nullable TensorOptional bias, boolean even) {
