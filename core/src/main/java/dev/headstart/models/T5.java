@@ -174,9 +174,7 @@ public final class T5 {
         Tensor of(long keys) {
             Tensor b = made;
             if (b == null && stack != null && positions != null) {
-                boolean next =
-                        step != null && step.cache() != null && positions.numel() == 1; // one token behind all others
-                b = next
+                b = step != null && step.cache() != null && positions.numel() == 1 // one token behind all others
                         ? stack.lastBias(step.states(), keys)
                         : stack.relativeBias(positions, keys); // [B or 1, h, S, L]
                 b = mask == null ? b : b.add(mask);
