@@ -180,4 +180,6 @@ case("pegasus-searches", T.PegasusForConditionalGeneration, bart(T.PegasusConfig
      dict(right, labels=target()), generate=searches(right, 1), attentions=True)
 case("pegasus-causal", T.PegasusForCausalLM, bart(T.PegasusConfig, pad_token_id=0, eos_token_id=1), dict(right, labels=right["input_ids"]))
 case("m2m_100-searches", T.M2M100ForConditionalGeneration, bart(T.M2M100Config, decoder_start_token_id=2, scale_embedding=True), dict(b, labels=target()), generate=searches(b, 2), attentions=True)
+case("m2m_100-untied", T.M2M100ForConditionalGeneration, bart(T.M2M100Config, decoder_start_token_id=2, tie_word_embeddings=False), dict(b, labels=target()), generate=[(b, GREEDY)])
+case("bart-untied", T.BartForConditionalGeneration, bart(T.BartConfig, tie_word_embeddings=False), dict(b, labels=target()), generate=[(b, GREEDY)])
 case("m2m_100-left-padded-embeds", T.M2M100Model, bart(T.M2M100Config, decoder_start_token_id=2), dict(bl, decoder_input_ids=torch.tensor([[2, 5, 6, 7], [2, 9, 1, 1]])))

@@ -346,7 +346,14 @@ public final class Bart {
         BartBody(Weights w, ConfigJson config) {
             c = BartConfig.of(config);
             Embedding source;
-            if (c.sharedEmbeddings) {
+            // untied, each side has a table of its own; the shared one is then kept, but read by nobody
+            boolean own = !config.flag("tie_word_embeddings", true)
+                    && w.has("encoder.embed_tokens.weight")
+                    && w.has("decoder.embed_tokens.weight");
+            if (own && w.has("shared.weight")) {
+                w.sub("shared").embedding(c.vocabSize, c.dModel, c.pad);
+            }
+            if (c.sharedEmbeddings && !own) {
                 String at = !w.has("shared.weight") && w.has("encoder.embed_tokens.weight")
                         ? "encoder.embed_tokens"
                         : "shared";
