@@ -160,8 +160,11 @@ b, bl = batch(1, 2), batch(1, 2, side="left", seed=2)
 case("bart-classification", T.BartForSequenceClassification, bart(T.BartConfig, num_labels=3), dict(b, labels=torch.tensor([2, 0])), attentions=True)
 case("bart-classification-default-labels", T.BartForSequenceClassification, bart(T.BartConfig), batch(1, 2, eos_times=2))
 case("bart-question-answering", T.BartForQuestionAnswering, bart(T.BartConfig), dict(b, start_positions=torch.tensor([2, 40]), end_positions=torch.tensor([5, 3])), attentions=True)
+short = {k: v[:, :5] for k, v in bl.items()}  # padding before the second text, which the decoder alone counts among the positions
+padded = [(short, GREEDY), (short, dict(max_new_tokens=6, num_beams=3, num_return_sequences=2, do_sample=False)), (short, dict(max_new_tokens=8, do_sample=True, seed=4, num_return_sequences=2)),
+          (dict(input_ids=short["input_ids"]), GREEDY)]
 case("bart-causal", T.BartForCausalLM, bart(T.BartConfig, scale_embedding=True), dict(b, labels=b["input_ids"]), attentions=True,
-     generate=[(dict(input_ids=b["input_ids"][:, :4]), GREEDY), (dict(input_ids=b["input_ids"][:, :4]), dict(max_new_tokens=6, num_beams=3, do_sample=False))])
+     generate=[(dict(input_ids=b["input_ids"][:, :4]), GREEDY), (dict(input_ids=b["input_ids"][:, :4]), dict(max_new_tokens=6, num_beams=3, do_sample=False))] + padded)
 case("bart-causal-encoder-states", T.BartForCausalLM, bart(T.BartConfig), dict(input_ids=b["input_ids"], encoder_hidden_states=torch.randn(2, 6, 16, generator=torch.Generator().manual_seed(5)),
      encoder_attention_mask=torch.tensor([[1] * 6, [1] * 4 + [0] * 2])), attentions=True)
 case("bart-searches", T.BartForConditionalGeneration, bart(T.BartConfig, scale_embedding=True, activation_function="relu"), dict(bl, labels=target()), generate=searches(bl, 2), attentions=True)
@@ -175,7 +178,7 @@ marian = dict(pad_token_id=0, eos_token_id=2, decoder_start_token_id=0, bos_toke
 case("marian-separate-vocabularies", T.MarianMTModel, bart(T.MarianConfig, **marian, share_encoder_decoder_embeddings=False, decoder_vocab_size=37, scale_embedding=True, activation_function="swish",
      bad_words_ids=[[0]]), dict(m, labels=target(ignored=False) % 37), generate=searches({k: v for k, v in m.items()}, 2)[:12])
 case("marian-searches", T.MarianMTModel, bart(T.MarianConfig, **marian, activation_function="swish"), dict(ml, labels=target()), generate=searches(ml, 2), attentions=True)
-case("marian-causal", T.MarianForCausalLM, bart(T.MarianConfig, **marian), dict(m, labels=m["input_ids"]))
+case("marian-causal", T.MarianForCausalLM, bart(T.MarianConfig, **marian), dict(m, labels=m["input_ids"]), generate=[({k: v[:, :5] for k, v in ml.items()}, GREEDY)])
 case("pegasus-searches", T.PegasusForConditionalGeneration, bart(T.PegasusConfig, pad_token_id=0, eos_token_id=1, decoder_start_token_id=0, activation_function="relu", scale_embedding=True),
      dict(right, labels=target()), generate=searches(right, 1), attentions=True)
 case("pegasus-causal", T.PegasusForCausalLM, bart(T.PegasusConfig, pad_token_id=0, eos_token_id=1), dict(right, labels=right["input_ids"]))

@@ -14,6 +14,12 @@ public interface DecodingSession extends AutoCloseable {
     Tensor step(Tensor ids, int[] lengths);
 
     /**
+     * Says before the first step how many places of padding stood before each row. The rows come without them; this is for models in whose
+     * reference padding takes up positions all the same (BART's decoder alone).
+     */
+    default void padding(int[] places) {}
+
+    /**
      * Chooses the rows that go on: row i becomes what row {@code rows[i]} was. Rows may repeat (beams), move, and be left out (finished ones).
      * Copies only what differs.
      */

@@ -169,6 +169,9 @@ public final class Generation {
             int rows = prompts.padded.length;
             DecodingSession session = model.startDecoding(inputs, rows, maxLength);
             try {
+                if (prompts.padding != null) {
+                    session.padding(prompts.padding);
+                }
                 Decoding.Plan plan = new Decoding.Plan(
                         session, prompts.real, prompts.padded, c, all, stopping, eos, pad, cancelled, generator);
                 return c.integer("num_beams", 1) > 1

@@ -1,6 +1,7 @@
 package dev.headstart.models;
 
 import static org.bytedeco.pytorch.global.torch.cat;
+import static org.bytedeco.pytorch.global.torch.embedding;
 
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
@@ -9,6 +10,7 @@ import dev.headstart.nn.Activation;
 import dev.headstart.nn.Attention;
 import dev.headstart.nn.Dropout;
 import dev.headstart.nn.Embedding;
+import dev.headstart.nn.Init;
 import dev.headstart.nn.LayerNorm;
 import dev.headstart.nn.Linear;
 import dev.headstart.nn.Ops;
@@ -25,9 +27,9 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
- * BART (Lewis et al. 2020) and the families that differ from it by few choices: Marian (Junczys-Dowmunt et al. 2018; OPUS-MT), Pegasus (Zhang et al.
- * 2020), M2M-100 (Fan et al. 2021) with NLLB, mBART (Liu et al. 2020). Reference: transformers {@code modeling_bart.py} and its kin. B batch, S source
- * length, T target length, E hidden size, h heads, d head size.
+ * BART (Lewis et al. 2020, "BART: Denoising Sequence-to-Sequence Pre-training"), and what the families built on it share: {@linkplain MBart mBART},
+ * {@linkplain Marian}, {@linkplain Pegasus}, {@linkplain M2M100 M2M-100} differ by few choices. Reference: transformers {@code modeling_bart.py} and its
+ * kin. B batch, S source length, T target length, E hidden size, F feed-forward size, h heads, d head size, L keys.
  */
 public final class Bart {
     /** The classes of BART. */
@@ -37,31 +39,6 @@ public final class Bart {
             .add("BartForSequenceClassification", BartForSequenceClassification::new)
             .add("BartForQuestionAnswering", BartForQuestionAnswering::new)
             .add("BartForCausalLM", BartForCausalLM::new);
-
-    /** The classes of mBART. */
-    static final Family MBART_FAMILY = Family.of("mbart", "model")
-            .add("MBartModel", MBartModel::new)
-            .add("MBartForConditionalGeneration", MBartForConditionalGeneration::new)
-            .add("MBartForSequenceClassification", MBartForSequenceClassification::new)
-            .add("MBartForQuestionAnswering", MBartForQuestionAnswering::new)
-            .add("MBartForCausalLM", MBartForCausalLM::new);
-
-    /** The classes of Marian. */
-    static final Family MARIAN_FAMILY = Family.of("marian", "model")
-            .add("MarianModel", MarianModel::new)
-            .add("MarianMTModel", MarianMTModel::new)
-            .add("MarianForCausalLM", MarianForCausalLM::new);
-
-    /** The classes of Pegasus. */
-    static final Family PEGASUS_FAMILY = Family.of("pegasus", "model")
-            .add("PegasusModel", PegasusModel::new)
-            .add("PegasusForConditionalGeneration", PegasusForConditionalGeneration::new)
-            .add("PegasusForCausalLM", PegasusForCausalLM::new);
-
-    /** The classes of M2M-100 and NLLB. */
-    static final Family M2M100_FAMILY = Family.of("m2m_100", "model")
-            .add("M2M100Model", M2M100Model::new)
-            .add("M2M100ForConditionalGeneration", M2M100ForConditionalGeneration::new);
 
     private Bart() {}
 
@@ -265,7 +242,7 @@ public final class Bart {
                 return w.embedding(c.maxPositions + 2L, c.dModel).weight();
             }
             List<Long> stored = c.kind.positions == Positions.SINUSOIDAL ? w.shapeOf("weight") : null;
-            return stored == null ? null : w.buffer("weight", dev.headstart.nn.Init.ZEROS, c.maxPositions, c.dModel);
+            return stored == null ? null : w.buffer("weight", Init.ZEROS, c.maxPositions, c.dModel);
         }
 
         /** @param at positions counted from 0, [B or 1, S], null for those of a whole text; @return [B, S, E] */
@@ -315,7 +292,6 @@ public final class Bart {
         private Tensor places(@Nullable Tensor ids, Tensor x, Tensor at, boolean whole) {
             if (c.kind.positions == Positions.FAIRSEQ) {
                 Tensor counted = at.add(new Scalar((long) c.pad + 1));
-                Tensor vectors;
                 if (ids == null) {
                     return Places.sinusoids(counted, x, c.dModel, c.dModel / 2 - 1);
                 }
@@ -323,7 +299,7 @@ public final class Bart {
                 if (whole) {
                     counted = real.cumsum(1).add(new Scalar((long) c.pad));
                 }
-                vectors = Places.sinusoids(counted, x, c.dModel, c.dModel / 2 - 1);
+                Tensor vectors = Places.sinusoids(counted, x, c.dModel, c.dModel / 2 - 1);
                 return vectors.mul(real.unsqueeze(-1).to(Ops.type(x))); // padding has the table's row of zeros
             }
             Parameter table = positions;
@@ -333,17 +309,19 @@ public final class Bart {
             long most = at.max().item_long() + 1;
             Checks.length(most, c.maxPositions);
             Tensor rows = c.kind.positions == Positions.LEARNED ? at.add(new Scalar(2L)) : at;
-            return org.bytedeco.pytorch.global.torch.embedding(table.tensor(), rows, -1, false, false);
+            return embedding(table.tensor(), rows, -1, false, false);
         }
     }
 
-    private static final class BartBody extends Seq2Seq.Body {
+    /** Encoder and decoder over one table of words, or one each. */
+    static final class BartBody extends Seq2Seq.Body {
         private final BartConfig c;
         private final Embedding target;
         private final BartStack encoder;
         private final BartStack decoder;
 
         BartBody(Weights w, ConfigJson config) {
+            super(config, Kind.of(config).special());
             c = BartConfig.of(config);
             Embedding source;
             // untied, each side has a table of its own; the shared one is then kept, but read by nobody
@@ -396,9 +374,9 @@ public final class Bart {
 
         /** mBART has no start token: the last token of each row, its language, comes first. */
         @Override
-        Tensor shift(Tensor labels, ConfigJson config, Seq2Seq.Special special) {
-            if (c.kind.start != null || !c.kind.embeddingNorm) {
-                return super.shift(labels, config, special);
+        Tensor shift(Tensor labels) {
+            if (c.kind.start != null) {
+                return super.shift(labels);
             }
             Tensor real = labels.masked_fill(labels.eq(new Scalar(-100L)), new Scalar((long) c.pad)); // [B, T]
             Tensor last =
@@ -409,11 +387,12 @@ public final class Bart {
     }
 
     /** The decoder without an encoder. */
-    private static final class DecoderBody extends Seq2Seq.Body {
+    static final class DecoderBody extends Seq2Seq.Body {
         private final Embedding target;
         private final BartStack decoder;
 
         DecoderBody(Weights w, ConfigJson config) {
+            super(config, Kind.of(config).special());
             BartConfig c = BartConfig.of(config);
             target = w.sub("decoder.embed_tokens").embedding(c.decoderVocabSize, c.dModel, c.pad);
             decoder = new BartStack(w.sub("decoder"), config, c, target, "decoder");
@@ -440,44 +419,18 @@ public final class Bart {
         }
     }
 
-    // === Models ===
+    // === What the families' classes share ===
 
-    /** BART without a head. */
-    public static final class BartModel extends Seq2Seq.Seq2SeqModel {
-        BartModel(Weights w, ConfigJson config) {
-            super(w, config, BartBody::new, Kind.of(config).special());
-        }
-
-        /** From a folder or an id. */
-        public static BartModel fromPretrained(String id) {
-            return Models.fromPretrained(id, BartModel.class, LoadOptions.defaults());
+    /** Encoder and decoder without a head. */
+    abstract static class BartBase extends Seq2Seq.Seq2SeqModel {
+        BartBase(Weights w, ConfigJson config) {
+            super(w, config, BartBody::new);
         }
     }
 
-    /** Marian without a head. */
-    public static final class MarianModel extends Seq2Seq.Seq2SeqModel {
-        MarianModel(Weights w, ConfigJson config) {
-            super(w, config, BartBody::new, Kind.of(config).special());
-        }
-    }
-
-    /** Pegasus without a head. */
-    public static final class PegasusModel extends Seq2Seq.Seq2SeqModel {
-        PegasusModel(Weights w, ConfigJson config) {
-            super(w, config, BartBody::new, Kind.of(config).special());
-        }
-    }
-
-    /** M2M-100 without a head. */
-    public static final class M2M100Model extends Seq2Seq.Seq2SeqModel {
-        M2M100Model(Weights w, ConfigJson config) {
-            super(w, config, BartBody::new, Kind.of(config).special());
-        }
-    }
-
-    /** The output layer over one of these families. */
-    private abstract static class Writer extends Seq2Seq.Seq2SeqLM {
-        Writer(Weights w, ConfigJson config) {
+    /** The output layer over encoder and decoder. */
+    abstract static class BartLM extends Seq2Seq.Seq2SeqLM {
+        BartLM(Weights w, ConfigJson config) {
             super(
                     w,
                     config,
@@ -486,160 +439,117 @@ public final class Bart {
                     Kind.of(config).logitsBias,
                     config.flag("tie_word_embeddings", true),
                     1,
-                    Kind.of(config).special(),
                     config.size("max_position_embeddings", 1024),
                     Kind.of(config).positions != Positions.FAIRSEQ);
         }
     }
 
+    /** Classes of a text by the decoder's state at its end token. */
+    abstract static class BartClassifier extends Seq2SeqHeads.Seq2SeqClassifier {
+        /** @param labels the family's default number of classes */
+        BartClassifier(Weights w, ConfigJson config, int labels) {
+            super(w, config, BartBody::new, "model", 2, labels);
+        }
+    }
+
+    /** Start and end of the answer. */
+    abstract static class BartAnswers extends Seq2SeqHeads.Seq2SeqQuestionAnswering {
+        BartAnswers(Weights w, ConfigJson config) {
+            super(w, config, BartBody::new, "model");
+        }
+    }
+
+    /** The decoder alone, next token. */
+    abstract static class BartDecoderLM extends Seq2SeqHeads.DecoderLM {
+        BartDecoderLM(Weights w, ConfigJson config) {
+            super(w, config, DecoderBody::new, config.size("max_position_embeddings", 1024), true);
+        }
+    }
+
+    // === Models ===
+
+    /** BART without a head: states of encoder and decoder. */
+    public static final class BartModel extends BartBase {
+        BartModel(Weights w, ConfigJson config) {
+            super(w, config);
+        }
+
+        /** From a folder or an id. */
+        public static BartModel fromPretrained(String id) {
+            return fromPretrained(id, LoadOptions.defaults());
+        }
+
+        /** From a folder or an id. */
+        public static BartModel fromPretrained(String id, LoadOptions options) {
+            return Models.fromPretrained(id, BartModel.class, options);
+        }
+    }
+
     /** BART, text to text: summaries. */
-    public static final class BartForConditionalGeneration extends Writer {
+    public static final class BartForConditionalGeneration extends BartLM {
         BartForConditionalGeneration(Weights w, ConfigJson config) {
             super(w, config);
         }
 
         /** From a folder or an id. */
         public static BartForConditionalGeneration fromPretrained(String id) {
-            return Models.fromPretrained(id, BartForConditionalGeneration.class, LoadOptions.defaults());
-        }
-    }
-
-    /** Marian: translation. */
-    public static final class MarianMTModel extends Writer {
-        MarianMTModel(Weights w, ConfigJson config) {
-            super(w, config);
+            return fromPretrained(id, LoadOptions.defaults());
         }
 
         /** From a folder or an id. */
-        public static MarianMTModel fromPretrained(String id) {
-            return Models.fromPretrained(id, MarianMTModel.class, LoadOptions.defaults());
-        }
-    }
-
-    /** Pegasus: summaries. */
-    public static final class PegasusForConditionalGeneration extends Writer {
-        PegasusForConditionalGeneration(Weights w, ConfigJson config) {
-            super(w, config);
-        }
-    }
-
-    /** M2M-100 and NLLB: translation among many languages. */
-    public static final class M2M100ForConditionalGeneration extends Writer {
-        M2M100ForConditionalGeneration(Weights w, ConfigJson config) {
-            super(w, config);
-        }
-    }
-
-    /** mBART without a head. */
-    public static final class MBartModel extends Seq2Seq.Seq2SeqModel {
-        MBartModel(Weights w, ConfigJson config) {
-            super(w, config, BartBody::new, Kind.of(config).special());
-        }
-    }
-
-    /** mBART: translation among many languages. */
-    public static final class MBartForConditionalGeneration extends Writer {
-        MBartForConditionalGeneration(Weights w, ConfigJson config) {
-            super(w, config);
-        }
-    }
-
-    /** Classes of a text by the decoder's state at its end token. */
-    private abstract static class Classifier extends Seq2SeqHeads.Seq2SeqClassifier {
-        Classifier(Weights w, ConfigJson config) {
-            super(
-                    w,
-                    config,
-                    BartBody::new,
-                    "model",
-                    Kind.of(config).special(),
-                    2,
-                    config.modelType().equals("bart") ? 3 : 2);
+        public static BartForConditionalGeneration fromPretrained(String id, LoadOptions options) {
+            return Models.fromPretrained(id, BartForConditionalGeneration.class, options);
         }
     }
 
     /** BART, classes of a text: entailment, above all. */
-    public static final class BartForSequenceClassification extends Classifier {
+    public static final class BartForSequenceClassification extends BartClassifier {
         BartForSequenceClassification(Weights w, ConfigJson config) {
-            super(w, config);
+            super(w, config, 3);
         }
 
         /** From a folder or an id. */
         public static BartForSequenceClassification fromPretrained(String id) {
-            return Models.fromPretrained(id, BartForSequenceClassification.class, LoadOptions.defaults());
+            return fromPretrained(id, LoadOptions.defaults());
+        }
+
+        /** From a folder or an id. */
+        public static BartForSequenceClassification fromPretrained(String id, LoadOptions options) {
+            return Models.fromPretrained(id, BartForSequenceClassification.class, options);
         }
     }
 
-    /** mBART, classes of a text. */
-    public static final class MBartForSequenceClassification extends Classifier {
-        MBartForSequenceClassification(Weights w, ConfigJson config) {
-            super(w, config);
-        }
-    }
-
-    /** Answers in a text. */
-    private abstract static class Answers extends Seq2SeqHeads.Seq2SeqQuestionAnswering {
-        Answers(Weights w, ConfigJson config) {
-            super(w, config, BartBody::new, "model", Kind.of(config).special());
-        }
-    }
-
-    /** BART, answers in a text. */
-    public static final class BartForQuestionAnswering extends Answers {
+    /** BART, start and end of the answer in a text. */
+    public static final class BartForQuestionAnswering extends BartAnswers {
         BartForQuestionAnswering(Weights w, ConfigJson config) {
             super(w, config);
         }
 
         /** From a folder or an id. */
         public static BartForQuestionAnswering fromPretrained(String id) {
-            return Models.fromPretrained(id, BartForQuestionAnswering.class, LoadOptions.defaults());
+            return fromPretrained(id, LoadOptions.defaults());
         }
-    }
 
-    /** mBART, answers in a text. */
-    public static final class MBartForQuestionAnswering extends Answers {
-        MBartForQuestionAnswering(Weights w, ConfigJson config) {
-            super(w, config);
-        }
-    }
-
-    /** The decoder alone. */
-    private abstract static class Decoder extends Seq2SeqHeads.DecoderLM {
-        Decoder(Weights w, ConfigJson config) {
-            super(w, config, DecoderBody::new, config.size("max_position_embeddings", 1024), true);
+        /** From a folder or an id. */
+        public static BartForQuestionAnswering fromPretrained(String id, LoadOptions options) {
+            return Models.fromPretrained(id, BartForQuestionAnswering.class, options);
         }
     }
 
     /** BART's decoder, next token. */
-    public static final class BartForCausalLM extends Decoder {
+    public static final class BartForCausalLM extends BartDecoderLM {
         BartForCausalLM(Weights w, ConfigJson config) {
             super(w, config);
         }
 
         /** From a folder or an id. */
         public static BartForCausalLM fromPretrained(String id) {
-            return Models.fromPretrained(id, BartForCausalLM.class, LoadOptions.defaults());
+            return fromPretrained(id, LoadOptions.defaults());
         }
-    }
 
-    /** mBART's decoder, next token. */
-    public static final class MBartForCausalLM extends Decoder {
-        MBartForCausalLM(Weights w, ConfigJson config) {
-            super(w, config);
-        }
-    }
-
-    /** Marian's decoder, next token. */
-    public static final class MarianForCausalLM extends Decoder {
-        MarianForCausalLM(Weights w, ConfigJson config) {
-            super(w, config);
-        }
-    }
-
-    /** Pegasus's decoder, next token. */
-    public static final class PegasusForCausalLM extends Decoder {
-        PegasusForCausalLM(Weights w, ConfigJson config) {
-            super(w, config);
+        /** From a folder or an id. */
+        public static BartForCausalLM fromPretrained(String id, LoadOptions options) {
+            return Models.fromPretrained(id, BartForCausalLM.class, options);
         }
     }
 }

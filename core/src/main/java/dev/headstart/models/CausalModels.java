@@ -6,8 +6,6 @@ import static org.bytedeco.pytorch.global.torch.tanh;
 
 import dev.headstart.HeadstartException;
 import dev.headstart.generation.DecodingSession;
-import dev.headstart.generation.GenerationConfig;
-import dev.headstart.generation.GenerativeModel;
 import dev.headstart.generation.KvCache;
 import dev.headstart.models.Outputs.BaseModelOutput;
 import dev.headstart.models.Outputs.CausalLMOutput;
@@ -15,12 +13,11 @@ import dev.headstart.models.Outputs.QuestionAnsweringModelOutput;
 import dev.headstart.models.Outputs.SequenceClassifierOutput;
 import dev.headstart.models.Outputs.TokenClassifierOutput;
 import dev.headstart.nn.Dropout;
+import dev.headstart.nn.Embedding;
 import dev.headstart.nn.Linear;
 import dev.headstart.nn.Losses;
 import dev.headstart.nn.Trace;
 import dev.headstart.nn.Weights;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.Map;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
@@ -37,11 +34,17 @@ public final class CausalModels {
     }
 
     /** The layer that scores the next word: the embedding table where config.json ties them. @param tied what an absent field says */
-    static Linear lmHead(Weights w, ConfigJson config, CausalBody body, boolean tied) {
+    static Linear lmHead(Weights w, ConfigJson config, Embedding words, boolean tied) {
         Weights out = w.sub("lm_head");
         return config.flag("tie_word_embeddings", tied)
-                ? out.tiedLinear(body.words().weight(), null)
-                : out.linear(body.width(), body.words().weight().size(0), false);
+                ? out.tiedLinear(words.weight(), null)
+                : out.linear(words.weight().size(1), words.weight().size(0), false);
+    }
+
+    /** The positions that are to be scored: the last {@code logits_to_keep}, all for 0; [B, S, E] to [B, K, E]. */
+    static Tensor scored(Tensor x, Inputs in) {
+        long keep = in.kwarg("logits_to_keep", 0L);
+        return keep > 0 && keep < x.size(1) ? x.narrow(1, x.size(1) - keep, keep) : x;
     }
 
     /** Cross entropy of each token's prediction with the token after it (transformers ForCausalLMLoss). @param logits [..., S, V]; @param labels [..., S] */
@@ -69,13 +72,10 @@ public final class CausalModels {
     }
 
     /** A decoder that predicts the next token and generates. */
-    public abstract static class CausalLM extends PreTrainedModel<CausalLMOutput> implements GenerativeModel {
+    public abstract static class CausalLM extends GenerationMixin<CausalLMOutput> {
         private final CausalBody body;
         private final Linear lmHead;
         private final double softcap;
-        private final int contextLength;
-        private final boolean learnedPositions;
-        private final GenerationConfig generation;
 
         /**
          * @param prefix place of the body: {@code model}, {@code transformer}
@@ -94,29 +94,16 @@ public final class CausalModels {
                 int absentPositions,
                 boolean learnedPositions,
                 double softcap) {
-            super(w, config);
+            super(w, config, config.size(positionsField, absentPositions), learnedPositions);
             body = builder.build(w.sub(prefix), config);
-            lmHead = lmHead(w, config, body, tied);
+            lmHead = lmHead(w, config, body.words(), tied);
             this.softcap = softcap;
-            this.contextLength = config.size(positionsField, absentPositions);
-            this.learnedPositions = learnedPositions;
-            Path file = Path.of(config.origin());
-            Path folder = file.getParent();
-            generation = folder != null && Files.isRegularFile(file)
-                    ? GenerationConfig.fromFolder(folder)
-                    : GenerationConfig.empty();
         }
 
         @Override
         protected CausalLMOutput compute(Inputs in) {
             Trace trace = in.trace();
-            Tensor x = body.forward(in, trace); // [B, S, E]
-            long keep = in.kwarg("logits_to_keep", 0L);
-            if (keep > 0) {
-                long kept = Math.min(keep, x.size(1));
-                x = x.narrow(1, x.size(1) - kept, kept);
-            }
-            Tensor logits = logits(x); // [B, S, V]
+            Tensor logits = logits(scored(body.forward(in, trace), in)); // [B, S, V]
             Tensor labels = in.optional("labels");
             Tensor loss = labels == null ? null : nextTokenLoss(logits, labels);
             return new CausalLMOutput(loss, logits, trace.hiddenStates(), trace.attentions());
@@ -133,33 +120,7 @@ public final class CausalModels {
         }
 
         @Override
-        public GenerationConfig generationConfig() {
-            return generation;
-        }
-
-        @Override
-        public boolean isEncoderDecoder() {
-            return false;
-        }
-
-        @Override
-        public int contextLength() {
-            return contextLength;
-        }
-
-        @Override
-        public boolean contextIsHard() {
-            return learnedPositions;
-        }
-
-        @Override
-        public DecodingSession startDecoding(Map<String, Tensor> inputs, int rows, int capacity) {
-            for (String name : inputs.keySet()) {
-                if (!name.equals("input_ids") && !name.equals("attention_mask")) {
-                    throw new HeadstartException(getClass().getSimpleName()
-                            + " generates from input_ids and attention_mask alone; it takes no " + name);
-                }
-            }
+        DecodingSession session(Map<String, Tensor> inputs, int rows, int capacity) {
             return new Session(rows, capacity);
         }
 

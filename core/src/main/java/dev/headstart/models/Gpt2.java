@@ -261,7 +261,7 @@ public final class Gpt2 {
         GPT2DoubleHeadsModel(Weights w, ConfigJson config) {
             super(w, config);
             body = new GPT2Body(w.sub("transformer"), config);
-            lmHead = CausalModels.lmHead(w, config, body, true);
+            lmHead = CausalModels.lmHead(w, config, body.words(), true);
             choice = new SequenceSummary(
                     w.head().sub("multiple_choice_head"),
                     config,

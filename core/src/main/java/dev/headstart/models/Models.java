@@ -69,12 +69,12 @@ public final class Models {
             Clip.VISION_FAMILY,
             Clip.TEXT_FAMILY,
             T5.FAMILY,
-            T5.MT5_FAMILY,
+            MT5.FAMILY,
             Bart.FAMILY,
-            Bart.MBART_FAMILY,
-            Bart.MARIAN_FAMILY,
-            Bart.PEGASUS_FAMILY,
-            Bart.M2M100_FAMILY);
+            MBart.FAMILY,
+            Marian.FAMILY,
+            Pegasus.FAMILY,
+            M2M100.FAMILY);
 
     private Models() {}
 

@@ -5,8 +5,6 @@ import static org.bytedeco.pytorch.global.torch.cat;
 import dev.headstart.HeadstartException;
 import dev.headstart.generation.DecodingSession;
 import dev.headstart.generation.EncoderStates;
-import dev.headstart.generation.GenerationConfig;
-import dev.headstart.generation.GenerativeModel;
 import dev.headstart.generation.KvCache;
 import dev.headstart.nn.Attention;
 import dev.headstart.nn.Embedding;
@@ -17,12 +15,9 @@ import dev.headstart.nn.Ops;
 import dev.headstart.nn.Parameter;
 import dev.headstart.nn.Trace;
 import dev.headstart.nn.Weights;
-import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.Set;
-import java.util.TreeSet;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
@@ -35,9 +30,6 @@ import org.jspecify.annotations.Nullable;
  * writes text. B batch, S source length, T target length, E hidden size, h heads, V vocabulary.
  */
 public final class Seq2Seq {
-    private static final Set<String> GENERATION_INPUTS = new TreeSet<>(
-            Set.of("input_ids", "inputs_embeds", "attention_mask", "decoder_input_ids", "decoder_attention_mask"));
-
     private Seq2Seq() {}
 
     /**
@@ -119,6 +111,14 @@ public final class Seq2Seq {
 
     /** Encoder and decoder of a family. */
     abstract static class Body {
+        private final ConfigJson config;
+        private final Special special;
+
+        Body(ConfigJson config, Special special) {
+            this.config = config;
+            this.special = special;
+        }
+
         /** Source tokens to states. @param ids [B, S], null where embeds are given; @param embeds [B, S, E] or null; @return [B, S, E] */
         abstract Tensor encode(@Nullable Tensor ids, @Nullable Tensor embeds, @Nullable Tensor mask, Trace trace);
 
@@ -136,13 +136,25 @@ public final class Seq2Seq {
             return false;
         }
 
-        /** Decoder inputs from labels, or from the source: moved one place to the right behind the start token. */
-        Tensor shift(Tensor labels, ConfigJson config, Special special) {
-            return shiftRight(labels, config, special.start(), special.pad());
+        /**
+         * Decoder inputs from labels, or from the source: moved one place to the right behind the start token; -100 becomes padding (transformers
+         * shift_tokens_right). @param labels [B, T]; @return [B, T]
+         */
+        Tensor shift(Tensor labels) {
+            Integer named = config.integerOrNull("decoder_start_token_id");
+            Integer first = named != null ? named : special.start;
+            if (first == null) {
+                throw new HeadstartException(
+                        config.origin() + ": decoder_start_token_id is missing, which begins every target; add it there"
+                            + " (\"decoder_start_token_id\": the token's number; T5 uses that of the pad token)");
+            }
+            Tensor begin = labels.narrow(1, 0, 1).clone().fill_(new Scalar(first.longValue())); // [B, 1]
+            Tensor all = cat(new TensorVector(begin, labels.narrow(1, 0, labels.size(1) - 1)), 1); // [B, T]
+            return all.masked_fill(all.eq(new Scalar(-100)), new Scalar(config.integer("pad_token_id", special.pad)));
         }
 
-        /** Runs both. */
-        final Seq2SeqModelOutput forward(Inputs in, @Nullable Tensor shifted) {
+        /** Runs both. @param from what decoder inputs are made from where none are given, [B, T]; null where there is nothing */
+        final Seq2SeqModelOutput forward(Inputs in, @Nullable Tensor from) {
             in.kwarg("use_cache", false); // changes nothing in what is computed
             Trace encoder = in.trace();
             Trace self = in.trace();
@@ -154,12 +166,11 @@ public final class Seq2Seq {
             Tensor targetEmbeds = in.optional("decoder_inputs_embeds");
             Tensor target = in.optional("decoder_input_ids");
             if (target == null && targetEmbeds == null) {
-                if (shifted == null) {
-                    throw new HeadstartException(
-                            "decoder_input_ids is missing; give it, or labels to a class with a head, from which it is"
-                                    + " made");
+                if (from == null) {
+                    throw new HeadstartException("decoder_input_ids is missing; give it, or what it is made from: the"
+                            + " labels of a class that writes text, input_ids for one that classifies or answers");
                 }
-                target = shifted;
+                target = shift(from);
             }
             Tensor like = targetEmbeds != null ? targetEmbeds : Objects.requireNonNull(target);
             Tensor positions = Places.upTo(like.size(1), encoded).unsqueeze(0); // [1, T]
@@ -187,52 +198,30 @@ public final class Seq2Seq {
         Body build(Weights w, ConfigJson config);
     }
 
-    /** Moves target tokens one place to the right behind the start token; -100 becomes padding (transformers shift_tokens_right). */
-    static Tensor shiftRight(Tensor labels, ConfigJson config, @Nullable Integer start, int pad) {
-        Integer named = config.integerOrNull("decoder_start_token_id");
-        Integer first = named != null ? named : start;
-        if (first == null) {
-            throw new HeadstartException(
-                    config.origin() + ": decoder_start_token_id is missing, which begins every target; add it there"
-                            + " (\"decoder_start_token_id\": the token's number; T5 uses that of the pad token)");
-        }
-        Tensor begin = labels.narrow(1, 0, 1).clone().fill_(new Scalar(first.longValue())); // [B, 1]
-        Tensor all = cat(new TensorVector(begin, labels.narrow(1, 0, labels.size(1) - 1)), 1); // [B, T]
-        return all.masked_fill(all.eq(new Scalar(-100)), new Scalar(config.integer("pad_token_id", pad)));
-    }
-
     /** The family's default special tokens. @param start decoder_start_token_id, null for none; @param pad pad_token_id */
     record Special(@Nullable Integer start, int pad) {}
 
     /** Encoder and decoder without a head. */
     public abstract static class Seq2SeqModel extends PreTrainedModel<Seq2SeqModelOutput> {
         private final Body body;
-        private final Special special;
 
-        Seq2SeqModel(Weights w, ConfigJson config, BodyBuilder builder, Special special) {
+        Seq2SeqModel(Weights w, ConfigJson config, BodyBuilder builder) {
             super(w, config);
             body = builder.build(w, config);
-            this.special = special;
         }
 
         @Override
         protected Seq2SeqModelOutput compute(Inputs in) {
-            Tensor source = body.shiftsSource() ? in.optional("input_ids") : null;
-            boolean given = in.optional("decoder_input_ids") != null || in.optional("decoder_inputs_embeds") != null;
-            return body.forward(in, given || source == null ? null : body.shift(source, config(), special));
+            return body.forward(in, body.shiftsSource() ? in.optional("input_ids") : null);
         }
     }
 
     /** Encoder and decoder with the output layer: writes text. */
-    public abstract static class Seq2SeqLM extends PreTrainedModel<Seq2SeqLMOutput> implements GenerativeModel {
+    public abstract static class Seq2SeqLM extends GenerationMixin<Seq2SeqLMOutput> {
         private final Body body;
         private final Linear lmHead;
         private final @Nullable Parameter bias;
         private final double scale;
-        private final Special special;
-        private final int context;
-        private final boolean hard;
-        private final GenerationConfig generation;
 
         /**
          * @param prefix place of the body: {@code model}, or empty
@@ -240,6 +229,7 @@ public final class Seq2Seq {
          * @param tied whether the output layer is the embedding table
          * @param scale factor on the states before the output layer
          * @param context most positions of the decoder, 0 for no limit
+         * @param hard whether nothing can be computed beyond them
          */
         Seq2SeqLM(
                 Weights w,
@@ -249,20 +239,15 @@ public final class Seq2Seq {
                 boolean biased,
                 boolean tied,
                 double scale,
-                Special special,
                 int context,
                 boolean hard) {
-            super(w, config);
+            super(w, config, context, hard);
             body = builder.build(w.sub(prefix), config);
             lmHead = output(w.sub("lm_head"), body.words(), tied);
             bias = biased && w.has("final_logits_bias")
                     ? w.buffer("final_logits_bias", dev.headstart.nn.Init.ZEROS, 1, lmHead.out())
                     : null;
             this.scale = scale;
-            this.special = special;
-            this.context = context;
-            this.hard = hard;
-            generation = GenerationConfig.of(Path.of(config.origin()), config.node());
         }
 
         /** A tied output layer is still its own where the checkpoint holds other values for it, as transformers 5 decides. */
@@ -292,10 +277,8 @@ public final class Seq2Seq {
         @Override
         protected Seq2SeqLMOutput compute(Inputs in) {
             Tensor labels = in.optional("labels");
-            boolean given = in.optional("decoder_input_ids") != null || in.optional("decoder_inputs_embeds") != null;
             Tensor from = labels != null ? labels : body.shiftsSource() ? in.optional("input_ids") : null;
-            Seq2SeqModelOutput out =
-                    body.forward(in, given || from == null ? null : body.shift(from, config(), special));
+            Seq2SeqModelOutput out = body.forward(in, from);
             Tensor logits = logits(out.lastHiddenState()); // [B, T, V]
             return new Seq2SeqLMOutput(
                     labels == null ? null : Losses.crossEntropy(logits, labels),
@@ -310,12 +293,7 @@ public final class Seq2Seq {
 
         /** What the decoder reads when it is to write {@code labels}, [B, T] (transformers prepare_decoder_input_ids_from_labels). */
         public final Tensor prepareDecoderInputIdsFromLabels(Tensor labels) {
-            return body.shift(labels, config(), special);
-        }
-
-        @Override
-        public GenerationConfig generationConfig() {
-            return generation;
+            return body.shift(labels);
         }
 
         @Override
@@ -324,24 +302,14 @@ public final class Seq2Seq {
         }
 
         @Override
-        public int contextLength() {
-            return context;
+        List<String> generationInputs() {
+            return List.of(
+                    "input_ids", "inputs_embeds", "attention_mask", "decoder_input_ids", "decoder_attention_mask");
         }
 
         @Override
-        public boolean contextIsHard() {
-            return hard;
-        }
-
-        @Override
-        public DecodingSession startDecoding(Map<String, Tensor> inputs, int rows, int capacity) {
-            for (String name : inputs.keySet()) {
-                if (!GENERATION_INPUTS.contains(name)) {
-                    throw new HeadstartException(getClass().getSimpleName() + " generates from "
-                            + String.join(", ", GENERATION_INPUTS) + "; it takes no " + name);
-                }
-            }
-            return within(false, () -> new Session(inputs, rows, capacity));
+        DecodingSession session(Map<String, Tensor> inputs, int rows, int capacity) {
+            return new Session(inputs, rows, capacity);
         }
 
         private final class Session implements DecodingSession {

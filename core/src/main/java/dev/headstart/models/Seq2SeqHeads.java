@@ -5,8 +5,6 @@ import static org.bytedeco.pytorch.global.torch.arange;
 import dev.headstart.HeadstartException;
 import dev.headstart.generation.DecodingSession;
 import dev.headstart.generation.EncoderStates;
-import dev.headstart.generation.GenerationConfig;
-import dev.headstart.generation.GenerativeModel;
 import dev.headstart.generation.KvCache;
 import dev.headstart.models.EncoderModels.FirstTokenHead;
 import dev.headstart.models.Outputs.QuestionAnsweringModelOutput;
@@ -19,9 +17,10 @@ import dev.headstart.nn.Losses;
 import dev.headstart.nn.Ops;
 import dev.headstart.nn.Trace;
 import dev.headstart.nn.Weights;
-import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.bytedeco.pytorch.LongOptional;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
@@ -100,17 +99,10 @@ public final class Seq2SeqHeads {
             @Nullable List<Tensor> crossAttentions)
             implements ModelOutput {}
 
-    /** Runs the body; where no decoder inputs are given, they are the source moved one place to the right. */
-    private static Seq2SeqModelOutput run(Seq2Seq.Body body, Inputs in, ConfigJson config, Seq2Seq.Special special) {
-        boolean given = in.optional("decoder_input_ids") != null || in.optional("decoder_inputs_embeds") != null;
-        return body.forward(in, given ? null : body.shift(in.required("input_ids"), config, special));
-    }
-
     /** Classes of a text. */
     public abstract static class Seq2SeqClassifier extends PreTrainedModel<Seq2SeqSequenceClassifierOutput> {
         private final Seq2Seq.Body body;
         private final FirstTokenHead head;
-        private final Seq2Seq.Special special;
         private final int eos;
 
         /**
@@ -123,7 +115,6 @@ public final class Seq2SeqHeads {
                 ConfigJson config,
                 Seq2Seq.BodyBuilder builder,
                 String prefix,
-                Seq2Seq.Special special,
                 int eos,
                 int labels) {
             super(w, config);
@@ -139,14 +130,13 @@ public final class Seq2SeqHeads {
                     Activation.of("tanh"),
                     dropout,
                     place.sub("out_proj").linear(size, classes));
-            this.special = special;
             this.eos = config.integer("eos_token_id", eos);
         }
 
         @Override
         protected Seq2SeqSequenceClassifierOutput compute(Inputs in) {
             Tensor ids = in.required("input_ids"); // [B, S]
-            Seq2SeqModelOutput out = run(body, in, config(), special);
+            Seq2SeqModelOutput out = body.forward(in, ids);
             Tensor logits = head.forward(atEnd(out.lastHiddenState(), ids)); // [B, C]
             Tensor labels = in.optional("labels");
             return new Seq2SeqSequenceClassifierOutput(
@@ -187,20 +177,18 @@ public final class Seq2SeqHeads {
     public abstract static class Seq2SeqQuestionAnswering extends PreTrainedModel<Seq2SeqQuestionAnsweringModelOutput> {
         private final Seq2Seq.Body body;
         private final Linear outputs;
-        private final Seq2Seq.Special special;
 
         /** @param prefix place of the body */
         Seq2SeqQuestionAnswering(
-                Weights w, ConfigJson config, Seq2Seq.BodyBuilder builder, String prefix, Seq2Seq.Special special) {
+                Weights w, ConfigJson config, Seq2Seq.BodyBuilder builder, String prefix) {
             super(w, config);
             body = builder.build(w.sub(prefix), config);
             outputs = w.head().sub("qa_outputs").linear(body.words().weight().size(1), 2);
-            this.special = special;
         }
 
         @Override
         protected Seq2SeqQuestionAnsweringModelOutput compute(Inputs in) {
-            Seq2SeqModelOutput out = run(body, in, config(), special);
+            Seq2SeqModelOutput out = body.forward(in, in.optional("input_ids"));
             QuestionAnsweringModelOutput span =
                     Heads.questionAnswering(outputs.forward(out.lastHiddenState()), in, Trace.none()); // [B, T, 2]
             return new Seq2SeqQuestionAnsweringModelOutput(
@@ -217,13 +205,9 @@ public final class Seq2SeqHeads {
     }
 
     /** The decoder alone, which predicts the next token; labels are what each position is to predict, not moved. */
-    public abstract static class DecoderLM extends PreTrainedModel<CausalLMOutputWithCrossAttentions>
-            implements GenerativeModel {
+    public abstract static class DecoderLM extends GenerationMixin<CausalLMOutputWithCrossAttentions> {
         private final Seq2Seq.Body body;
         private final Linear lmHead;
-        private final int context;
-        private final boolean hard;
-        private final GenerationConfig generation;
 
         /**
          * @param builder a body whose decoder alone is there
@@ -231,15 +215,9 @@ public final class Seq2SeqHeads {
          * @param hard whether nothing can be computed beyond them
          */
         DecoderLM(Weights w, ConfigJson config, Seq2Seq.BodyBuilder builder, int context, boolean hard) {
-            super(w, config);
+            super(w, config, context, hard);
             body = builder.build(w.sub("model"), config);
-            Tensor table = body.words().weight().tensor();
-            lmHead = config.flag("tie_word_embeddings", true)
-                    ? w.sub("lm_head").tiedLinear(body.words().weight(), null)
-                    : w.sub("lm_head").linear(table.size(1), table.size(0), false);
-            this.context = context;
-            this.hard = hard;
-            generation = GenerationConfig.of(Path.of(config.origin()), config.node());
+            lmHead = CausalModels.lmHead(w, config, body.words(), true);
         }
 
         @Override
@@ -247,7 +225,7 @@ public final class Seq2SeqHeads {
             in.kwarg("use_cache", false); // changes nothing in what is computed
             Tensor embeds = in.optional("inputs_embeds");
             Tensor ids = embeds == null ? in.required("input_ids") : in.optional("input_ids");
-            Tensor like = embeds != null ? embeds : java.util.Objects.requireNonNull(ids);
+            Tensor like = embeds != null ? embeds : Objects.requireNonNull(ids);
             Tensor words = body.words().weight().tensor();
             Tensor sized = words.narrow(0, 0, 1).unsqueeze(0).expand(like.size(0), like.size(1), words.size(1));
             CausalMask mask = CausalMask.of(sized, in.optional("attention_mask"), false);
@@ -261,12 +239,7 @@ public final class Seq2SeqHeads {
                         embeds,
                         Places.upTo(like.size(1), words).unsqueeze(0),
                         new Seq2Seq.Step(encoded, states, mask, null, self, cross)); // [B, T, E]
-                long keep = in.kwarg("logits_to_keep", 0L);
-                if (keep > 0) {
-                    long kept = Math.min(keep, x.size(1));
-                    x = x.narrow(1, x.size(1) - kept, kept);
-                }
-                Tensor logits = lmHead.forward(x); // [B, T, V]
+                Tensor logits = lmHead.forward(CausalModels.scored(x, in)); // [B, T, V]
                 Tensor labels = in.optional("labels");
                 return new CausalLMOutputWithCrossAttentions(
                         labels == null ? null : Losses.crossEntropy(logits, labels),
@@ -278,43 +251,34 @@ public final class Seq2SeqHeads {
         }
 
         @Override
-        public GenerationConfig generationConfig() {
-            return generation;
-        }
-
-        @Override
-        public boolean isEncoderDecoder() {
-            return false;
-        }
-
-        @Override
-        public int contextLength() {
-            return context;
-        }
-
-        @Override
-        public boolean contextIsHard() {
-            return hard;
-        }
-
-        @Override
-        public DecodingSession startDecoding(Map<String, Tensor> inputs, int rows, int capacity) {
-            for (String name : inputs.keySet()) {
-                if (!name.equals("input_ids") && !name.equals("attention_mask")) {
-                    throw new HeadstartException(getClass().getSimpleName()
-                            + " generates from input_ids and attention_mask alone; it takes no " + name);
-                }
-            }
+        DecodingSession session(Map<String, Tensor> inputs, int rows, int capacity) {
             return new Session(rows, capacity);
         }
 
         private final class Session implements DecodingSession {
             private final KvCache cache;
             private final EncoderStates none;
+            private int[] padding; // of each row
 
             Session(int rows, int capacity) {
                 cache = new KvCache(body.depth(), rows, capacity);
                 none = new EncoderStates(body.depth(), rows, null);
+                padding = new int[rows];
+            }
+
+            @Override
+            public void padding(int[] places) {
+                padding = places.clone();
+            }
+
+            /** Where the step's tokens stand, padding counted as the reference does, [R or 1, T]. */
+            private Tensor positions() {
+                Tensor at = cache.positions();
+                if (Arrays.stream(padding).allMatch(n -> n == 0)) {
+                    return at;
+                }
+                long[] before = Arrays.stream(padding).asLongStream().toArray();
+                return at.add(Tensor.create(before, before.length, 1).to(at.device(), ScalarType.Long));
             }
 
             @Override
@@ -325,7 +289,7 @@ public final class Seq2SeqHeads {
                     cache.begin(lengths, (int) at.size(1), at.device());
                     Seq2Seq.Step step = new Seq2Seq.Step(
                             null, none, CausalMask.of(cache, Ops.type(words)), cache, Trace.none(), Trace.none());
-                    Tensor last = cache.last(body.decode(at, null, cache.positions(), step)); // [R, E]
+                    Tensor last = cache.last(body.decode(at, null, positions(), step)); // [R, E]
                     cache.end();
                     return lmHead.forward(last); // [R, V]
                 });
@@ -334,6 +298,7 @@ public final class Seq2SeqHeads {
             @Override
             public void select(int[] rows) {
                 cache.select(rows);
+                padding = Arrays.stream(rows).map(r -> padding[r]).toArray();
             }
 
             @Override

@@ -25,8 +25,8 @@ import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
 /**
- * T5 (Raffel et al. 2020, "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer"), also 1.1 and Flan, and mT5 (Xue et al.
- * 2021): pre-norm without means or biases, relative position buckets shared by the layers, unscaled attention. Reference: transformers
+ * T5 (Raffel et al. 2020, "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer"), also 1.1 and Flan, and {@linkplain MT5 mT5}:
+ * pre-norm without means or biases, relative position buckets shared by the layers, unscaled attention. Reference: transformers
  * {@code modeling_t5.py}. B batch, S source length, T target length, E hidden size, h heads, d head size.
  */
 public final class T5 {
@@ -38,15 +38,6 @@ public final class T5 {
             .add("T5ForSequenceClassification", T5ForSequenceClassification::new)
             .add("T5ForTokenClassification", T5ForTokenClassification::new)
             .add("T5ForQuestionAnswering", T5ForQuestionAnswering::new);
-
-    /** The classes of mT5. */
-    static final Family MT5_FAMILY = Family.of("mt5", "transformer")
-            .add("MT5Model", MT5Model::new)
-            .add("MT5ForConditionalGeneration", MT5ForConditionalGeneration::new)
-            .add("MT5EncoderModel", MT5EncoderModel::new)
-            .add("MT5ForSequenceClassification", MT5ForSequenceClassification::new)
-            .add("MT5ForTokenClassification", MT5ForTokenClassification::new)
-            .add("MT5ForQuestionAnswering", MT5ForQuestionAnswering::new);
 
     private T5() {}
 
@@ -180,7 +171,7 @@ public final class T5 {
                 b = mask == null ? b : b.add(mask);
                 made = b;
             }
-            return java.util.Objects.requireNonNull(b);
+            return Objects.requireNonNull(b);
         }
     }
 
@@ -330,6 +321,7 @@ public final class T5 {
         private final T5Stack decoder;
 
         T5Body(Weights w, ConfigJson config) {
+            super(config, special(config));
             c = T5Config.of(config);
             shared = shared(w, c);
             encoder = new T5Stack(w.sub("encoder"), c, shared, false);
@@ -376,19 +368,24 @@ public final class T5 {
     /** Encoder and decoder without a head. */
     public static class T5Model extends Seq2Seq.Seq2SeqModel {
         T5Model(Weights w, ConfigJson config) {
-            super(w, config, T5Body::new, special(config));
+            super(w, config, T5Body::new);
         }
 
         /** From a folder or an id. */
         public static T5Model fromPretrained(String id) {
-            return Models.fromPretrained(id, T5Model.class, LoadOptions.defaults());
+            return fromPretrained(id, LoadOptions.defaults());
+        }
+
+        /** From a folder or an id. */
+        public static T5Model fromPretrained(String id, LoadOptions options) {
+            return Models.fromPretrained(id, T5Model.class, options);
         }
     }
 
     /** Text to text. */
     public static class T5ForConditionalGeneration extends Seq2Seq.Seq2SeqLM {
         T5ForConditionalGeneration(Weights w, ConfigJson config) {
-            super(w, config, T5Body::new, "", false, true, scale(config), special(config), 0, false);
+            super(w, config, T5Body::new, "", false, true, scale(config), 0, false);
         }
 
         /** T5 1.0 scales what its tied output layer reads; 1.1 and mT5 do not. */
@@ -400,7 +397,12 @@ public final class T5 {
 
         /** From a folder or an id. */
         public static T5ForConditionalGeneration fromPretrained(String id) {
-            return Models.fromPretrained(id, T5ForConditionalGeneration.class, LoadOptions.defaults());
+            return fromPretrained(id, LoadOptions.defaults());
+        }
+
+        /** From a folder or an id. */
+        public static T5ForConditionalGeneration fromPretrained(String id, LoadOptions options) {
+            return Models.fromPretrained(id, T5ForConditionalGeneration.class, options);
         }
     }
 
@@ -446,19 +448,29 @@ public final class T5 {
 
         /** From a folder or an id. */
         public static T5EncoderModel fromPretrained(String id) {
-            return Models.fromPretrained(id, T5EncoderModel.class, LoadOptions.defaults());
+            return fromPretrained(id, LoadOptions.defaults());
+        }
+
+        /** From a folder or an id. */
+        public static T5EncoderModel fromPretrained(String id, LoadOptions options) {
+            return Models.fromPretrained(id, T5EncoderModel.class, options);
         }
     }
 
     /** Classes of a text by the decoder's state at its end token. */
     public static class T5ForSequenceClassification extends Seq2SeqHeads.Seq2SeqClassifier {
         T5ForSequenceClassification(Weights w, ConfigJson config) {
-            super(w, config, T5Body::new, "transformer", special(config), 1, 2);
+            super(w, config, T5Body::new, "transformer", 1, 2);
         }
 
         /** From a folder or an id. */
         public static T5ForSequenceClassification fromPretrained(String id) {
-            return Models.fromPretrained(id, T5ForSequenceClassification.class, LoadOptions.defaults());
+            return fromPretrained(id, LoadOptions.defaults());
+        }
+
+        /** From a folder or an id. */
+        public static T5ForSequenceClassification fromPretrained(String id, LoadOptions options) {
+            return Models.fromPretrained(id, T5ForSequenceClassification.class, options);
         }
     }
 
@@ -486,61 +498,29 @@ public final class T5 {
 
         /** From a folder or an id. */
         public static T5ForTokenClassification fromPretrained(String id) {
-            return Models.fromPretrained(id, T5ForTokenClassification.class, LoadOptions.defaults());
+            return fromPretrained(id, LoadOptions.defaults());
+        }
+
+        /** From a folder or an id. */
+        public static T5ForTokenClassification fromPretrained(String id, LoadOptions options) {
+            return Models.fromPretrained(id, T5ForTokenClassification.class, options);
         }
     }
 
     /** Answers in a text. */
     public static class T5ForQuestionAnswering extends Seq2SeqHeads.Seq2SeqQuestionAnswering {
         T5ForQuestionAnswering(Weights w, ConfigJson config) {
-            super(w, config, T5Body::new, "", special(config));
+            super(w, config, T5Body::new, "");
         }
 
         /** From a folder or an id. */
         public static T5ForQuestionAnswering fromPretrained(String id) {
-            return Models.fromPretrained(id, T5ForQuestionAnswering.class, LoadOptions.defaults());
+            return fromPretrained(id, LoadOptions.defaults());
         }
-    }
 
-    /** mT5 without a head. */
-    public static final class MT5Model extends T5Model {
-        MT5Model(Weights w, ConfigJson config) {
-            super(w, config);
-        }
-    }
-
-    /** mT5, text to text. */
-    public static final class MT5ForConditionalGeneration extends T5ForConditionalGeneration {
-        MT5ForConditionalGeneration(Weights w, ConfigJson config) {
-            super(w, config);
-        }
-    }
-
-    /** mT5's encoder alone. */
-    public static final class MT5EncoderModel extends T5EncoderModel {
-        MT5EncoderModel(Weights w, ConfigJson config) {
-            super(w, config);
-        }
-    }
-
-    /** mT5, classes of a text. */
-    public static final class MT5ForSequenceClassification extends T5ForSequenceClassification {
-        MT5ForSequenceClassification(Weights w, ConfigJson config) {
-            super(w, config);
-        }
-    }
-
-    /** mT5, classes of each token. */
-    public static final class MT5ForTokenClassification extends T5ForTokenClassification {
-        MT5ForTokenClassification(Weights w, ConfigJson config) {
-            super(w, config);
-        }
-    }
-
-    /** mT5, answers in a text. */
-    public static final class MT5ForQuestionAnswering extends T5ForQuestionAnswering {
-        MT5ForQuestionAnswering(Weights w, ConfigJson config) {
-            super(w, config);
+        /** From a folder or an id. */
+        public static T5ForQuestionAnswering fromPretrained(String id, LoadOptions options) {
+            return Models.fromPretrained(id, T5ForQuestionAnswering.class, options);
         }
     }
 }
