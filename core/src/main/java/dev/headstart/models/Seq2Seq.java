@@ -146,7 +146,7 @@ public final class Seq2Seq {
             if (first == null) {
                 throw new HeadstartException(
                         config.origin() + ": decoder_start_token_id is missing, which begins every target; add it there"
-                            + " (\"decoder_start_token_id\": the token's number; T5 uses that of the pad token)");
+                                + " (\"decoder_start_token_id\": the token's number; T5 uses that of the pad token)");
             }
             Tensor begin = labels.narrow(1, 0, 1).clone().fill_(new Scalar(first.longValue())); // [B, 1]
             Tensor all = cat(new TensorVector(begin, labels.narrow(1, 0, labels.size(1) - 1)), 1); // [B, T]

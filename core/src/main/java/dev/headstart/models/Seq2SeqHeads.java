@@ -111,12 +111,7 @@ public final class Seq2SeqHeads {
          * @param labels the family's default number of classes
          */
         Seq2SeqClassifier(
-                Weights w,
-                ConfigJson config,
-                Seq2Seq.BodyBuilder builder,
-                String prefix,
-                int eos,
-                int labels) {
+                Weights w, ConfigJson config, Seq2Seq.BodyBuilder builder, String prefix, int eos, int labels) {
             super(w, config);
             body = builder.build(w.sub(prefix), config);
             long size = body.words().weight().size(1);
@@ -179,8 +174,7 @@ public final class Seq2SeqHeads {
         private final Linear outputs;
 
         /** @param prefix place of the body */
-        Seq2SeqQuestionAnswering(
-                Weights w, ConfigJson config, Seq2Seq.BodyBuilder builder, String prefix) {
+        Seq2SeqQuestionAnswering(Weights w, ConfigJson config, Seq2Seq.BodyBuilder builder, String prefix) {
             super(w, config);
             body = builder.build(w.sub(prefix), config);
             outputs = w.head().sub("qa_outputs").linear(body.words().weight().size(1), 2);
