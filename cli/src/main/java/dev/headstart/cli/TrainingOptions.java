@@ -68,7 +68,7 @@ final class TrainingOptions {
 
     @Option(
             names = {"--optim", "--optimizer"},
-            description = "adamw or sgd (${DEFAULT-VALUE}).")
+            description = "adamw, adafactor (T5's) or sgd (${DEFAULT-VALUE}).")
     private String optimizer = "adamw";
 
     @Option(names = "--adam-beta1", description = "Decay of AdamW's means (${DEFAULT-VALUE}).")
@@ -85,6 +85,16 @@ final class TrainingOptions {
 
     @Option(names = "--nesterov", description = "Nesterov's momentum (sgd).")
     private boolean nesterov;
+
+    @Option(
+            names = "--scale-parameter",
+            negatable = true,
+            defaultValue = "true",
+            fallbackValue = "true",
+            description =
+                    "Adafactor's learning rate is a part of each parameter's size: 1e-2 to train T5 from nothing, 1e-3"
+                            + " to fine-tune it.")
+    private boolean scaleParameter = true;
 
     @Option(
             names = {"--early-stopping", "--early-stopping-patience"},
@@ -153,6 +163,7 @@ final class TrainingOptions {
                 .optimizer(optimizer)
                 .momentum(momentum)
                 .nesterov(nesterov)
+                .scaleParameter(scaleParameter)
                 .adam(beta1, beta2, epsilon)
                 .earlyStopping(patience, 0)
                 .evalSteps(evalSteps)

@@ -9,7 +9,10 @@ public enum Precision {
     FP32,
     /** bfloat16 weights and activations; a model that generates has half-precision weights and fp32 activations where it reads one token at a time. */
     BF16,
-    /** 8-bit weights, a scale a channel; activations rounded to 8 bits with a scale a row. */
+    /**
+     * 8-bit weights, a scale a channel; activations rounded to 8 bits in the call with a scale a row. Encoders 512 wide and wider round what a norm wrote with
+     * one scale for the whole batch, so there a text's result moves within the rounding (1/255 of the range) with what else is in its batch.
+     */
     INT8,
     /** 4-bit weights, scale and zero a group of 32; bfloat16 activations. For models that generate. */
     INT4;

@@ -64,12 +64,23 @@ class DecodeKernelsTest {
         return Math.sqrt(difference / size);
     }
 
+    /**
+     * The plain model has the weights that the kernels give back, so what differs is how the product is computed. fp32: up to 2,048 products are added in
+     * another order, 2^-24 x sqrt(2048) = 2.7e-6. bf16 and int4 (activations in bf16): 2^-9 / sqrt(3) for weights and activations of the nine products one
+     * after the other, 0.5 %, which the network's curves enlarge. int8: activations in 255 steps over about 6.5 standard deviations, 0.7 % a product, 2.2 % after
+     * nine.
+     */
     @ParameterizedTest
-    @CsvSource({"fp32,3e-6", "bf16,0.02", "int8,0.08", "int4,0.4"})
-    void equalsThePlainModel(String precision, double most) throws IOException {
-        Path path = model();
-        try (PreTrainedModel<?> plain = load(path, "");
-                PreTrainedModel<?> packed = load(path, precision)) {
+    @CsvSource({"fp32,3e-6", "bf16,0.02", "int8,0.045", "int4,0.02"})
+    void equalsThePlainModel(String precision, double most, @TempDir Path rounded) throws IOException {
+        try (PreTrainedModel<?> packed = load(model(), precision)) {
+            packed.savePretrained(rounded);
+            compare(packed, rounded, most);
+        }
+    }
+
+    private static void compare(PreTrainedModel<?> packed, Path path, double most) {
+        try (PreTrainedModel<?> plain = load(path, "")) {
             for (int tokens : new int[] {1, 6, 6, 100, 1}) { // a small batch again is packed another way
                 assertThat(error(logits(plain, tokens), logits(packed, tokens)))
                         .as(tokens + " tokens")

@@ -111,19 +111,28 @@ public abstract class Optimizer implements AutoCloseable {
         parameters().forEach(p -> known.put(p.name(), p));
         close();
         saved.forEach((name, t) -> {
-            Parameter p = known.get(name.substring(0, Math.max(0, name.lastIndexOf(':'))));
-            boolean fits = p != null
-                    && (t.dim() == 0 || Arrays.equals(t.shape(), p.tensor().shape()));
-            if (p == null || !fits) {
+            int colon = name.lastIndexOf(':');
+            Parameter p = known.get(name.substring(0, Math.max(0, colon)));
+            if (p == null
+                    || t.dim() != 0
+                            && !fits(
+                                    name.substring(colon + 1),
+                                    t.shape(),
+                                    p.tensor().shape())) {
                 throw new HeadstartException("optimizer state \"" + name
                         + "\" fits no trained parameter of this model; the checkpoint is of another run");
             }
             state.put(
                     name,
-                    Memory.scoped(() -> t.dim() == 0
-                            ? t.clone()
-                            : torch.empty_like(p.tensor()).to(t.scalar_type()).copy_(t)));
+                    Memory.scoped(() -> Arrays.equals(t.shape(), p.tensor().shape())
+                            ? torch.empty_like(p.tensor()).to(t.scalar_type()).copy_(t)
+                            : t.clone()));
         });
+    }
+
+    /** Whether a state of this shape can belong to a parameter of that; scalars always can. */
+    protected boolean fits(String kind, long[] state, long[] parameter) {
+        return Arrays.equals(state, parameter);
     }
 
     /** Frees the state. */

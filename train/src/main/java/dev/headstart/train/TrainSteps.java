@@ -149,8 +149,11 @@ public final class TrainSteps {
                         train.path("momentum").asDouble(0),
                         train.path("dampening").asDouble(0),
                         train.path("nesterov").asBoolean(false));
+            case "adafactor" ->
+                new Adafactor(groups, train.path("scale_parameter").asBoolean(true));
             default ->
-                throw new HeadstartException(origin + ": optimizer \"" + kind + "\" is not known; known: adamw, sgd");
+                throw new HeadstartException(
+                        origin + ": optimizer \"" + kind + "\" is not known; known: adamw, adafactor, sgd");
         };
     }
 

@@ -178,9 +178,7 @@ public final class Trainer {
         if (trained.isEmpty()) {
             throw new HeadstartException("nothing to train: every parameter of the model is frozen");
         }
-        try (Optimizer optimizer = args.optimizer.equals("sgd")
-                ? new Sgd(trained, args.momentum, 0, args.nesterov)
-                : new AdamW(trained, args.adamBeta1, args.adamBeta2, args.adamEpsilon)) {
+        try (Optimizer optimizer = optimizer(trained)) {
             if (resume && checkpoints != null && args.checkpoints) {
                 checkpoints.latest().ifPresent(path -> restore(path, optimizer));
             }
@@ -188,6 +186,14 @@ public final class Trainer {
         } finally {
             model.eval();
         }
+    }
+
+    private Optimizer optimizer(List<ParameterGroup> trained) {
+        return switch (args.optimizer) {
+            case "sgd" -> new Sgd(trained, args.momentum, 0, args.nesterov);
+            case "adafactor" -> new Adafactor(trained, args.scaleParameter);
+            default -> new AdamW(trained, args.adamBeta1, args.adamBeta2, args.adamEpsilon);
+        };
     }
 
     private Result run(Optimizer optimizer, long begin) {

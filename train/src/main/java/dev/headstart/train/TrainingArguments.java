@@ -2,6 +2,7 @@ package dev.headstart.train;
 
 import dev.headstart.HeadstartException;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
@@ -10,6 +11,8 @@ import org.jspecify.annotations.Nullable;
  * differs; the trainer checks the values and works on a copy.
  */
 public final class TrainingArguments implements Cloneable {
+    private static final List<String> OPTIMIZERS = List.of("adamw", "adafactor", "sgd");
+
     double learningRate = 5e-5;
     Schedule schedule = Schedule.LINEAR;
     long warmupSteps;
@@ -26,6 +29,7 @@ public final class TrainingArguments implements Cloneable {
     String optimizer = "adamw";
     double momentum = 0.9;
     boolean nesterov;
+    boolean scaleParameter = true;
     double adamBeta1 = 0.9;
     double adamBeta2 = 0.999;
     double adamEpsilon = 1e-8;
@@ -138,7 +142,7 @@ public final class TrainingArguments implements Cloneable {
         return weightDecay;
     }
 
-    /** {@code adamw} or {@code sgd}. */
+    /** {@code adamw}, {@code adafactor} or {@code sgd}. */
     public TrainingArguments optimizer(String value) {
         optimizer = value;
         return this;
@@ -153,6 +157,12 @@ public final class TrainingArguments implements Cloneable {
     /** Whether sgd's momentum is Nesterov's. */
     public TrainingArguments nesterov(boolean value) {
         nesterov = value;
+        return this;
+    }
+
+    /** Whether adafactor's rate is a part of each parameter's size, which is its own default; transformers' Trainer turns it off. */
+    public TrainingArguments scaleParameter(boolean value) {
+        scaleParameter = value;
         return this;
     }
 
@@ -246,7 +256,7 @@ public final class TrainingArguments implements Cloneable {
         require(gradientAccumulationSteps > 0, "gradient_accumulation_steps", "1 or more", gradientAccumulationSteps);
         require(maxGradNorm >= 0, "max_grad_norm", "0 (off) or more", maxGradNorm);
         require(weightDecay >= 0, "weight_decay", "0 or more", weightDecay);
-        require(optimizer.equals("adamw") || optimizer.equals("sgd"), "optimizer", "adamw or sgd", optimizer);
+        require(OPTIMIZERS.contains(optimizer), "optimizer", "one of " + String.join(", ", OPTIMIZERS), optimizer);
         require(loggingSteps > 0, "logging_steps", "1 or more", loggingSteps);
         require(saveTotalLimit > 0, "save_total_limit", "1 or more", saveTotalLimit);
         require(evalSteps >= 0, "eval_steps", "0 or more", evalSteps);
@@ -288,6 +298,8 @@ public final class TrainingArguments implements Cloneable {
             m.put("adam_beta1", adamBeta1);
             m.put("adam_beta2", adamBeta2);
             m.put("adam_epsilon", adamEpsilon);
+        } else if (optimizer.equals("adafactor")) {
+            m.put("scale_parameter", scaleParameter);
         } else {
             m.put("momentum", momentum);
             m.put("nesterov", nesterov);

@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Function;
 import java.util.function.ToDoubleFunction;
 import org.jspecify.annotations.Nullable;
 
@@ -28,25 +29,37 @@ final class ComparePage {
     private final List<Point> points = new ArrayList<>();
     private String files = "";
 
-    /**
-     * The trainings of one model in one mode at one size: their means.
-     *
-     * @param examples training examples
-     * @param spread standard deviation of the metric over the seeds; 0 for one seed
-     */
-    private record Point(
-            Way way,
-            int size,
-            double examples,
-            double value,
-            double spread,
-            int seeds,
-            double minutes,
-            double memory,
-            double energy,
-            double steps,
-            double tokens,
-            double trained) {}
+    /** The trainings of one model in one mode at one size, by seed; its figures are their means. */
+    private record Point(Way way, int size, List<Outcome> seeds) {
+        double value() {
+            return mean(Outcome::value);
+        }
+
+        /** Standard deviation over the seeds; 0 for one seed. */
+        double spread() {
+            double mean = value();
+            double squares = seeds.stream()
+                    .mapToDouble(o -> Math.pow(o.value() - mean, 2))
+                    .sum();
+            return seeds.size() < 2 ? 0 : Math.sqrt(squares / (seeds.size() - 1));
+        }
+
+        double minutes() {
+            return mean(Outcome::minutes);
+        }
+
+        double number(String name) {
+            return mean(o -> o.number(name));
+        }
+
+        double examples() {
+            return number("train_samples");
+        }
+
+        private double mean(ToDoubleFunction<Outcome> f) {
+            return seeds.stream().mapToDouble(f).average().orElse(Double.NaN);
+        }
+    }
 
     /** A model in a mode: one curve. */
     private record Way(String model, Cell.Mode mode) {
@@ -73,28 +86,11 @@ final class ComparePage {
                             k -> new ArrayList<>())
                     .add(o);
         }
-        groups.values().forEach(g -> points.add(point(g)));
-    }
-
-    private Point point(List<Outcome> group) {
-        Cell cell = group.get(0).cell();
-        double mean = mean(group, Outcome::value);
-        double variance = group.size() < 2
-                ? 0
-                : group.stream().mapToDouble(o -> Math.pow(o.value() - mean, 2)).sum() / (group.size() - 1);
-        return new Point(
-                new Way(name(cell), cell.mode()),
-                cell.size(),
-                mean(group, o -> o.number("train_samples")),
-                mean,
-                Math.sqrt(variance),
-                group.size(),
-                mean(group, Outcome::minutes),
-                mean(group, o -> o.number("peak_memory_mb")),
-                mean(group, o -> o.number("energy_wh")),
-                mean(group, o -> o.number("steps")),
-                mean(group, o -> o.number("tokens")),
-                mean(group, o -> o.number("trained_parameters")));
+        groups.values()
+                .forEach(g -> points.add(new Point(
+                        new Way(name(g.get(0).cell()), g.get(0).cell().mode()),
+                        g.get(0).cell().size(),
+                        g)));
     }
 
     /** Short where that is clear. */
@@ -106,10 +102,6 @@ final class ComparePage {
                 .distinct()
                 .count();
         return models > 1 ? cell.model() : cell.shortModel();
-    }
-
-    private static double mean(List<Outcome> group, ToDoubleFunction<Outcome> f) {
-        return group.stream().mapToDouble(f).average().orElse(Double.NaN);
     }
 
     /** Names the data. */
@@ -147,14 +139,28 @@ final class ComparePage {
                         metric,
                         ways.stream().map(this::againstTime).toList())
                 .logarithmic());
+        if (alsoAccuracy()) {
+            page.chart(sized(ways, title(split) + " accuracy", "accuracy", this::accuracy, several));
+        }
         page.chart(sized(ways, "Time", "minutes", Point::minutes, several).fromZero());
-        page.chart(sized(ways, "Peak memory", "MB", Point::memory, several).fromZero());
-        page.chart(sized(ways, "Energy", "Wh", Point::energy, several).fromZero());
+        page.chart(sized(ways, "Peak memory", "MB", p -> p.number("peak_memory_mb"), several)
+                .fromZero());
+        page.chart(
+                sized(ways, "Energy", "Wh", p -> p.number("energy_wh"), several).fromZero());
         table(page);
         if (command != null) {
             page.code("Command", command);
         }
         page.write(file);
+    }
+
+    /** The part of right answers stands beside another measure of a classification. */
+    private boolean alsoAccuracy() {
+        return !metric.equals("accuracy") && !Double.isNaN(accuracy(points.get(0)));
+    }
+
+    private double accuracy(Point p) {
+        return p.number((split.equals("test") ? "test_" : "eval_") + "accuracy");
     }
 
     private static String title(String word) {
@@ -243,34 +249,30 @@ final class ComparePage {
     }
 
     private void table(HtmlReport page) {
-        List<List<String>> rows = new ArrayList<>();
-        for (Point p : points) {
-            rows.add(List.of(
-                    p.way().model(),
-                    p.way().mode().title(),
-                    count(p.examples()),
-                    shown(p.value()) + (p.seeds() > 1 ? String.format(Locale.ROOT, " ±%.4f", p.spread()) : ""),
-                    number(p.minutes() < 10 ? "%.2f" : "%.1f", p.minutes()),
-                    number("%,.0f", p.memory()),
-                    number("%.2f", p.energy()),
-                    number("%,.0f", p.steps()),
-                    number("%,.0f", p.tokens()),
-                    number("%,.0f", p.trained())));
+        Map<String, Function<Point, String>> columns = new LinkedHashMap<>();
+        columns.put("model", p -> p.way().model());
+        columns.put("trained", p -> p.way().mode().title());
+        columns.put("examples", p -> count(p.examples()));
+        columns.put(
+                split + " " + metric,
+                p -> shown(p.value()) + (p.seeds().size() > 1 ? String.format(Locale.ROOT, " ±%.4f", p.spread()) : ""));
+        if (alsoAccuracy()) {
+            columns.put(split + " accuracy", p -> shown(accuracy(p)));
         }
+        columns.put("minutes", p -> number(p.minutes() < 10 ? "%.2f" : "%.1f", p.minutes()));
+        columns.put("peak MB", p -> count(p.number("peak_memory_mb")));
+        columns.put("Wh", p -> number("%.2f", p.number("energy_wh")));
+        columns.put("steps", p -> count(p.number("steps")));
+        if (points.stream().anyMatch(p -> !Double.isNaN(p.number("tokens")))) {
+            columns.put("tokens", p -> count(p.number("tokens")));
+        }
+        columns.put("parameters trained", p -> count(p.number("trained_parameters")));
         page.table(
                 "All trainings",
-                List.of(
-                        "model",
-                        "trained",
-                        "examples",
-                        split + " " + metric,
-                        "minutes",
-                        "peak MB",
-                        "Wh",
-                        "steps",
-                        "tokens",
-                        "parameters trained"),
-                rows);
+                List.copyOf(columns.keySet()),
+                points.stream()
+                        .map(p -> columns.values().stream().map(c -> c.apply(p)).toList())
+                        .toList());
     }
 
     private static String shown(double v) {

@@ -14,7 +14,7 @@ import java.util.Map;
 /** Configurations to start from: transformers' fields; what is not named has transformers' default. */
 final class Presets {
     private static final ObjectMapper JSON = new ObjectMapper();
-    private static final List<String> DROPOUTS = List.of(
+    static final List<String> DROPOUTS = List.of(
             "hidden_dropout_prob",
             "attention_probs_dropout_prob",
             "resid_pdrop",
@@ -96,7 +96,7 @@ final class Presets {
         return 0;
     }
 
-    /** A copy with other dropout. */
+    /** A copy with other dropout, under the names of all families. */
     static ObjectNode withDropout(ObjectNode node, double p) {
         ObjectNode copy = node.deepCopy();
         for (String field : DROPOUTS) {

@@ -229,6 +229,7 @@ public final class Pretrain {
         StagedFile.write(
                 file, out -> out.write(ByteBuffer.wrap(config.toString().getBytes(StandardCharsets.UTF_8))));
         PreTrainedModel<?> model = Models.fromConfig(new ConfigJson(built, file.toString()), architecture, load);
+        model.config().node().remove(Presets.DROPOUTS); // what is saved has the configuration's own
         model.config().node().setAll(config);
         return model;
     }
