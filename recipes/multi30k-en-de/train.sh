@@ -22,8 +22,8 @@ cp "$work/train.de" "$work/text/de.txt"
 [ -e "$work/tokenizer/tokenizer.json" ] ||
   "$headstart" tokenizer train --kind unigram --vocab-size 8000 --sentinels 0 --output "$work/tokenizer" "$work/text"
 "$headstart" finetune --task translation --config "$here/config.json" --tokenizer "$work/tokenizer" --column source=en --column target=de \
-  --train "$work/train.jsonl" --validation "$work/val.jsonl" --max-target-length 80 --label-smoothing 0.1 --batch-size 64 --epochs 14 \
-  --learning-rate 2e-3 --schedule inverse_sqrt --warmup-steps 1000 --adam-beta2 0.98 --ema 0.999 --precision bf16 --seed 1 \
-  --eval-steps 906 --save-total-limit 1 --output "$output" "$@"
+  --train "$work/train.jsonl" --validation "$work/val.jsonl" --max-target-length 80 --label-smoothing 0.1 --batch-size 64 --epochs 9 \
+  --optimizer adafactor --learning-rate 1e-2 --schedule linear --warmup-steps 400 --precision bf16 --seed 1 \
+  --eval-steps 908 --save-total-limit 1 --output "$output" "$@"
 "$headstart" evaluate --task translation --model "$output" --data "$work/test_2016_flickr.jsonl" --column source=en --column target=de \
   --kwargs '{"num_beams": 4}' | tee "$output/test2016.txt"

@@ -15,7 +15,7 @@ train() {
   to=$1
   shift
   "$headstart" finetune --task text2text-generation --train "$output-data/train.jsonl" --validation "$output-data/validation.jsonl" \
-    --mixing-temperature 2 --max-length 128 --max-target-length 8 --batch-size 32 --epochs 6 --learning-rate 1e-3 --warmup-ratio 0.05 \
+    --mixing-temperature 2 --max-length 128 --max-target-length 8 --batch-size 32 --epochs 4 --optimizer adafactor --learning-rate 5e-3 --warmup-ratio 0.05 \
     --precision bf16 --eval-steps 1000 --seed 1 --output "$to" "$@"
 }
 train "$output-fp32" --model "$pretrained" "$@"
