@@ -9,25 +9,13 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from transformers.image_utils import load_image
+from tiny_models import photo
 
 ap = argparse.ArgumentParser()
 ap.add_argument("folder", type=Path)
 ap.add_argument("--only", default="")
 args = ap.parse_args()
 CONFIG = {"image_processor_type": "ViTImageProcessor", "do_resize": False, "do_rescale": False, "do_normalize": False}
-
-
-def photo(w, h, seed, noise=4):
-    g = np.random.default_rng(seed)
-    y, x = np.mgrid[0:h, 0:w] / max(w, h)
-    a = np.zeros((h, w, 3))
-    for c in range(3):
-        for _ in range(4):
-            a[..., c] += np.sin(g.uniform(0, 14) * x + g.uniform(0, 14) * y + g.uniform(0, 6.3))
-    for _ in range(4):  # coloured discs with hard edges
-        cx, cy, r = g.uniform(0.1, 0.9, 3)
-        a[(x - cx) ** 2 + (y - cy) ** 2 < (r / 6) ** 2] = g.uniform(-3, 3, 3)
-    return Image.fromarray((127 + 35 * a + g.normal(0, noise, a.shape)).clip(0, 255).astype(np.uint8))
 
 
 def case(name, file, make, atol=2.0, mean=0.5):
@@ -42,6 +30,14 @@ def case(name, file, make, atol=2.0, mean=0.5):
     rgb = np.asarray(load_image(str(folder / file)))
     save_file({"pixel_values": torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None].float().contiguous()}, folder / "preprocessed.safetensors")
     (folder / "case.json").write_text(json.dumps({"family": "decode", "preprocess": {"input": [file], "outputs": "preprocessed.safetensors", "atol": atol, "mean_atol": mean, "rtol": 0}}))
+
+
+def tiff(samples, kind):
+    """A grey TIFF of one strip, of kinds of samples (1 unsigned, 2 signed, 3 float) that Pillow does not write."""
+    h, w = samples.shape
+    tags = [(256, 4, w), (257, 4, h), (258, 3, 8 * samples.itemsize), (259, 3, 1), (262, 3, 1), (273, 4, 8), (277, 3, 1), (278, 4, h), (279, 4, samples.nbytes), (339, 3, kind)]
+    return (b"II*\0" + struct.pack("<I", 8 + samples.nbytes) + samples.tobytes() + struct.pack("<H", len(tags))
+            + b"".join(struct.pack("<HHII", t, k, 1, v) for t, k, v in tags) + bytes(4))
 
 
 a, b = photo(160, 117, 1), photo(97, 131, 2)
@@ -72,6 +68,12 @@ case("webp-odd", "x.webp", lambda f: a.crop((0, 0, 51, 33)).save(f, quality=80))
 case("webp-alpha", "x.webp", lambda f: rgba.save(f, quality=90))
 case("webp-alpha-lossless", "x.webp", lambda f: rgba.save(f, lossless=True))
 case("webp-animated", "x.webp", lambda f: a.save(f, save_all=True, append_images=[a.rotate(90).resize(a.size)], lossless=True))
+for n, k in {"lossy": dict(quality=60), "mixed": dict(quality=80, allow_mixed=True)}.items():
+    case(f"webp-animated-{n}", "x.webp", lambda f: a.save(f, save_all=True, append_images=[a.rotate(90).resize(a.size)], **k))
+wide = Image.new("RGBA", (201, 151))
+wide.paste(a, (22, 14))
+case("webp-animated-offset", "x.webp", lambda f: wide.save(f, save_all=True, append_images=[rgba.resize(wide.size)], quality=75))
+case("webp-animated-alpha", "x.webp", lambda f: rgba.save(f, save_all=True, append_images=[rgba.rotate(180)], quality=75))
 for n, im in {"rgb": a, "grey": a.convert("L"), "la": rgba.convert("LA"), "rgba": rgba, "p": a.quantize(200), "p16": a.quantize(16), "p2": a.quantize(2), "1": a.convert("1")}.items():
     case(f"png-{n}", "x.png", lambda f: im.save(f))
 case("png-p-transparency", "x.png", lambda f: a.quantize(30).save(f, transparency=5))
@@ -79,7 +81,15 @@ case("png-p-alphas", "x.png", lambda f: a.quantize(30).save(f, transparency=byte
 case("png-rgb-trns", "x.png", lambda f: a.save(f, transparency=(10, 20, 30)))
 case("png-grey-trns", "x.png", lambda f: a.convert("L").save(f, transparency=77))
 grey16 = np.asarray(a.convert("L")).astype(np.uint16) * 257
+dim16 = np.asarray(a.convert("L")).astype(np.uint16) * 2 - 40  # Pillow does not scale, it clips at 255
 case("png-grey16", "x.png", lambda f: Image.fromarray(grey16).save(f))
+case("png-grey16-dim", "x.png", lambda f: Image.fromarray(dim16).save(f))
+case("tiff-grey16-dim", "x.tiff", lambda f: Image.fromarray(dim16).save(f))
+case("tiff-grey16-lzw", "x.tiff", lambda f: Image.fromarray(dim16).save(f, compression="tiff_lzw"))
+case("tiff-grey16-big-endian", "x.tiff", lambda f: Image.frombytes("I;16B", (160, 117), dim16.astype(">u2").tobytes()).save(f))
+case("tiff-int16", "x.tiff", lambda f: f.write_bytes(tiff(dim16.astype("<i2"), 2)))
+case("tiff-uint32", "x.tiff", lambda f: f.write_bytes(tiff(dim16.astype("<u4"), 1)))
+case("tiff-float-wide", "x.tiff", lambda f: Image.fromarray(dim16.astype(np.float32) * 1.37 - 30).save(f))
 
 
 def png(w, h, depth, kind, rows, interlace=0):

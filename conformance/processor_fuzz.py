@@ -11,6 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 import transformers as t
 from transformers.image_utils import load_image
+from tiny_models import photo, some
 
 ap = argparse.ArgumentParser()
 ap.add_argument("folder", type=Path)
@@ -20,21 +21,6 @@ ap.add_argument("--only", default="")
 args = ap.parse_args()
 torch.set_num_threads(1)
 t.logging.set_verbosity_error()
-
-
-def photo(w, h, seed):
-    """Soft shapes, edges and some noise, as photographs have them."""
-    g = np.random.default_rng(seed)
-    y, x = np.mgrid[0:h, 0:w] / max(w, h)
-    a = np.zeros((h, w, 3))
-    for c in range(3):
-        for _ in range(4):
-            fx, fy, p = g.uniform(0, 12, 2).tolist() + [g.uniform(0, 6.3)]
-            a[..., c] += np.sin(fx * x + fy * y + p)
-    cx, cy, r = g.uniform(0.2, 0.8, 3)
-    a[(x - cx) ** 2 + (y - cy) ** 2 < (r / 4) ** 2] = g.uniform(-3, 3, 3)
-    a = 127 + 35 * a + g.normal(0, 6, a.shape)
-    return Image.fromarray(a.clip(0, 255).astype(np.uint8))
 
 
 def kinds(im, r):
@@ -56,10 +42,6 @@ def orientation(o):
     e = Image.Exif()
     e[0x0112] = o
     return e
-
-
-def some(r, d, p=0.5):
-    return {k: v() if callable(v) else v for k, v in d.items() if r.random() < p}
 
 
 def side(r):

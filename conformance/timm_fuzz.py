@@ -7,27 +7,13 @@ import argparse, json, shutil
 from pathlib import Path
 import timm, torch, torchvision
 from safetensors.torch import save_file
+from tiny_models import randomise
 
 ap = argparse.ArgumentParser()
 ap.add_argument("folder", type=Path)
 ap.add_argument("--only", default="")
 args = ap.parse_args()
 torch.set_num_threads(1)
-
-
-def randomise(model, seed):
-    g = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, p in list(model.named_parameters()) + list(model.named_buffers()):
-            if not p.is_floating_point():
-                continue
-            if name.endswith("running_var"):
-                p.copy_(torch.rand(p.shape, generator=g) + 0.5)
-            elif p.ndim <= 1 and (name.endswith("weight") or name.endswith("gamma")):
-                p.copy_(1 + 0.2 * torch.randn(p.shape, generator=g))
-            else:
-                fan = max(1, p[0].numel()) if p.ndim > 1 else 25
-                p.copy_(torch.randn(p.shape, generator=g) * min(0.5, fan ** -0.5))
 
 
 def write(name, model, config, size, outputs, prefix=""):
@@ -54,7 +40,7 @@ def case(name, architecture, size=(32, 32), config=None, drop=(), prefix="", see
     if args.only not in name:
         return
     model = timm.create_model(architecture, **kw).eval()
-    randomise(model, seed)
+    randomise(model, seed, ones=("weight", "gamma"))
     cfg = {"architecture": architecture, "num_classes": model.num_classes, "num_features": model.num_features, "model_args": {k: v for k, v in kw.items() if k not in drop},
            "pretrained_cfg": {"input_size": [3, *size], "interpolation": "bicubic", "crop_pct": 0.9, "mean": [0.5] * 3, "std": [0.5] * 3}, **(config or {})}
     if model.num_classes:
@@ -117,5 +103,5 @@ for name, model in {"resnet18": TV.ResNet(TV.BasicBlock, [1, 1, 1, 1], num_class
                     "resnext": TV.ResNet(TV.Bottleneck, [1, 1, 1, 1], num_classes=4, groups=32, width_per_group=4),
                     "wide": TV.ResNet(TV.Bottleneck, [1, 1, 1, 1], num_classes=4, width_per_group=128)}.items():
     if args.only in "torchvision-" + name:
-        randomise(model.eval(), 3)
+        randomise(model.eval(), 3, ones=("weight", "gamma"))
         write("torchvision/" + name, model, {}, (40, 32), lambda m, x: {"logits": m(x)})

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 import transformers as t
+from tiny_models import flat, randomise, some
 
 ap = argparse.ArgumentParser()
 ap.add_argument("folder", type=Path)
@@ -18,33 +19,6 @@ args = ap.parse_args()
 torch.set_num_threads(1)
 t.logging.set_verbosity_error()
 ACTS = ["gelu", "gelu_new", "relu", "silu", "quick_gelu", "gelu_pytorch_tanh", "mish", "tanh", "relu6", "leaky_relu"]
-
-
-def randomise(model, seed):
-    g = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, p in list(model.named_parameters()) + list(model.named_buffers()):
-            if not p.is_floating_point():
-                continue
-            if name.endswith("running_var"):
-                p.copy_(torch.rand(p.shape, generator=g) + 0.5)
-            elif p.ndim <= 1 and name.endswith("weight"):
-                p.copy_(1 + 0.2 * torch.randn(p.shape, generator=g))
-            else:
-                fan = max(1, p[0].numel()) if p.ndim > 1 else 25
-                p.copy_(torch.randn(p.shape, generator=g) * min(0.5, fan ** -0.5))
-
-
-def flat(o, prefix=""):
-    res = {}
-    for k, v in o.items():
-        if torch.is_tensor(v):
-            res[prefix + k] = v
-        elif isinstance(v, (tuple, list)):
-            res.update({f"{prefix}{k}.{i}": x for i, x in enumerate(v) if torch.is_tensor(x)})
-        elif hasattr(v, "items"):
-            res.update(flat(v, f"{prefix}{k}."))
-    return res
 
 
 def write(name, cls, config, inputs, hidden, attn, kwargs, seed):
@@ -86,11 +60,6 @@ def labels(r, b, config):
         config.problem_type = "regression"
         return {"labels": torch.randn(b, n) if n > 1 else torch.randn(b)}
     return {}
-
-
-def some(r, d, p=0.5):
-    """A random part of the given fields."""
-    return {k: v() if callable(v) else v for k, v in d.items() if r.random() < p}
 
 
 def names(r):

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 import transformers as t
+from tiny_models import randomise
 
 ap = argparse.ArgumentParser()
 ap.add_argument("folder", type=Path)
@@ -16,21 +17,6 @@ ap.add_argument("--only", default="")
 args = ap.parse_args()
 torch.set_num_threads(1)
 t.logging.set_verbosity_error()
-
-
-def randomise(model, seed, scale=1.0):
-    g = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, p in list(model.named_parameters()) + list(model.named_buffers()):
-            if not p.is_floating_point():
-                continue
-            if name.endswith("running_var"):
-                p.copy_(torch.rand(p.shape, generator=g) + 0.5)
-            elif p.ndim <= 1 and name.endswith("weight"):
-                p.copy_(1 + 0.2 * torch.randn(p.shape, generator=g))
-            else:
-                fan = max(1, p[0].numel()) if p.ndim > 1 else 25
-                p.copy_(scale * torch.randn(p.shape, generator=g) * min(0.5, fan ** -0.5))
 
 
 def photo(w, h, seed):

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 import transformers as t
+from tiny_models import randomise
 
 ap = argparse.ArgumentParser()
 ap.add_argument("folder", type=Path)
@@ -15,21 +16,6 @@ args = ap.parse_args()
 torch.set_num_threads(1)
 t.logging.set_verbosity_error()
 STEPS = 5
-
-
-def randomise(model, seed):
-    g = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, p in list(model.named_parameters()) + list(model.named_buffers()):
-            if not p.is_floating_point():
-                continue
-            if name.endswith("running_var"):
-                p.copy_(torch.rand(p.shape, generator=g) + 0.5)
-            elif p.ndim <= 1 and name.endswith("weight"):
-                p.copy_(1 + 0.2 * torch.randn(p.shape, generator=g))
-            else:
-                fan = max(1, p[0].numel()) if p.ndim > 1 else 25
-                p.copy_(torch.randn(p.shape, generator=g) * min(0.5, fan ** -0.5))
 
 
 def steps(model, batches, spec, dtype):

@@ -24,6 +24,7 @@ def loss(at):
     return model(input_ids=rows[at:at + batch], attention_mask=torch.ones_like(rows[at:at + batch]), labels=labels[at:at + batch]).loss
 
 
+print("ready", flush=True)
 for line in sys.stdin:
     if line.strip() == "loss":
         model.eval()

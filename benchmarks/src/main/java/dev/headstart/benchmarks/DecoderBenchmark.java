@@ -224,8 +224,6 @@ public final class DecoderBenchmark {
     }
 
     private static double median(double[] v) {
-        double[] sorted = v.clone();
-        Arrays.sort(sorted);
-        return (sorted[(sorted.length - 1) / 2] + sorted[sorted.length / 2]) / 2;
+        return Figures.median(Arrays.stream(v).boxed().toList());
     }
 }

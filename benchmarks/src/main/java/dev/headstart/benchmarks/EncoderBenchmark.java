@@ -1,14 +1,11 @@
 package dev.headstart.benchmarks;
 
-import dev.headstart.HeadstartException;
 import dev.headstart.hub.Hub;
 import dev.headstart.models.ConfigJson;
 import dev.headstart.pipeline.PipelineOptions;
 import dev.headstart.text.EncodeOptions;
 import dev.headstart.text.Tokenizer;
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -45,49 +42,29 @@ public final class EncoderBenchmark {
             Map.entry("tokens", String.valueOf(PipelineOptions.DEFAULT.batchTokens())), // of Headstart's batches
             Map.entry("shared", "../shared"));
 
-    private final Map<String, String> options;
+    private final Options options;
     private final String python;
     private final String script;
     private final Path folder;
     private final Path work;
 
     private EncoderBenchmark(String[] args) throws IOException {
-        options = new LinkedHashMap<>(DEFAULTS);
-        for (String arg : Arrays.asList(args).subList(2, args.length)) {
-            String[] pair = arg.split("=", 2);
-            if (pair.length < 2 || !options.containsKey(pair[0])) {
-                throw new HeadstartException(
-                        arg + ": expected name=value, with a name of " + String.join(", ", options.keySet()));
-            }
-            options.put(pair[0], pair[1]);
-        }
+        options = new Options(DEFAULTS, Arrays.asList(args).subList(2, args.length));
         python = args[0];
         script = args[1];
-        folder = Hub.standard().resolve(option("model")).path();
+        folder = Hub.standard().resolve(options.text("model")).path();
         work = Files.createDirectories(Path.of("target", "benchmark-encoders"));
     }
 
     /** Runs the benchmark and prints one table a precision and input. */
     public static void main(String[] args) throws IOException {
         EncoderBenchmark b = new EncoderBenchmark(args);
-        for (String input : b.list("inputs")) {
+        for (String input : b.options.list("inputs")) {
             Texts texts = b.texts(input);
-            for (String precision : b.list("precision")) {
+            for (String precision : b.options.list("precision")) {
                 b.run(texts, precision);
             }
         }
-    }
-
-    private String option(String name) {
-        return Objects.requireNonNull(options.get(name));
-    }
-
-    private int number(String name) {
-        return Integer.parseInt(option(name));
-    }
-
-    private List<String> list(String name) {
-        return option(name).isEmpty() ? List.of() : List.of(option(name).split(","));
     }
 
     // === Texts ===
@@ -100,7 +77,7 @@ public final class EncoderBenchmark {
     }
 
     private Texts texts(String input) throws IOException {
-        try (Tokenizer tokenizer = Tokenizer.fromPretrained(option("model"))) {
+        try (Tokenizer tokenizer = Tokenizer.fromPretrained(options.text("model"))) {
             List<String> lines = switch (input) {
                 case "sst2" -> sentences();
                 case "passages" -> passages(tokenizer);
@@ -117,9 +94,9 @@ public final class EncoderBenchmark {
 
     /** The second column of SST-2's dev set, every n-th. */
     private List<String> sentences() throws IOException {
-        List<String> rows = Files.readAllLines(Path.of(option("shared"), "data", "sst2", "dev.tsv"));
+        List<String> rows = Files.readAllLines(Path.of(options.text("shared"), "data", "sst2", "dev.tsv"));
         List<String> some = new ArrayList<>();
-        for (int i = 0; i < rows.size(); i += number("every")) {
+        for (int i = 0; i < rows.size(); i += options.number("every")) {
             some.add(rows.get(i).split("\t")[1]);
         }
         return some;
@@ -127,12 +104,12 @@ public final class EncoderBenchmark {
 
     /** A novel cut between words into texts of 256 tokens, special ones among them. */
     private List<String> passages(Tokenizer tokenizer) throws IOException {
-        Path novel = Path.of(option("shared"), "data", "english-novels", "Doyle_Hound_1902.txt");
+        Path novel = Path.of(options.text("shared"), "data", "english-novels", "Doyle_Hound_1902.txt");
         String[] words = Files.readString(novel).replace("\uFEFF", "").strip().split("\\s+");
         List<String> all = new ArrayList<>();
         StringBuilder passage = new StringBuilder();
         int tokens = 2;
-        for (int i = 0; i < words.length && all.size() < number("passages"); i++) {
+        for (int i = 0; i < words.length && all.size() < options.number("passages"); i++) {
             int more = tokenizer.encode(words[i]).length() - 2;
             if (tokens + more > PASSAGE_TOKENS) {
                 all.add(passage.toString().strip());
@@ -148,7 +125,7 @@ public final class EncoderBenchmark {
     // === Comparison ===
 
     private void run(Texts texts, String precision) throws IOException {
-        torch.set_num_threads(number("threads"));
+        torch.set_num_threads(options.number("threads"));
         double peak = MatrixPeak.packed(precision);
         Map<String, LinePeer> sides = new LinkedHashMap<>();
         try {
@@ -161,7 +138,7 @@ public final class EncoderBenchmark {
                                 name,
                                 folder.toString(),
                                 precision,
-                                option("threads"),
+                                options.text("threads"),
                                 work.toAbsolutePath().toString()),
                         ProcessBuilder.Redirect.appendTo(
                                 work.resolve("peers.log").toFile()));
@@ -175,12 +152,12 @@ public final class EncoderBenchmark {
             System.out.printf(
                     Locale.ROOT,
                     "%n%s, %s: %d texts, %d tokens; %s, %s threads%n",
-                    option("model"),
+                    options.text("model"),
                     texts.name(),
                     texts.lengths().length,
                     texts.tokens(),
                     precision,
-                    option("threads"));
+                    options.text("threads"));
             float[][] ours = new float[0][];
             for (Map.Entry<String, LinePeer> side : sides.entrySet()) {
                 String settings = side.getValue().ask("texts " + texts.file());
@@ -198,11 +175,11 @@ public final class EncoderBenchmark {
             }
             Map<String, List<Double>> bulk = new LinkedHashMap<>();
             Map<String, List<Double>> single = new LinkedHashMap<>();
-            int calls = number("singles") / number("rounds");
+            int calls = options.number("singles") / options.number("rounds");
             for (LinePeer side : sides.values()) {
                 side.ask("single " + calls); // what compiles or is made on the first calls, on both sides
             }
-            for (int round = 0; round < number("rounds"); round++) {
+            for (int round = 0; round < options.number("rounds"); round++) {
                 for (Map.Entry<String, LinePeer> side : sides.entrySet()) {
                     bulk.computeIfAbsent(side.getKey(), k -> new ArrayList<>())
                             .addAll(numbers(side.getValue().ask("bulk")));
@@ -223,8 +200,8 @@ public final class EncoderBenchmark {
     }
 
     private List<String> peers() {
-        if (!list("peers").isEmpty()) {
-            return list("peers");
+        if (!options.list("peers").isEmpty()) {
+            return options.list("peers");
         }
         List<String> all = new ArrayList<>(List.of("transformers", "onnxruntime"));
         if (Files.exists(folder.resolve("modules.json"))) {
@@ -244,24 +221,20 @@ public final class EncoderBenchmark {
                         "-cp",
                         System.getProperty("java.class.path"),
                         EncoderSide.class.getName(),
-                        option("model"),
+                        options.text("model"),
                         precision,
-                        option("threads"),
-                        option("tokens")),
+                        options.text("threads"),
+                        options.text("tokens")),
                 ProcessBuilder.Redirect.INHERIT);
     }
 
     private float[][] outputs(LinePeer side, int n) throws IOException {
         Path out = work.resolve("vectors.f32");
         int d = Integer.parseInt(side.ask("outputs " + out.toAbsolutePath()));
-        ByteBuffer bytes = ByteBuffer.wrap(Files.readAllBytes(out)).order(ByteOrder.LITTLE_ENDIAN);
+        float[] values = Figures.read(out);
         Files.delete(out);
-        float[][] rows = new float[n][d];
-        for (float[] row : rows) {
-            for (int j = 0; j < d; j++) {
-                row[j] = bytes.getFloat();
-            }
-        }
+        float[][] rows = new float[n][];
+        Arrays.setAll(rows, i -> Arrays.copyOfRange(values, i * d, (i + 1) * d));
         return rows;
     }
 
@@ -305,14 +278,14 @@ public final class EncoderBenchmark {
             Map<String, List<Double>> single)
             throws IOException {
         double work = operations(texts.lengths());
-        double own = median(Objects.requireNonNull(bulk.get("headstart")));
+        double own = Figures.median(Objects.requireNonNull(bulk.get("headstart")));
         System.out.printf(
                 Locale.ROOT,
                 "peak of matrix products in this run %.0f GFLOP/s, %.1f GFLOP a text%n",
                 peak,
                 work / 1e9 / texts.lengths().length);
         for (Map.Entry<String, LinePeer> side : sides.entrySet()) {
-            double seconds = median(Objects.requireNonNull(bulk.get(side.getKey())));
+            double seconds = Figures.median(Objects.requireNonNull(bulk.get(side.getKey())));
             System.out.printf(
                     Locale.ROOT,
                     "%-21s %6.2f s %7.1f texts/s %7.0f tokens/s, %3.0f %% of the peak, headstart / it %.2f, peak"
@@ -351,10 +324,5 @@ public final class EncoderBenchmark {
             sum += layers * (s * linears + 4.0 * s * s * h);
         }
         return sum;
-    }
-
-    private static double median(List<Double> v) {
-        List<Double> sorted = v.stream().sorted().toList();
-        return (sorted.get((sorted.size() - 1) / 2) + sorted.get(sorted.size() / 2)) / 2;
     }
 }

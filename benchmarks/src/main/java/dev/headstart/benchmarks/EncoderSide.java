@@ -8,8 +8,6 @@ import dev.headstart.pipeline.SentenceEmbeddingPipeline;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -69,12 +67,10 @@ public final class EncoderSide {
 
     private static void write(Path file, List<float[]> vectors) throws IOException {
         int d = vectors.get(0).length;
-        ByteBuffer bytes = ByteBuffer.allocate(4 * d * vectors.size()).order(ByteOrder.LITTLE_ENDIAN);
-        for (float[] v : vectors) {
-            for (float value : v) {
-                bytes.putFloat(value);
-            }
+        float[] values = new float[d * vectors.size()];
+        for (int i = 0; i < vectors.size(); i++) {
+            System.arraycopy(vectors.get(i), 0, values, i * d, d);
         }
-        Files.write(file, bytes.array());
+        Figures.write(file, values);
     }
 }

@@ -27,7 +27,9 @@ final class LinePeer implements AutoCloseable {
 
     /** Starts any program that answers lines and waits for its first line. @param errors where its stderr goes */
     LinePeer(List<String> command, ProcessBuilder.Redirect errors) throws IOException {
-        process = new ProcessBuilder(command).redirectError(errors).start();
+        ProcessBuilder builder = new ProcessBuilder(command).redirectError(errors);
+        builder.environment().remove("OMP_WAIT_POLICY"); // which is set for Headstart's training alone
+        process = builder.start();
         ask = new PrintStream(process.getOutputStream(), true, StandardCharsets.UTF_8);
         answer = process.inputReader(StandardCharsets.UTF_8);
         greeting = line();

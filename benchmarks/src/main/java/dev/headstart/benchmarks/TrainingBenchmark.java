@@ -7,17 +7,11 @@ import dev.headstart.models.AutoModelForSequenceClassification;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.train.Objective;
 import dev.headstart.train.Throughput;
-import dev.headstart.train.Trainer;
-import dev.headstart.train.TrainerCallback;
 import dev.headstart.train.TrainingArguments;
 import dev.headstart.train.TrainingData;
-import java.io.BufferedReader;
 import java.io.IOException;
-import java.io.PrintStream;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
@@ -56,9 +50,11 @@ public final class TrainingBenchmark {
         try (PreTrainedModel<?> model = AutoModelForSequenceClassification.fromPretrained(
                 folder.toString(), LoadOptions.defaults().withNumLabels(2).withInit(LoadOptions.Init.NEW_HEAD))) {
             model.savePretrained(head); // both sides start from the same head
-            try (Peer peer = new Peer(args[0], args[1], head, rows.write(head), precision, threads, batch)) {
+            List<String> command = List.of(
+                    args[0], args[1], head.toString(), rows.write(head).toString(), precision, args[4], args[6]);
+            try (LinePeer peer = new LinePeer(command, ProcessBuilder.Redirect.INHERIT)) {
                 double ours = loss(model, rows, batch);
-                double theirs = peer.ask("loss");
+                double theirs = Double.parseDouble(peer.ask("loss"));
                 System.out.printf(
                         Locale.ROOT,
                         "%s, %d x %d tokens, %s, %d threads; loss %.6f and %.6f%n",
@@ -69,21 +65,23 @@ public final class TrainingBenchmark {
                         threads,
                         ours,
                         theirs);
-                List<Double> own = new ArrayList<>();
-                List<Double> other = new ArrayList<>();
-                try (Run run = new Run(model, rows, batch, precision, STEPS * (rounds + 1), peer, other)) {
-                    own.addAll(run.seconds());
-                }
+                TrainingArguments arguments = TrainingArguments.defaults()
+                        .batchSize(batch)
+                        .groupByLength(false)
+                        .bf16(precision.equals("bf16"));
+                TrainingTurns turns = TrainingTurns.run(model, arguments, rows, STEPS, rounds, peer, "run");
+                List<Double> own = turns.own(), other = turns.other();
                 double tokens = (double) STEPS * batch * length;
                 report(
                         "headstart",
                         own,
                         tokens,
                         VmHwm.of(ProcessHandle.current().pid()));
-                report("transformers", other, tokens, VmHwm.of(peer.process.pid()));
-                System.out.printf(Locale.ROOT, "ratio of medians: %.2f%n", median(other) / median(own));
+                report("transformers", other, tokens, 1024 * peer.memory());
+                System.out.printf(Locale.ROOT, "ratio of medians: %.2f%n", Figures.median(other) / Figures.median(own));
                 System.out.println("headstart: "
-                        + Throughput.describe(model, tokens / median(own), length, 1, precision.equals("bf16")));
+                        + Throughput.describe(
+                                model, tokens / Figures.median(own), length, 1, precision.equals("bf16")));
             }
         } finally {
             try (var files = Files.list(head)) {
@@ -104,60 +102,15 @@ public final class TrainingBenchmark {
         }
     }
 
-    /** One training run in which the peer takes its turn after every {@link #STEPS} steps; the first turn of both is not counted. */
-    private record Run(List<Double> seconds) implements AutoCloseable {
-        Run(
-                PreTrainedModel<?> model,
-                Rows rows,
-                int batch,
-                String precision,
-                int steps,
-                Peer peer,
-                List<Double> other) {
-            this(new ArrayList<>());
-            TrainingArguments arguments = TrainingArguments.defaults()
-                    .maxSteps(steps)
-                    .batchSize(batch)
-                    .groupByLength(false)
-                    .bf16(precision.equals("bf16"));
-            new Trainer(model, arguments, rows)
-                    .callback(new TrainerCallback() {
-                        private double sum;
-
-                        @Override
-                        public void onStep(Step step) {
-                            sum += step.seconds();
-                            if (step.step() % STEPS == 0) {
-                                double theirs = peer.ask("run");
-                                if (step.step() > STEPS) {
-                                    seconds.add(sum);
-                                    other.add(theirs);
-                                }
-                                sum = 0;
-                            }
-                        }
-                    })
-                    .train();
-        }
-
-        @Override
-        public void close() {}
-    }
-
     private static void report(String name, List<Double> seconds, double tokens, long peakKb) {
         System.out.printf(
                 Locale.ROOT,
                 "%-13s median %.2f s for %d steps, %.0f tokens/s, peak memory %d MB%n",
                 name,
-                median(seconds),
+                Figures.median(seconds),
                 STEPS,
-                tokens / median(seconds),
+                tokens / Figures.median(seconds),
                 peakKb / 1024);
-    }
-
-    private static double median(List<Double> v) {
-        List<Double> sorted = v.stream().sorted().toList();
-        return (sorted.get((sorted.size() - 1) / 2) + sorted.get(sorted.size() / 2)) / 2;
     }
 
     /** Random token ids of one length, the same for both sides. */
@@ -206,49 +159,6 @@ public final class TrainingBenchmark {
                     Tensor.create(flat).view(indexes.length, s), // [B, S]
                     "labels",
                     Tensor.create(labels)); // [B]
-        }
-    }
-
-    /** The Python side: one process that answers lines. */
-    private static final class Peer implements AutoCloseable {
-        private final Process process;
-        private final PrintStream ask;
-        private final BufferedReader answer;
-
-        Peer(String python, String script, Path model, Path rows, String precision, int threads, int batch)
-                throws IOException {
-            ProcessBuilder b = new ProcessBuilder(
-                    python,
-                    script,
-                    model.toString(),
-                    rows.toString(),
-                    precision,
-                    String.valueOf(threads),
-                    String.valueOf(batch));
-            b.environment().remove("OMP_WAIT_POLICY"); // its best setting
-            b.redirectError(ProcessBuilder.Redirect.INHERIT);
-            process = b.start();
-            ask = new PrintStream(process.getOutputStream(), true, StandardCharsets.UTF_8);
-            answer = process.inputReader(StandardCharsets.UTF_8);
-        }
-
-        double ask(String what) {
-            ask.println(what);
-            try {
-                String line = answer.readLine();
-                if (line == null) {
-                    throw new HeadstartException("the peer ended; its error stands above");
-                }
-                return Double.parseDouble(line);
-            } catch (IOException e) {
-                throw new HeadstartException("the peer does not answer: " + e.getMessage(), e);
-            }
-        }
-
-        @Override
-        public void close() {
-            ask.close();
-            process.destroy();
         }
     }
 }

@@ -295,11 +295,12 @@ final class CompareCommand implements Runnable {
                 Locale.ROOT,
                 "At a given size all trainings see the same examples in the same number of steps: %s passes, at least %d steps, batches of %d."
                         + " Learning rate: %s. The last weights are measured; no checkpoint is chosen. From scratch means new weights and the"
-                        + " model's own tokenizer.%s",
+                        + " model's own %s.%s",
                 epochs == Math.rint(epochs) ? String.valueOf((long) epochs) : String.valueOf(epochs),
                 minSteps,
                 batchSize,
                 String.join(", ", each),
+                task.equals("image-classification") ? "image processor" : "tokenizer",
                 rest.isEmpty() ? "" : " Further options: " + String.join(" ", rest) + ".");
     }
 

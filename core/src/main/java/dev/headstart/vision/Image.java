@@ -34,7 +34,8 @@ public record Image(int width, int height, byte[] rgb, String source, int transp
 
     /**
      * Reads JPEG, PNG, WebP, TIFF, BMP or GIF (its first frame); the type is told by the content, not by the file's name. The result is upright
-     * (Exif orientation applied) and RGB: grey is repeated, palettes are looked up, alpha is dropped, CMYK is converted, 16 bits become 8.
+     * (Exif orientation applied) and RGB: grey is repeated, palettes are looked up, alpha is dropped, CMYK is converted, 16 bits become 8;
+     * but grey of more than 8 bits is clipped to 255 and not scaled, as transformers and Pillow do it.
      * Images beyond {@value ImageDecoder#FULL_PIXELS} pixels are decoded at a whole fraction of their size, so that memory stays bounded.
      *
      * @throws HeadstartException when the file cannot be read, is empty, truncated, of another type, or declares absurd sizes

@@ -3,6 +3,7 @@ package dev.headstart.vision;
 import dev.headstart.HeadstartException;
 import java.awt.Rectangle;
 import java.awt.image.BufferedImage;
+import java.awt.image.DataBuffer;
 import java.awt.image.DataBufferByte;
 import java.awt.image.IndexColorModel;
 import java.awt.image.Raster;
@@ -19,13 +20,14 @@ import java.util.Locale;
 import javax.imageio.ImageIO;
 import javax.imageio.ImageReadParam;
 import javax.imageio.ImageReader;
+import javax.imageio.ImageTypeSpecifier;
 import javax.imageio.metadata.IIOMetadata;
 import javax.imageio.stream.ImageInputStream;
 import javax.imageio.stream.MemoryCacheImageInputStream;
 import org.jspecify.annotations.Nullable;
 import org.w3c.dom.Node;
 
-/** Image files to {@link Image}: ImageIO and TwelveMonkeys decode; sizes are checked from the header before anything is allocated. */
+/** Image files to {@link Image}: ImageIO, TwelveMonkeys and image-webp-decoder decode; sizes are checked from the header before anything is allocated. */
 final class ImageDecoder {
     /** Beyond this many pixels an image is decoded at 1/2, 1/3 ... of its size. */
     static final int FULL_PIXELS = 1 << 26;
@@ -49,9 +51,9 @@ final class ImageDecoder {
         GIF("com.sun."),
         BMP("com.sun."),
         TIFF("com.twelvemonkeys."),
-        WEBP("com.twelvemonkeys.");
+        WEBP("");
 
-        /** Whose reader is asked first. */
+        /** Whose ImageIO reader is asked first. */
         final String preferred;
 
         Format(String preferred) {
@@ -84,9 +86,11 @@ final class ImageDecoder {
         Format format = format(bytes, source);
         try {
             checkWhole(bytes, format, source);
-            Image image = format == Format.JPEG && components(bytes) == 4
-                    ? cmykJpeg(bytes, source)
-                    : plain(bytes, format, source);
+            Image image = format == Format.WEBP
+                    ? webp(bytes, source)
+                    : format == Format.JPEG && components(bytes) == 4
+                            ? cmykJpeg(bytes, source)
+                            : plain(bytes, format, source);
             return upright(image, Exif.orientation(bytes));
         } catch (HeadstartException e) {
             throw e;
@@ -190,20 +194,21 @@ final class ImageDecoder {
     }
 
     private static Image plain(byte[] bytes, Format format, String source) throws IOException {
-        ImageReader reader = reader(format);
+        ImageReader reader = reader(format, format.preferred);
         try (ImageInputStream in = new MemoryCacheImageInputStream(new ByteArrayInputStream(bytes))) {
             boolean animated = format == Format.GIF;
             reader.setInput(in, false, !animated);
+            if (format == Format.TIFF && floats(reader)) { // which TwelveMonkeys cuts to 0 .. 1
+                reader.dispose();
+                in.seek(0);
+                reader = reader(format, "com.sun.");
+                reader.setInput(in, false, true);
+            }
             String[] warning = new String[1];
             reader.addIIOReadWarningListener((r, message) -> warning[0] = message);
             int width = reader.getWidth(0), height = reader.getHeight(0);
             ImageReadParam param = reader.getDefaultReadParam();
             int step = step(width, height, format, bytes, source);
-            int lossy = format == Format.WEBP ? chunk(bytes, "VP8 ") : -1;
-            byte[] rgb = lossy < 0 ? null : LossyWebP.rgb(bytes, lossy + 8, chunkEnd(bytes, lossy), width, height);
-            if (rgb != null) {
-                return new Image(width, height, rgb, source);
-            }
             param.setSourceSubsampling(step, step, 0, 0);
             BufferedImage image = reader.read(0, param);
             checkEnd(warning[0], bytes, source);
@@ -211,28 +216,19 @@ final class ImageDecoder {
             if (animated && step == 1) {
                 return gifFrame(image, reader, source, transparent);
             }
-            return new Image(image.getWidth(), image.getHeight(), Pixels.rgb(image, true), source, transparent);
+            return new Image(image.getWidth(), image.getHeight(), Pixels.ofFile(image), source, transparent);
         } finally {
             reader.dispose();
         }
     }
 
-    /** Where a chunk of a RIFF file begins, or -1. */
-    private static int chunk(byte[] b, String name) {
-        ByteBuffer in = ByteBuffer.wrap(b).order(ByteOrder.LITTLE_ENDIAN);
-        for (long at = 12; at + 8 < b.length; ) {
-            if (starts(b, (int) at, name)) {
-                return (int) at;
-            }
-            long size = in.getInt((int) at + 4) & 0xFFFFFFFFL;
-            at += 8 + size + (size & 1);
+    private static Image webp(byte[] bytes, String source) throws IOException {
+        WebP picture = WebP.open(bytes);
+        if ((long) picture.width() * picture.height() > FULL_PIXELS) { // its decoder has no subsampling
+            throw new HeadstartException(source + ": WebP images may have up to 2^26 pixels, found " + picture.width()
+                    + " x " + picture.height() + "; store it smaller or as JPEG");
         }
-        return -1;
-    }
-
-    private static int chunkEnd(byte[] b, int at) {
-        long size = ByteBuffer.wrap(b).order(ByteOrder.LITTLE_ENDIAN).getInt(at + 4) & 0xFFFFFFFFL;
-        return (int) Math.min(b.length, at + 8 + size);
+        return picture.image(bytes, source);
     }
 
     /** The one colour that is wholly transparent while all others are opaque, as Pillow keeps it; -1 for none. */
@@ -272,18 +268,23 @@ final class ImageDecoder {
         }
     }
 
-    private static ImageReader reader(Format format) {
+    private static boolean floats(ImageReader reader) throws IOException {
+        ImageTypeSpecifier raw = reader.getRawImageType(0);
+        return raw != null && raw.getSampleModel().getDataType() == DataBuffer.TYPE_FLOAT;
+    }
+
+    private static ImageReader reader(Format format, String preferred) {
         Iterator<ImageReader> all = ImageIO.getImageReadersByFormatName(format.name());
         ImageReader found = null;
         while (all.hasNext()) {
             ImageReader r = all.next();
-            if (found == null || r.getClass().getName().startsWith(format.preferred)) {
+            if (found == null || r.getClass().getName().startsWith(preferred)) {
                 found = r;
             }
         }
         if (found == null) {
             throw new HeadstartException("no ImageIO reader for " + format
-                    + " is registered; put com.twelvemonkeys.imageio:imageio-webp and imageio-tiff on the class path");
+                    + " is registered; put com.twelvemonkeys.imageio:imageio-tiff on the class path");
         }
         return found;
     }
@@ -307,11 +308,6 @@ final class ImageDecoder {
             }
             bytesPerPixel = Math.max(4, bits / 8);
         }
-        if (format == Format.WEBP
-                && pixels > FULL_PIXELS) { // its reader holds the whole picture whatever it is asked for
-            throw new HeadstartException(source + ": WebP images may have up to 2^26 pixels, found " + width + " x "
-                    + height + "; store it smaller or as JPEG");
-        }
         int step = 1;
         while ((width / step + 1L) * (height / step + 1L) * bytesPerPixel > 4L * FULL_PIXELS) {
             step++;
@@ -331,7 +327,7 @@ final class ImageDecoder {
             width = Math.max(left + width, number(screen, "logicalScreenWidth"));
             height = Math.max(top + height, number(screen, "logicalScreenHeight"));
         }
-        Image image = new Image(frame.getWidth(), frame.getHeight(), Pixels.rgb(frame, true), source, transparent);
+        Image image = new Image(frame.getWidth(), frame.getHeight(), Pixels.ofFile(frame), source, transparent);
         if ((long) width * height > FULL_PIXELS) {
             return image;
         }
@@ -391,7 +387,7 @@ final class ImageDecoder {
 
     /** CMYK and YCCK: the reader gives the stored components, the conversion is ours, as Pillow's: no profiles, inks taken as inverted. */
     private static Image cmykJpeg(byte[] bytes, String source) throws IOException {
-        ImageReader reader = reader(Format.JPEG);
+        ImageReader reader = reader(Format.JPEG, Format.JPEG.preferred);
         try (ImageInputStream in = new MemoryCacheImageInputStream(new ByteArrayInputStream(bytes))) {
             reader.setInput(in, true, true);
             String[] warning = new String[1];
@@ -489,7 +485,7 @@ final class ImageDecoder {
                 return -1;
             }
             if (starts(b, 0, "RIFF")) {
-                int at = chunk(b, "EXIF");
+                int at = WebP.chunk(b, "EXIF", 12, b.length);
                 return at < 0 ? -1 : at + 8 + (starts(b, at + 8, "Exif\0\0") ? 6 : 0);
             }
             if ((b[0] & 255) == 0xFF) {

@@ -17,6 +17,33 @@ final class Pixels {
     private Pixels() {}
 
     /**
+     * The samples of an image that a file was decoded to, which may be taken apart. Grey of more than 8 bits without alpha, integers or floats, is not scaled:
+     * values above 255 become 255 and fractions are cut off, as Pillow turns its modes I;16, I and F into RGB.
+     */
+    static byte[] ofFile(BufferedImage image) {
+        ColorModel model = image.getColorModel();
+        if (model instanceof IndexColorModel
+                || image.getRaster().getNumBands() != 1
+                || model.getColorSpace().getType() != ColorSpace.TYPE_GRAY
+                || model.getComponentSize(0) <= 8) {
+            return rgb(image, true);
+        }
+        Raster raster = image.getRaster();
+        int w = raster.getWidth(), h = raster.getHeight();
+        byte[] result = new byte[Math.multiplyExact(3, Math.multiplyExact(w, h))];
+        double[] row = new double[w];
+        for (int y = 0, o = 0; y < h; y++) {
+            raster.getSamples(raster.getMinX(), raster.getMinY() + y, w, 1, 0, row);
+            for (int x = 0; x < w; x++, o += 3) {
+                result[o] = result[o + 1] = result[o + 2] = (byte) Math.max(0, Math.min(255, row[x]));
+            }
+        }
+        return result;
+    }
+
+    /**
+     * The samples of any image; 16 bits are scaled to 8.
+     *
      * @param owned whether the image may be taken apart: its own array may become the result
      */
     static byte[] rgb(BufferedImage image, boolean owned) {
