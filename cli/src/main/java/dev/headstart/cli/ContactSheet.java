@@ -27,7 +27,7 @@ final class ContactSheet {
                 h1{font-size:1.3rem;margin:0 0 .2rem}p{margin:.2rem 0;opacity:.75}header{display:flex;gap:1.2rem;align-items:center;margin-bottom:1.6rem}
                 header img{max-height:110px;border-radius:6px}ol{list-style:none;padding:0;display:grid;grid-template-columns:repeat(auto-fill,minmax(190px,1fr));gap:1rem}
                 li{border:1px solid #8884;border-radius:8px;overflow:hidden}li img{width:100%;height:190px;object-fit:contain;background:#8882;display:block}
-                div{padding:.5rem .7rem}b{font-variant-numeric:tabular-nums}span{display:block;overflow-wrap:anywhere;font-size:.85em;opacity:.8}
+                li div{padding:.5rem .7rem}b{font-variant-numeric:tabular-nums}span{display:block;overflow-wrap:anywhere;font-size:.85em;opacity:.8}
                 meter{width:100%;height:.5rem}</style></head><body><header>
                 """);
         if (example != null) {
