@@ -85,7 +85,10 @@ def quantize(plain, file):
         def get_next(self):
             return next(self.rest, None)
 
-    quantize_static(plain, file, Reader(), per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+    ready = folder / "ort-ready.onnx"
+    quant_pre_process(plain, ready, skip_symbolic_shape=True)
+    quantize_static(ready, file, Reader(), per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
 
 
 def logits(kind, x):
