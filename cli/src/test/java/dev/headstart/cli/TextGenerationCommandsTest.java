@@ -129,6 +129,14 @@ class TextGenerationCommandsTest {
         fails(run("hi\n", "chat", "--model", undefined), "chat template, line 1", "style");
     }
 
+    @Test
+    void anEmptyPromptIsRefusedInOneLine() throws IOException {
+        String id = model("empty", "").toString();
+        for (String nothing : List.of("", " \n")) {
+            fails(run("", "run", "text-generation", "--model", id, nothing), "input 1 is empty", "give a text");
+        }
+    }
+
     // === Defaults ===
 
     @Test

@@ -8,8 +8,10 @@ import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.headstart.HeadstartException;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -106,6 +108,34 @@ class GenerationTest {
             }
         }
         assertThat(model.open).as("sessions left open").isZero();
+    }
+
+    @Test
+    void aPromptPaddedOnTheRightGoesOnFromItsLastTokenWithAWarning() {
+        ToyModel model = new ToyModel(GOLDEN);
+        long[] alone = Generation.of(model)
+                .prompt(new long[] {4, 7})
+                .with("max_new_tokens", 6)
+                .generate()
+                .generated(0);
+        PrintStream stderr = System.err;
+        ByteArrayOutputStream said = new ByteArrayOutputStream();
+        System.setErr(new PrintStream(said, true, StandardCharsets.UTF_8));
+        try (Tensor ids = Tensor.create(new long[] {4, 7, 0, 0, 5, 6, 4, 7}, 2, 4);
+                Tensor mask = Tensor.create(new long[] {1, 1, 0, 0, 1, 1, 1, 1}, 2, 4)) {
+            GenerationOutput out = Generation.of(model)
+                    .inputs(Map.of("input_ids", ids, "attention_mask", mask))
+                    .with("max_new_tokens", 6)
+                    .generate();
+            assertThat(out.generated(0)).isEqualTo(alone);
+            assertThat(out.generated(1)).isEqualTo(alone); // the toy reads two tokens
+        } finally {
+            System.setErr(stderr);
+        }
+        assertThat(said.toString(StandardCharsets.UTF_8).lines())
+                .singleElement()
+                .asString()
+                .contains("row 0 of the prompt is padded on the right");
     }
 
     @Test

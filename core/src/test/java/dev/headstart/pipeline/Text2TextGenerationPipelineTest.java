@@ -9,7 +9,10 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
 import dev.headstart.testing.Shared;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -70,6 +73,47 @@ class Text2TextGenerationPipelineTest {
             assertThat(run(task, folder, List.of(TEXT), greedy).path(0).path("translation_text"))
                     .hasToString('"' + expected + '"');
         }
+    }
+
+    @Test
+    void aTextWithoutAnyOfTheModelsPrefixesIsWarnedOf(@TempDir Path folder) throws IOException {
+        try (Stream<Path> files = Files.list(model("t5/flan"))) {
+            for (Path file : files.toList()) {
+                Files.copy(file, folder.resolve(file.getFileName().toString()));
+            }
+        }
+        Path file = folder.resolve("config.json");
+        ObjectNode config = (ObjectNode) JSON.readTree(file.toFile());
+        config.set(
+                "task_specific_params",
+                JSON.readTree(
+                        "{\"summarization\": {\"prefix\": \"summarize: \"}, \"translation_en_to_de\": {\"prefix\": \"to German: \"}}"));
+        JSON.writeValue(file.toFile(), config);
+        assertThat(said("text2text-generation", folder, List.of("to German: " + TEXT, TEXT)))
+                .contains(
+                        "text 2 begins with none of the prefixes",
+                        "put one before it: \"summarize: \", \"to German: \"");
+        assertThat(said("text2text-generation", folder, List.of("summarize: " + TEXT, "")))
+                .doesNotContain("prefix");
+        assertThat(said("translation_en_to_de", folder, List.of(TEXT)))
+                .as("the task brings its own")
+                .doesNotContain("prefix");
+        assertThat(said("text2text-generation", model("bart/generation"), List.of(TEXT)))
+                .as("a model without prefixes")
+                .doesNotContain("prefix");
+    }
+
+    /** What a run of one token says on stderr. */
+    private static String said(String task, Path model, List<String> inputs) throws IOException {
+        PrintStream stderr = System.err;
+        ByteArrayOutputStream said = new ByteArrayOutputStream();
+        System.setErr(new PrintStream(said, true, StandardCharsets.UTF_8));
+        try {
+            run(task, model, inputs, JSON.readTree("{\"num_beams\": 1, \"max_new_tokens\": 1}"));
+        } finally {
+            System.setErr(stderr);
+        }
+        return said.toString(StandardCharsets.UTF_8);
     }
 
     @Test

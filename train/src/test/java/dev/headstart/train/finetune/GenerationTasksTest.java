@@ -13,17 +13,23 @@ import dev.headstart.data.ReadOptions;
 import dev.headstart.data.Row;
 import dev.headstart.data.RowReader;
 import dev.headstart.generation.GenerationConfig;
+import dev.headstart.models.AutoModelForSeq2SeqLM;
+import dev.headstart.models.PreTrainedModel;
 import dev.headstart.models.Tensors;
+import dev.headstart.nn.Parameter;
 import dev.headstart.testing.Shared;
 import dev.headstart.text.Tokenizer;
+import dev.headstart.train.Objective;
 import dev.headstart.train.TrainingArguments;
 import dev.headstart.train.metrics.Bleu;
 import dev.headstart.train.metrics.Evaluation;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
@@ -36,6 +42,8 @@ import org.junit.jupiter.params.provider.EnumSource;
 
 /** Texts that go on and texts made of texts: what is learnt, what is not, and that it is learnt. */
 class GenerationTasksTest {
+    private static final ObjectMapper JSON = new ObjectMapper();
+
     @TempDir
     Path dir;
 
@@ -72,6 +80,48 @@ class GenerationTasksTest {
             }
             return all;
         }
+    }
+
+    /** Against transformers' LabelSmoother: conformance/label_smoothing.py. */
+    @Test
+    void smoothedLabelsHaveTheLossAndGradientOfTransformers() throws IOException {
+        JsonNode golden;
+        try (InputStream in = GenerationTasksTest.class.getResourceAsStream("/label-smoothing.json")) {
+            golden = JSON.readTree(in);
+        }
+        assertThat(golden).hasSize(6);
+        for (JsonNode g : golden) {
+            Path folder = Shared.repositoryRoot()
+                    .resolve("core/src/test/resources/seq2seq")
+                    .resolve(g.get("model").asText())
+                    .resolve("model");
+            Objective smoothed = new Seq2SeqTask(options("text2text-generation", folder, dir)
+                            .labelSmoothing(g.get("epsilon").asDouble()))
+                    .objective();
+            try (PreTrainedModel<?> model = AutoModelForSeq2SeqLM.fromPretrained(folder.toString());
+                    PointerScope scope = new PointerScope()) {
+                model.train();
+                Map<String, Tensor> batch = new HashMap<>();
+                g.get("batch").properties().forEach(e -> batch.put(e.getKey(), ids(e.getValue())));
+                batch.put("labels", ids(g.get("labels")));
+                Tensor loss = smoothed.loss(model, batch);
+                loss.backward();
+                double squares = 0;
+                for (Parameter p : model.namedParameters().values()) {
+                    Tensor gradient = p.tensor().grad();
+                    squares += gradient.defined() ? gradient.square().sum().item_double() : 0;
+                }
+                assertThat(loss.item_double()).isCloseTo(g.get("loss").asDouble(), within(1e-5));
+                assertThat(Math.sqrt(squares))
+                        .isCloseTo(
+                                g.get("gradient_norm").asDouble(),
+                                within(1e-4 * g.get("gradient_norm").asDouble()));
+            }
+        }
+    }
+
+    private static Tensor ids(JsonNode rows) {
+        return Tensors.int64(JSON.convertValue(rows, long[][].class));
     }
 
     private static String joined(List<String> tokens) {
@@ -216,8 +266,7 @@ class GenerationTasksTest {
         begun.tokenizer(model("t5/train").toString()).ema(0.9);
         FineTune.Report report = new FineTune(begun).run();
         assertThat(report.result().metrics().get("exact_match")).isGreaterThan(0.9); // of the averages
-        JsonNode saved =
-                new ObjectMapper().readTree(dir.resolve("out/config.json").toFile());
+        JsonNode saved = JSON.readTree(dir.resolve("out/config.json").toFile());
         assertThat(saved.path("decoder_start_token_id").asInt(-1)).isZero();
         assertThat(saved.path("task_specific_params").path("score").path("prefix"))
                 .hasToString("\"score: \"");
@@ -270,8 +319,8 @@ class GenerationTasksTest {
         for (String name : List.of("tokenizer.json", "tokenizer_config.json", "model.safetensors")) {
             Files.copy(model("t5/train").resolve(name), folder.resolve(name));
         }
-        ObjectNode config = (ObjectNode) new ObjectMapper()
-                .readTree(model("t5/train").resolve("config.json").toFile());
+        ObjectNode config = (ObjectNode)
+                JSON.readTree(model("t5/train").resolve("config.json").toFile());
         config.remove("decoder_start_token_id");
         Files.writeString(folder.resolve("config.json"), config.toString());
         FineTuneOptions unbegun = options("text2text-generation", folder, train).validation(train);
