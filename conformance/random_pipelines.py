@@ -34,7 +34,8 @@ def text(r, least=1, most=14):
 def config(r, family, size, pad, **kw):
     heads = r.choice([1, 2])
     h, layers, most = heads * 4, r.randint(1, 2), r.choice([40, 64, 130]) if family not in ("deberta-v2", "modernbert", "mpnet") else 160  # which have no end, or count only what is not padding
-    common = dict(vocab_size=size, hidden_size=h, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=9, max_position_embeddings=most, pad_token_id=pad)
+    places = 24 if family in ("deberta-v2", "modernbert") else most  # relative and rotary positions have no end: the tokenizer's limit alone counts
+    common = dict(vocab_size=size, hidden_size=h, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=9, max_position_embeddings=places, pad_token_id=pad)
     cls = FAMILIES[family][0]
     if family == "distilbert":
         common = dict(vocab_size=size, dim=h, n_layers=layers, n_heads=heads, hidden_dim=9, max_position_embeddings=most, pad_token_id=pad)

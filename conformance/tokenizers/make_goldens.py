@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes core/src/test/resources/tokenizers: small tokenizers in every file format, and what transformers does with them.
 
-usage: make_goldens.py OUTPUT_FOLDER [nllb]      (needs transformers==5.23.0, sentencepiece, protobuf; no network)
+usage: make_goldens.py OUTPUT_FOLDER [nllb|added|roberta-prefix]      (needs transformers==5.23.0, sentencepiece, protobuf; no network)
 
 One folder a tokenizer: its files, and golden.json with
   encode:  text, pair -> ids, type_ids, offsets (code points, absent where the reference has none)
@@ -167,7 +167,7 @@ def main():
                   vocab__json=v, merges__txt=m), words=False, batches=False, extra_texts=["<|im_start|>user hi<|endoftext|>"])
     v, m = bytelevel(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
     golden(folder("roberta", dict(tokenizer_class="RobertaTokenizer", model_max_length=64), vocab__json=v, merges__txt=m), extra_texts=["a <mask> b"], words=False)
-    golden(folder("roberta-prefix", dict(tokenizer_class="RobertaTokenizer", add_prefix_space=True), vocab__json=v, merges__txt=m), batches=False)
+    golden(folder("roberta-prefix", dict(tokenizer_class="RobertaTokenizer", add_prefix_space=True), vocab__json=v, merges__txt=m))
     v, m = bytelevel(["<|startoftext|>", "<|endoftext|>"], "</w>")
     golden(folder("clip", dict(tokenizer_class="CLIPTokenizer", model_max_length=16), vocab__json=v, merges__txt=m), words=False, batches=False)
     t5 = sp("unigram", 260, pad_id=0, eos_id=1, unk_id=2, bos_id=-1, normalization_rule_name="nmt_nfkc")
@@ -246,4 +246,24 @@ def nllb():
         (f / "golden.json").write_text(json.dumps(g, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
 
 
-nllb() if sys.argv[2:] == ["nllb"] else (main(), nllb())
+def added():
+    """Added tokens that are looked for in the normalised text ("normalized": true), where their own spelling is normalised too, beside those that are looked for in the text as it is."""
+    wanted = [("Café", dict(normalized=True)), ("SHELLS", dict(normalized=True, single_word=True)), ("New  York", dict(normalized=True, lstrip=True)), ("naïve", dict(normalized=False)), ("<Tag>", dict(normalized=False)),
+              ("ｗｉｄｔｈ", dict(normalized=True)), ("Über Alles", dict(normalized=True, rstrip=True))]
+    texts = ["café Café CAFÉ cafe\u0301 cafés Cafe", "shells SHELLS seashells sells Shells,", "in new  york New York NEW  YORK now", "naïve NAÏVE naive", "<tag> <Tag>x", "ｗｉｄｔｈ width WIDTH", "über alles Über Alles  x uber alles", "café😀Café"]
+    for name in ("bert", "xlm-roberta", "gpt2"):
+        tok = transformers.AutoTokenizer.from_pretrained(str(OUT / name))
+        tok.add_tokens([tk.AddedToken(t, **flags) for t, flags in wanted])
+        f = folder(name + "-added", None)
+        tok.save_pretrained(str(f))
+        golden(f, batches=False, words=False, extra_texts=texts)
+        g = json.loads((f / "golden.json").read_text())
+        del g["decode"]  # tokenizers 0.23 decodes them as they are normalised, 0.22 (the JVM's) as they were added
+        (f / "golden.json").write_text(json.dumps(g, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+
+
+selected = {"nllb": nllb, "added": added, "roberta-prefix": lambda: golden(OUT / "roberta-prefix")}
+if sys.argv[2:]:
+    selected[sys.argv[2]]()
+else:
+    main(), nllb(), added()

@@ -241,7 +241,11 @@ public final class Bart {
             if (c.kind.positions == Positions.LEARNED) {
                 return w.embedding(c.maxPositions + 2L, c.dModel).weight();
             }
-            List<Long> stored = c.kind.positions == Positions.SINUSOIDAL ? w.shapeOf("weight") : null;
+            if (c.kind.positions == Positions.FAIRSEQ) { // computed as far as a text goes
+                w.state().positionsDoNotEnd();
+                return null;
+            }
+            List<Long> stored = w.shapeOf("weight");
             return stored == null ? null : w.buffer("weight", Init.ZEROS, c.maxPositions, c.dModel);
         }
 
@@ -439,8 +443,7 @@ public final class Bart {
                     Kind.of(config).logitsBias,
                     config.flag("tie_word_embeddings", true),
                     1,
-                    config.size("max_position_embeddings", 1024),
-                    Kind.of(config).positions != Positions.FAIRSEQ);
+                    config.size("max_position_embeddings", 1024));
         }
     }
 
@@ -462,7 +465,7 @@ public final class Bart {
     /** The decoder alone, next token. */
     abstract static class BartDecoderLM extends Seq2SeqHeads.DecoderLM {
         BartDecoderLM(Weights w, ConfigJson config) {
-            super(w, config, DecoderBody::new, config.size("max_position_embeddings", 1024), true);
+            super(w, config, DecoderBody::new, config.size("max_position_embeddings", 1024));
         }
     }
 

@@ -82,7 +82,6 @@ public final class CausalModels {
          * @param tied whether the output layer is the embedding table, unless config.json says otherwise
          * @param positionsField config.json's name for the context length
          * @param absentPositions its default
-         * @param learnedPositions whether nothing can be computed beyond it
          */
         CausalLM(
                 Weights w,
@@ -92,9 +91,8 @@ public final class CausalModels {
                 boolean tied,
                 String positionsField,
                 int absentPositions,
-                boolean learnedPositions,
                 double softcap) {
-            super(w, config, config.size(positionsField, absentPositions), learnedPositions);
+            super(w, config, config.size(positionsField, absentPositions));
             body = builder.build(w.sub(prefix), config);
             lmHead = lmHead(w, config, body.words(), tied);
             this.softcap = softcap;
@@ -160,7 +158,7 @@ public final class CausalModels {
     public abstract static class CausalSequenceClassifier extends PreTrainedModel<SequenceClassifierOutput> {
         private final CausalBody body;
         private final Linear score;
-        private final @Nullable Integer pad;
+        private final @Nullable Integer absentPad;
 
         /** @param absentPad the family's default pad token, or null for none */
         CausalSequenceClassifier(
@@ -168,9 +166,14 @@ public final class CausalModels {
             super(w, config);
             body = builder.build(w.sub(prefix), config);
             score = w.head().sub("score").linear(body.width(), config.numLabels(), false);
-            pad = config.has("pad_token_id")
-                    ? config.integerOrNull("pad_token_id")
-                    : config.node().has("pad_token_id") ? null : absentPad;
+            this.absentPad = absentPad;
+        }
+
+        /** What config.json calls padding, by which the last token of each text is found; null for nothing. Changes of {@link #config} show. */
+        public final @Nullable Integer padTokenId() {
+            return config().has("pad_token_id")
+                    ? config().integerOrNull("pad_token_id")
+                    : config().node().has("pad_token_id") ? null : absentPad;
         }
 
         @Override
@@ -186,10 +189,12 @@ public final class CausalModels {
 
         /** The last position that is not padding by its id, [B, S, E] to [B, E]; without a pad token the last one, where nothing is masked. */
         private Tensor lastToken(Tensor x, @Nullable Tensor ids, @Nullable Tensor mask) {
+            Integer pad = padTokenId();
             if (pad == null && x.size(0) != 1 && mask != null && mask.min().item_long() == 0) {
                 throw new HeadstartException(
-                        "config.json names no pad_token_id, so texts of different lengths cannot be classified"
-                                + " together; set pad_token_id");
+                        config().origin()
+                                + ": pad_token_id is missing, so texts of different lengths cannot be classified together; add"
+                                + " it there (\"pad_token_id\": the number of the tokenizer's padding token, or of its end token)");
             }
             if (pad == null || ids == null) {
                 return x.select(1, x.size(1) - 1);

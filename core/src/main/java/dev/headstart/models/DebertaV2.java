@@ -167,6 +167,9 @@ public final class DebertaV2 {
             position = c.positionBiasedInput()
                     ? w.sub("position_embeddings").embedding(c.maxPositionEmbeddings(), e)
                     : null;
+            if (position == null) {
+                w.state().positionsDoNotEnd();
+            }
             tokenType = c.typeVocabSize() > 0 ? w.sub("token_type_embeddings").embedding(c.typeVocabSize(), e) : null;
             projection = e == c.hiddenSize() ? null : w.sub("embed_proj").linear(e, c.hiddenSize(), false);
             norm = c.norm(w.sub("LayerNorm"));

@@ -217,6 +217,7 @@ final class Decoder extends CausalBody {
             ropes.add(made.computeIfAbsent(
                     c.ropes.get(i), s -> new Rotary(s, embedTokens.weight().tensor())));
         }
+        w.state().positionsDoNotEnd();
         norm = w.sub("norm").rmsNorm(c.hiddenSize, c.normEps, c.normOffset);
         embedScale = Memory.keep(new Scalar(c.embedScale));
     }

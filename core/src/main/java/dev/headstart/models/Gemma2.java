@@ -58,7 +58,6 @@ public final class Gemma2 {
                     true,
                     "max_position_embeddings",
                     8192,
-                    false,
                     SlidingWindows.cap(config, "final_logit_softcapping", 30));
         }
 

@@ -69,7 +69,6 @@ public final class Gemma3 {
                     true,
                     "max_position_embeddings",
                     131072,
-                    false,
                     SlidingWindows.cap(config, "final_logit_softcapping", 0));
         }
 

@@ -14,16 +14,11 @@ import org.bytedeco.pytorch.Tensor;
 public abstract class GenerationMixin<O extends ModelOutput> extends PreTrainedModel<O> implements GenerativeModel {
     private final GenerationConfig generation;
     private final int context;
-    private final boolean hard;
 
-    /**
-     * @param context most positions, 0 for no limit
-     * @param hard whether nothing can be computed beyond them
-     */
-    GenerationMixin(Weights w, ConfigJson config, int context, boolean hard) {
+    /** @param context most positions, 0 for no limit */
+    GenerationMixin(Weights w, ConfigJson config, int context) {
         super(w, config);
         this.context = context;
-        this.hard = hard;
         generation = GenerationConfig.of(Path.of(config.origin()), config.node());
     }
 
@@ -63,6 +58,6 @@ public abstract class GenerationMixin<O extends ModelOutput> extends PreTrainedM
 
     @Override
     public final boolean contextIsHard() {
-        return hard;
+        return maxLengthIsHard();
     }
 }

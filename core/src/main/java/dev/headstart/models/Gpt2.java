@@ -238,7 +238,7 @@ public final class Gpt2 {
     /** GPT-2 as a language model; its output layer is the embedding table. */
     public static final class GPT2LMHeadModel extends CausalModels.CausalLM {
         GPT2LMHeadModel(Weights w, ConfigJson config) {
-            super(w, config, GPT2Body::new, "transformer", true, "n_positions", 1024, true, 0);
+            super(w, config, GPT2Body::new, "transformer", true, "n_positions", 1024, 0);
         }
 
         /** From a folder or an id. */

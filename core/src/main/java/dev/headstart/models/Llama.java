@@ -47,7 +47,7 @@ public final class Llama {
     /** Llama as a language model. */
     public static final class LlamaForCausalLM extends CausalModels.CausalLM {
         LlamaForCausalLM(Weights w, ConfigJson config) {
-            super(w, config, Llama::body, "model", false, "max_position_embeddings", 2048, false, 0);
+            super(w, config, Llama::body, "model", false, "max_position_embeddings", 2048, 0);
         }
 
         /** From a folder or an id. */

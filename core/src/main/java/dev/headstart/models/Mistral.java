@@ -47,7 +47,7 @@ public final class Mistral {
     /** Mistral as a language model. */
     public static final class MistralForCausalLM extends CausalModels.CausalLM {
         MistralForCausalLM(Weights w, ConfigJson config) {
-            super(w, config, Mistral::body, "model", false, "max_position_embeddings", 131072, false, 0);
+            super(w, config, Mistral::body, "model", false, "max_position_embeddings", 131072, 0);
         }
 
         /** From a folder or an id. */

@@ -260,6 +260,7 @@ public final class ModernBert {
                 layers.add(new ModernBertEncoderLayer(w.sub("layers." + i), c, i));
             }
             finalNorm = c.norm(w.sub("final_norm"));
+            w.state().positionsDoNotEnd();
             global = new Rotary(c.globalRope(), words.weight().tensor());
             local = new Rotary(c.localRope(), words.weight().tensor());
         }

@@ -155,9 +155,14 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
         return state;
     }
 
-    /** Most tokens the model takes, as its position table allows; families whose table is shifted say so themselves. */
+    /** Most tokens the model is made for, as config.json says; families whose position table is shifted say so themselves. */
     public int maxLength() {
         return config.integer("max_position_embeddings", config.integer("n_positions", Integer.MAX_VALUE));
+    }
+
+    /** Whether nothing can be computed beyond {@link #maxLength} (a position table), rather than only with loss of quality (rotary, relative). */
+    public final boolean maxLengthIsHard() {
+        return state.positionsEnd();
     }
 
     /** Every Linear layer, with its path. */

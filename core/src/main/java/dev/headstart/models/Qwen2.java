@@ -56,7 +56,7 @@ public final class Qwen2 {
     /** Qwen2 as a language model. */
     public static final class Qwen2ForCausalLM extends CausalModels.CausalLM {
         Qwen2ForCausalLM(Weights w, ConfigJson config) {
-            super(w, config, Qwen2::body, "model", false, "max_position_embeddings", 32768, false, 0);
+            super(w, config, Qwen2::body, "model", false, "max_position_embeddings", 32768, 0);
         }
 
         /** From a folder or an id. */

@@ -47,7 +47,7 @@ public final class Qwen3 {
     /** Qwen3 as a language model. */
     public static final class Qwen3ForCausalLM extends CausalModels.CausalLM {
         Qwen3ForCausalLM(Weights w, ConfigJson config) {
-            super(w, config, Qwen3::body, "model", false, "max_position_embeddings", 32768, false, 0);
+            super(w, config, Qwen3::body, "model", false, "max_position_embeddings", 32768, 0);
         }
 
         /** From a folder or an id. */

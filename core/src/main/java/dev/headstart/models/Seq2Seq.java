@@ -229,7 +229,6 @@ public final class Seq2Seq {
          * @param tied whether the output layer is the embedding table
          * @param scale factor on the states before the output layer
          * @param context most positions of the decoder, 0 for no limit
-         * @param hard whether nothing can be computed beyond them
          */
         Seq2SeqLM(
                 Weights w,
@@ -239,9 +238,8 @@ public final class Seq2Seq {
                 boolean biased,
                 boolean tied,
                 double scale,
-                int context,
-                boolean hard) {
-            super(w, config, context, hard);
+                int context) {
+            super(w, config, context);
             body = builder.build(w.sub(prefix), config);
             lmHead = output(w.sub("lm_head"), body.words(), tied);
             bias = biased && w.has("final_logits_bias")

@@ -206,10 +206,9 @@ public final class Seq2SeqHeads {
         /**
          * @param builder a body whose decoder alone is there
          * @param context most positions
-         * @param hard whether nothing can be computed beyond them
          */
-        DecoderLM(Weights w, ConfigJson config, Seq2Seq.BodyBuilder builder, int context, boolean hard) {
-            super(w, config, context, hard);
+        DecoderLM(Weights w, ConfigJson config, Seq2Seq.BodyBuilder builder, int context) {
+            super(w, config, context);
             body = builder.build(w.sub("model"), config);
             lmHead = CausalModels.lmHead(w, config, body.words(), true);
         }

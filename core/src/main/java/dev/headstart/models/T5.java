@@ -233,6 +233,7 @@ public final class T5 {
             this.decoder = decoder;
             this.words = words;
             w.sub("embed_tokens").tie("weight", words.weight());
+            w.state().positionsDoNotEnd();
             relative = c.table(
                     w.sub("block.0.layer.0.SelfAttention.relative_attention_bias"),
                     c.buckets,
@@ -385,7 +386,7 @@ public final class T5 {
     /** Text to text. */
     public static class T5ForConditionalGeneration extends Seq2Seq.Seq2SeqLM {
         T5ForConditionalGeneration(Weights w, ConfigJson config) {
-            super(w, config, T5Body::new, "", false, true, scale(config), 0, false);
+            super(w, config, T5Body::new, "", false, true, scale(config), 0);
         }
 
         /** T5 1.0 scales what its tied output layer reads; 1.1 and mT5 do not. */

@@ -20,6 +20,7 @@ public final class ModelState {
     private final List<ConvNorm> convNorms = new ArrayList<>();
     private final Map<String, Parameter> added = new LinkedHashMap<>();
     private volatile boolean training;
+    private boolean positionsEnd = true;
 
     /** Parameters and buffers by full path, in the order in which the layers were built; tied ones once. */
     public Map<String, Parameter> parameters() {
@@ -39,6 +40,16 @@ public final class ModelState {
     /** Every convolution with its batch normalization. */
     public List<ConvNorm> convNorms() {
         return convNorms;
+    }
+
+    /** Says that the layers know places by rotation, distance or formula, so that no table of positions ends. */
+    public void positionsDoNotEnd() {
+        positionsEnd = false;
+    }
+
+    /** Whether a table of positions ends, beyond which nothing can be computed. */
+    public boolean positionsEnd() {
+        return positionsEnd;
     }
 
     /** Folds every batch normalization into its convolution, for inference. */

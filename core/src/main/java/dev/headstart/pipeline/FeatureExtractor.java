@@ -114,7 +114,7 @@ public final class FeatureExtractor extends TextPipeline {
 
     @Override
     int limit() {
-        return head == null ? super.limit() : head.limit(super.limit(), model.maxLength());
+        return head == null ? super.limit() : head.limit(Math.min(super.limit(), model.maxLength()), readable());
     }
 
     /** Most tokens a text may have before it is cut. */

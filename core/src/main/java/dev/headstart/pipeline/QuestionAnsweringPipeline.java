@@ -3,15 +3,21 @@ package dev.headstart.pipeline;
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.headstart.HeadstartException;
 import dev.headstart.models.AutoModelForQuestionAnswering;
+import dev.headstart.models.PreTrainedModel;
 import dev.headstart.models.Tensors;
 import dev.headstart.text.EncodeOptions;
 import dev.headstart.text.Encoding;
+import dev.headstart.text.Side;
 import dev.headstart.text.Span;
+import dev.headstart.text.Tokenizer;
 import dev.headstart.text.Truncation;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Locale;
+import java.util.Set;
 import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Answers that stand in a text (transformers 4.57 QuestionAnsweringPipeline). Long contexts are read in overlapping pieces.
@@ -33,7 +39,7 @@ public final class QuestionAnsweringPipeline extends TextPipeline {
      * Call arguments, named as transformers names them.
      *
      * @param topK how many answers at most
-     * @param docStride tokens that successive pieces share; 0 chooses min(maxSeqLen / 2, 128)
+     * @param docStride tokens that successive pieces share; below 0 chooses min(maxSeqLen / 2, 128)
      * @param maxAnswerLen most tokens of an answer
      * @param maxSeqLen tokens of a piece, question included; 0 chooses min(the model's limit, 384)
      * @param handleImpossibleAnswer whether "no answer" may win
@@ -47,7 +53,7 @@ public final class QuestionAnsweringPipeline extends TextPipeline {
             boolean handleImpossibleAnswer,
             boolean alignToWords) {
         /** One answer of at most 15 tokens. */
-        public static final Question DEFAULT = new Question(1, 0, 15, 0, false, true);
+        public static final Question DEFAULT = new Question(1, -1, 15, 0, false, true);
 
         /** These arguments with another number of answers. */
         public Question withTopK(int value) {
@@ -55,10 +61,20 @@ public final class QuestionAnsweringPipeline extends TextPipeline {
         }
     }
 
+    private static final Set<String> TAKE_SEGMENTS = Set.of("albert", "bert", "deberta-v2", "electra");
+
+    private final Tokenizer pairs;
+
     private record Candidate(double score, int start, int end) {}
 
     QuestionAnsweringPipeline(String id, PipelineOptions options) {
         super(id, AutoModelForQuestionAnswering.fromPretrained(id, options.load()), options);
+        pairs = withSegments(tokenizer, model);
+    }
+
+    /** A model's tokenizer for pairs of question and context: with segments where transformers 4.57, this task's reference, made them. */
+    public static Tokenizer withSegments(Tokenizer tokenizer, PreTrainedModel<?> model) {
+        return TAKE_SEGMENTS.contains(model.config().modelType()) ? tokenizer.withSegments() : tokenizer;
     }
 
     /** The best answer; its words are empty when the context holds none. */
@@ -72,15 +88,17 @@ public final class QuestionAnsweringPipeline extends TextPipeline {
             throw new HeadstartException("question and context must not be empty; give both, like " + EXAMPLE);
         }
         int length = q.maxSeqLen() > 0 ? q.maxSeqLen() : Math.min(limit(), 384);
-        int stride = q.docStride() > 0 ? q.docStride() : Math.min(length / 2, 128);
+        int stride = q.docStride() >= 0 ? q.docStride() : Math.min(length / 2, 128);
         if (stride > length) {
             throw new HeadstartException("doc_stride " + stride + " must not be larger than max_seq_len " + length);
         }
-        Encoding first = tokenizer.encode(
-                question,
-                context,
+        boolean contextLast = tokenizer.paddingSide() == Side.RIGHT; // as transformers orders the two
+        int sequence = contextLast ? 1 : 0; // the context's
+        Encoding first = pairs.encode(
+                contextLast ? question : context,
+                contextLast ? context : question,
                 EncodeOptions.DEFAULT
-                        .withTruncation(Truncation.ONLY_SECOND)
+                        .withTruncation(contextLast ? Truncation.ONLY_SECOND : Truncation.ONLY_FIRST)
                         .withMaxLength(length)
                         .withOverflow(stride));
         List<Encoding> pieces = new ArrayList<>(List.of(first));
@@ -100,7 +118,7 @@ public final class QuestionAnsweringPipeline extends TextPipeline {
         double nullScore = 1_000_000;
         for (int p = 0; p < pieces.size(); p++) {
             Encoding e = pieces.get(p);
-            boolean[] allowed = allowed(e);
+            boolean[] allowed = allowed(e, contextLast);
             double[] start = normalise(starts[p], allowed);
             double[] end = normalise(ends[p], allowed);
             if (q.handleImpossibleAnswer()) {
@@ -110,8 +128,7 @@ public final class QuestionAnsweringPipeline extends TextPipeline {
             end[0] = 0;
             int wanted = q.alignToWords() ? q.topK() * 2 + 10 : q.topK();
             for (Candidate c : candidates(start, end, allowed, wanted, q.maxAnswerLen())) {
-                Span span = span(e, c, q.alignToWords());
-                add(answers, c.score(), span, context.substring(span.start(), span.end()));
+                add(answers, c.score(), span(e, c, sequence, q.alignToWords()), context);
             }
         }
         if (q.handleImpossibleAnswer()) {
@@ -124,13 +141,18 @@ public final class QuestionAnsweringPipeline extends TextPipeline {
         return List.copyOf(answers.subList(0, Math.min(q.topK(), answers.size())));
     }
 
-    /** Where an answer may begin or end: tokens of the context, and [CLS] for "no answer". */
-    private boolean[] allowed(Encoding e) {
+    /**
+     * Where an answer may begin or end: tokens of the context, and [CLS] for "no answer"; everywhere where the context comes first, as the reference
+     * has it.
+     */
+    private boolean[] allowed(Encoding e, boolean contextLast) {
         boolean[] allowed = new boolean[e.length()];
         int[] sequences = e.sequenceIds();
         long[] ids = e.ids();
         for (int t = 0; t < allowed.length; t++) {
-            allowed[t] = sequences[t] == 1 || ids[t] == tokenizer.clsId().orElse(-1);
+            allowed[t] = !contextLast
+                    || sequences[t] == 1
+                    || ids[t] == tokenizer.clsId().orElse(-1);
         }
         return allowed;
     }
@@ -157,32 +179,45 @@ public final class QuestionAnsweringPipeline extends TextPipeline {
                 .toList();
     }
 
-    /** Characters of a candidate, widened to whole words where the tokenizer knows words. */
-    private static Span span(Encoding e, Candidate c, boolean align) {
-        List<Span> spans = e.offsets();
-        int from = spans.get(c.start()).start();
-        int to = spans.get(c.end()).end();
-        int[] words = e.wordIds();
-        int[] sequences = e.sequenceIds();
-        if (align && words[c.start()] >= 0 && words[c.end()] >= 0) {
-            int first = c.start();
-            while (first > 0 && sequences[first - 1] == 1 && words[first - 1] == words[c.start()]) {
-                first--;
-            }
-            int last = c.end();
-            while (last + 1 < words.length && sequences[last + 1] == 1 && words[last + 1] == words[c.end()]) {
-                last++;
-            }
-            from = spans.get(first).start();
-            to = spans.get(last).end();
-        }
-        return new Span(from, to);
+    /** Characters of a candidate, widened to whole words where the tokenizer knows words. @param sequence the context's */
+    private static Span span(Encoding e, Candidate c, int sequence, boolean align) {
+        Span first = align ? word(e, e.wordIds()[c.start()], sequence) : null;
+        Span last = align ? word(e, e.wordIds()[c.end()], sequence) : null;
+        return first != null && last != null
+                ? new Span(first.start(), last.end())
+                : new Span(
+                        e.offsets().get(c.start()).start(),
+                        e.offsets().get(c.end()).end());
     }
 
-    private static void add(List<Answer> answers, double score, Span span, String words) {
+    /** Characters from a word's first token to its last (tokenizers {@code Encoding::word_to_chars}); null for no word. */
+    private static @Nullable Span word(Encoding e, int word, int sequence) {
+        int[] words = e.wordIds();
+        int[] sequences = e.sequenceIds();
+        int first = -1;
+        int last = -1;
+        for (int t = 0; t < words.length && word >= 0; t++) {
+            if (sequences[t] == sequence && words[t] > word) {
+                break;
+            }
+            if (sequences[t] == sequence && words[t] == word) {
+                first = first < 0 ? t : first;
+                last = t;
+            }
+        }
+        return first < 0
+                ? null
+                : new Span(e.offsets().get(first).start(), e.offsets().get(last).end());
+    }
+
+    /** Adds an answer, or its score to one of the same words. */
+    private static void add(List<Answer> answers, double score, Span span, String context) {
+        int to = Math.min(span.end(), context.length());
+        String words = span.start() < to ? context.substring(span.start(), to) : "";
+        String lower = words.toLowerCase(Locale.ROOT);
         for (int i = 0; i < answers.size(); i++) {
             Answer a = answers.get(i);
-            if (a.answer().equalsIgnoreCase(words)) {
+            if (a.answer().toLowerCase(Locale.ROOT).equals(lower)) {
                 answers.set(i, new Answer(a.score() + score, a.start(), a.end(), a.answer()));
                 return;
             }
@@ -190,14 +225,25 @@ public final class QuestionAnsweringPipeline extends TextPipeline {
         answers.add(new Answer(score, span.start(), span.end(), words));
     }
 
+    /** A whole number among the call arguments; absent or null gives the default. */
+    private static int atLeast(int least, JsonNode kwargs, String name, int absent) {
+        if (!kwargs.hasNonNull(name)) {
+            return absent;
+        }
+        JsonNode given = kwargs.get(name);
+        if (!given.isInt() || given.asInt() < least) {
+            throw new HeadstartException(name + " must be a whole number from " + least + ", found " + given);
+        }
+        return given.asInt();
+    }
+
     @Override
     public List<?> run(List<String> inputs, JsonNode kwargs) {
-        Integer topK = Scores.topK(kwargs, 1);
         Question q = new Question(
-                topK == null ? Integer.MAX_VALUE / 4 : topK,
-                kwargs.path("doc_stride").asInt(0),
-                kwargs.path("max_answer_len").asInt(15),
-                kwargs.path("max_seq_len").asInt(0),
+                atLeast(1, kwargs, "top_k", 1),
+                atLeast(0, kwargs, "doc_stride", -1),
+                atLeast(1, kwargs, "max_answer_len", 15),
+                atLeast(1, kwargs, "max_seq_len", 0),
                 kwargs.path("handle_impossible_answer").asBoolean(false),
                 kwargs.path("align_to_words").asBoolean(true));
         List<Object> results = new ArrayList<>();
@@ -205,14 +251,14 @@ public final class QuestionAnsweringPipeline extends TextPipeline {
             JsonNode fields = Pipeline.required(input, "question", EXAMPLE);
             String context = Pipeline.text(fields, "context", EXAMPLE);
             List<Answer> answers = apply(Pipeline.text(fields, "question", EXAMPLE), context, q).stream()
-                    .map(a -> new Answer(
-                            a.score(),
-                            context.codePointCount(0, a.start()),
-                            context.codePointCount(0, a.end()),
-                            a.answer()))
+                    .map(a -> new Answer(a.score(), points(context, a.start()), points(context, a.end()), a.answer()))
                     .toList();
             results.add(answers.size() == 1 ? answers.get(0) : answers);
         }
         return results;
+    }
+
+    private static int points(String context, int index) {
+        return context.codePointCount(0, Math.min(index, context.length()));
     }
 }

@@ -33,7 +33,7 @@ public final class SentenceEmbeddingPipeline extends TextPipeline {
 
     @Override
     int limit() {
-        return head.limit(super.limit(), model.maxLength());
+        return head.limit(Math.min(super.limit(), model.maxLength()), readable());
     }
 
     /** @return [D] */

@@ -132,7 +132,12 @@ public final class SentenceTransformer implements AutoCloseable {
         };
     }
 
-    /** Most tokens a text may have. @param tokenizers by the tokenizer and the model; what the folder says goes before the tokenizer's own limit */
+    /**
+     * Most tokens a text may have (sentence-transformers Transformer): what the folder says, else the least of tokenizer's and config.json's limits.
+     *
+     * @param tokenizers the least of both
+     * @param model most tokens that the model can read at all
+     */
     public int limit(int tokenizers, int model) {
         return maxSeqLength > 0 ? Math.min(maxSeqLength, model) : tokenizers;
     }

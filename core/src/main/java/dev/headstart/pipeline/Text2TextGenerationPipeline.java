@@ -235,11 +235,6 @@ public class Text2TextGenerationPipeline extends TextPipeline {
         return both;
     }
 
-    /** Most tokens that the model can read, or {@link Integer#MAX_VALUE} where nothing stops it. */
-    final int readable() {
-        return generative.contextIsHard() ? model.maxLength() : Integer.MAX_VALUE;
-    }
-
     /** A model that was trained on several tasks by their prefixes does something arbitrary without one. */
     private void warnOfMissingPrefix(List<String> texts, Source from) {
         if (prefixes.isEmpty() || !from.prefix.isEmpty()) {

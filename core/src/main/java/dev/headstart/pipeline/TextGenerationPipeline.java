@@ -223,13 +223,14 @@ public final class TextGenerationPipeline extends TextPipeline {
 
     /** Most tokens of prompt and result together. */
     public int contextLength() {
-        return limit();
+        int context = generative.contextLength();
+        return context > 0 ? Math.min(limit(), context) : limit();
     }
 
     /** Whether a conversation leaves room for an answer: for the new tokens of the call, or a quarter of what the model reads. */
     public boolean hasRoom(List<? extends Map<String, ?>> messages, JsonNode kwargs) {
-        int wanted = Math.min(call(kwargs).config.integer("max_new_tokens", 0), limit() / 4);
-        return prompt(messages, kwargs).length + wanted <= limit();
+        int wanted = Math.min(call(kwargs).config.integer("max_new_tokens", 0), contextLength() / 4);
+        return prompt(messages, kwargs).length + wanted <= contextLength();
     }
 
     private static void give(String text, Consumer<String> first, Consumer<String> second) {

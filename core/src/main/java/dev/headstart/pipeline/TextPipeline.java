@@ -54,10 +54,15 @@ abstract class TextPipeline implements Pipeline {
         void accept(int[] rows, ModelOutput out);
     }
 
-    /** Most tokens a text may have. */
+    /** Most tokens a text may have: what the tokenizer says, and no more than the model can read. */
     int limit() {
         int own = tokenizer.modelMaxLength() > 0 ? tokenizer.modelMaxLength() : Integer.MAX_VALUE;
-        return Math.min(own, model.maxLength());
+        return Math.min(own, readable());
+    }
+
+    /** Most tokens that the model can read, or {@link Integer#MAX_VALUE} where no table of positions ends. */
+    final int readable() {
+        return model.maxLengthIsHard() ? model.maxLength() : Integer.MAX_VALUE;
     }
 
     /** Encodes texts or pairs; those over the limit are cut with a warning, or are an error without truncation. */
@@ -68,7 +73,7 @@ abstract class TextPipeline implements Pipeline {
     /** The same, cut as the call says; what it asks to cut is cut without a warning. */
     List<Encoding> encode(List<String> texts, @Nullable List<@Nullable String> pairs, TokenizerArguments arguments) {
         boolean cuts = arguments.truncation() != Truncation.NONE;
-        int own = cuts ? limit() : model.maxLength();
+        int own = cuts ? limit() : readable();
         int limit = Math.min(own, arguments.maxLength());
         Truncation truncation = cuts ? arguments.truncation() : Truncation.LONGEST_FIRST;
         EncodeOptions whole = arguments.options();

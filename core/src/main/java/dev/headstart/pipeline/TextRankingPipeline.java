@@ -81,7 +81,9 @@ public final class TextRankingPipeline extends TextPipeline {
 
     @Override
     int limit() {
-        return Math.min(super.limit(), maxSeqLength);
+        return maxSeqLength < Integer.MAX_VALUE
+                ? Math.min(maxSeqLength, readable())
+                : Math.min(super.limit(), model.maxLength());
     }
 
     /** Documents by how well they answer the query, best first. */

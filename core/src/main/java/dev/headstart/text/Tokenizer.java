@@ -48,6 +48,7 @@ public final class Tokenizer implements AutoCloseable {
     private final Backend source;
     private final Backend target;
     private final boolean owner;
+    private final boolean firstKeepsBlank;
 
     private Tokenizer(
             TokenizerConfig config,
@@ -63,6 +64,8 @@ public final class Tokenizer implements AutoCloseable {
         this.source = source;
         this.target = target;
         this.owner = owner;
+        TokenizerJson json = loaded.json();
+        this.firstKeepsBlank = json != null && json.firstKeepsBlank();
     }
 
     /**
@@ -143,6 +146,34 @@ public final class Tokenizer implements AutoCloseable {
         }
         Backend around = new AffixBackend(loaded.inside(), vocabulary, before, after);
         return new Tokenizer(config, loaded, chat, around, around, false);
+    }
+
+    /**
+     * This tokenizer with another padding token (transformers {@code tokenizer.pad_token = ...}), also when it is saved. Valid until this one is
+     * closed; closing it does nothing.
+     *
+     * @throws HeadstartException when the vocabulary lacks the token
+     */
+    public Tokenizer withPadToken(String token) {
+        if (tokenToId(token).isEmpty())
+            throw new HeadstartException("the vocabulary has no token \"" + token + "\" to pad with");
+        return new Tokenizer(config.withSpecial("pad_token", token), loaded, chat, source, target, false);
+    }
+
+    /**
+     * This tokenizer as transformers 4 had it, which gave models the segments (token_type_ids) of ALBERT's tokenizers and of those without a class of
+     * their own too, unless tokenizer_config.json names the inputs. Valid until this one is closed; closing it does nothing.
+     */
+    public Tokenizer withSegments() {
+        boolean had = config.family == TokenizerFamily.ALBERT || config.family == TokenizerFamily.GENERIC;
+        if (!had || config.statesInputNames()) return this;
+        return new Tokenizer(
+                config.withInputNames(List.of("input_ids", "token_type_ids", "attention_mask")),
+                loaded,
+                chat,
+                source,
+                target,
+                false);
     }
 
     /** Language codes of a multilingual translation model, sorted; empty for others. */
@@ -263,8 +294,9 @@ public final class Tokenizer implements AutoCloseable {
         }
         Side cutSide = o.truncationSide() == null ? truncationSide() : o.truncationSide();
         List<List<Columns>> pieces = rows.stream()
-                .map(row ->
-                        cut ? new Truncator(row).cut(o.truncation(), limit, o.stride(), cutSide, pair) : List.of(row))
+                .map(row -> cut
+                        ? new Truncator(row, firstKeepsBlank).cut(o.truncation(), limit, o.stride(), cutSide, pair)
+                        : List.of(row))
                 .toList();
         int length = padding == Padding.MAX_LENGTH
                 ? limit

@@ -141,6 +141,34 @@ final class TokenizerConfig {
         return token == null ? null : content(token);
     }
 
+    /** The same with another named special token. */
+    TokenizerConfig withSpecial(String name, String content) {
+        TokenizerConfig c = copy();
+        c.special.put(name, token(content));
+        return c;
+    }
+
+    /** The same making other inputs. */
+    TokenizerConfig withInputNames(List<String> names) {
+        TokenizerConfig c = copy();
+        names.forEach(c.raw.putArray("model_input_names")::add);
+        return c;
+    }
+
+    /** Whether tokenizer_config.json says which inputs the tokenizer makes. */
+    boolean statesInputNames() {
+        return raw.path("model_input_names").isArray();
+    }
+
+    private TokenizerConfig copy() {
+        TokenizerConfig c = new TokenizerConfig(raw.deepCopy(), family, classStated);
+        c.modelType = modelType;
+        c.special.putAll(special);
+        c.extra.addAll(extra);
+        c.added.putAll(added);
+        return c;
+    }
+
     boolean flag(String name, boolean otherwise) {
         JsonNode value = raw.get(name);
         return value != null && value.isBoolean() ? value.asBoolean() : otherwise;
@@ -156,7 +184,7 @@ final class TokenizerConfig {
 
     List<String> inputNames() {
         JsonNode names = raw.path("model_input_names");
-        if (!names.isArray()) return family.inputNames();
+        if (!statesInputNames()) return family.inputNames();
         List<String> list = new ArrayList<>();
         names.forEach(n -> list.add(n.asText()));
         return List.copyOf(list);

@@ -175,6 +175,24 @@ final class TokenizerJson {
         return mergesText != null ? "BPE" : vocabText.startsWith("[") ? "Unigram" : "WordPiece";
     }
 
+    /**
+     * Whether the first token of a piece keeps the blank before its word, which offsets leave out elsewhere (ByteLevel and RobertaProcessing with
+     * trim_offsets and add_prefix_space).
+     */
+    boolean firstKeepsBlank() {
+        return keepsBlank(top.path("post_processor"));
+    }
+
+    private static boolean keepsBlank(JsonNode processor) {
+        return switch (processor.path("type").asText()) {
+            case "ByteLevel", "RobertaProcessing" ->
+                processor.path("trim_offsets").asBoolean(true)
+                        && processor.path("add_prefix_space").asBoolean(true);
+            case "Sequence" -> keepsBlank(processor.path("processors").path(0)); // later ones see special tokens first
+            default -> false;
+        };
+    }
+
     /** The added tokens, each with content, id and flags. */
     ArrayNode addedTokens() {
         if (top.get("added_tokens") instanceof ArrayNode tokens) return tokens;

@@ -11,14 +11,19 @@ import java.util.stream.IntStream;
  * limits in the shared tokenizer.
  */
 final class Truncator {
+    private static final char BLANK = '\u0120'; // as byte-level vocabularies spell it
+
     private final Columns all;
+    private final boolean firstKeepsBlank;
     private final int firstStart;
     private final int firstLength;
     private final int secondStart;
     private final int secondLength;
 
-    Truncator(Columns all) {
+    /** @param firstKeepsBlank {@link TokenizerJson#firstKeepsBlank()}: the library cuts before it trims the offsets */
+    Truncator(Columns all, boolean firstKeepsBlank) {
         this.all = all;
+        this.firstKeepsBlank = firstKeepsBlank;
         this.firstStart = start(0);
         this.firstLength = count(0);
         this.secondStart = start(1);
@@ -111,12 +116,35 @@ final class Truncator {
     }
 
     private Columns select(int[] a, int[] b) {
-        return all.select(IntStream.range(0, all.length())
+        Columns piece = all.select(IntStream.range(0, all.length())
                 .filter(i -> switch (all.sequenceIds[i]) {
                     case 0 -> i >= a[0] && i < a[1];
                     case 1 -> i >= b[0] && i < b[1];
                     default -> true;
                 })
                 .toArray());
+        if (firstKeepsBlank && a[0] > firstStart) keepBlank(piece, 0);
+        if (firstKeepsBlank && b[0] > secondStart) keepBlank(piece, 1);
+        return piece;
+    }
+
+    /** Gives the first token of a text that begins in its middle the last of the blanks that were trimmed off its offsets. */
+    private static void keepBlank(Columns piece, int sequence) {
+        for (int i = 0; i < piece.length(); i++) {
+            if (piece.sequenceIds[i] != sequence) continue;
+            String token = piece.tokens[i];
+            int blanks = 0;
+            while (blanks < token.length() && token.charAt(blanks) == BLANK) blanks++;
+            if (blanks > 0
+                    && piece.pointStart[i] > blanks) { // else it was the first of the text, as far as the library knows
+                if (piece.pointEnd[i] == piece.pointStart[i]) { // nothing but blanks
+                    piece.pointEnd[i]--;
+                    piece.end[i]--;
+                }
+                piece.pointStart[i]--;
+                piece.start[i]--;
+            }
+            return;
+        }
     }
 }

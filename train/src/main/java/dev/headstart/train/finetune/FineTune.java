@@ -9,6 +9,7 @@ import dev.headstart.models.AutoModelForQuestionAnswering;
 import dev.headstart.models.AutoModelForSeq2SeqLM;
 import dev.headstart.models.AutoModelForSequenceClassification;
 import dev.headstart.models.AutoModelForTokenClassification;
+import dev.headstart.models.CausalModels;
 import dev.headstart.models.FeatureHead;
 import dev.headstart.models.Inputs;
 import dev.headstart.models.ModelOutput;
@@ -20,6 +21,7 @@ import dev.headstart.nn.Parameter;
 import dev.headstart.nn.Precision;
 import dev.headstart.peft.LoraAdapter;
 import dev.headstart.peft.LoraConfig;
+import dev.headstart.pipeline.QuestionAnsweringPipeline;
 import dev.headstart.text.Tokenizer;
 import dev.headstart.train.MovingAverage;
 import dev.headstart.train.NewModel;
@@ -107,10 +109,11 @@ public final class FineTune {
                 .withSeed(options.arguments.seed())
                 .withOffline(options.offline ? Boolean.TRUE : null)
                 .withId2label(task.id2label());
-        try (Tokenizer tokenizer = tokenizer(load);
+        try (Tokenizer found = tokenizer(load);
                 PreTrainedModel<?> model =
-                        options.fresh ? fresh(task.head(), tokenizer, load) : load(task.head(), options.model, load)) {
+                        options.fresh ? fresh(task.head(), found, load) : load(task.head(), options.model, load)) {
             task.configure(model.config().node());
+            Tokenizer tokenizer = fitted(task, model, found);
             int maxLength = maxLength(options, tokenizer, model, task);
             TextData train = task.examples(splits.train(), tokenizer, maxLength);
             TextData validation = task.examples(splits.validation(), tokenizer, maxLength);
@@ -149,6 +152,37 @@ public final class FineTune {
             case "ForMaskedLM" -> AutoModelForMaskedLM.fromPretrained(id, load);
             default -> throw new IllegalStateException(head);
         };
+    }
+
+    /** The tokenizer as the task needs it. */
+    static Tokenizer fitted(FineTuneTask task, PreTrainedModel<?> model, Tokenizer tokenizer) {
+        return task instanceof QuestionAnsweringTask
+                ? QuestionAnsweringPipeline.withSegments(tokenizer, model)
+                : padding(model, tokenizer);
+    }
+
+    /**
+     * A decoder that classifies finds the end of each text by its padding: where config.json names no padding token, the tokenizer's becomes it, or its end
+     * token, which the saved files then say.
+     */
+    private static Tokenizer padding(PreTrainedModel<?> model, Tokenizer tokenizer) {
+        if (!(model instanceof CausalModels.CausalSequenceClassifier decoder)) {
+            return tokenizer;
+        }
+        Integer id = decoder.padTokenId();
+        String token = tokenizer.padToken();
+        if (token == null) {
+            token = id == null ? tokenizer.eosToken() : tokenizer.idToToken(id);
+        }
+        if (token == null) {
+            return tokenizer; // texts of one length need none
+        }
+        int known = tokenizer.tokenToId(token).orElse(-1);
+        if (id == null && known >= 0) {
+            LOG.info("config.json names no pad_token_id: {} ({}) becomes it", known, token);
+            model.config().node().put("pad_token_id", known);
+        }
+        return tokenizer.padToken() == null && known >= 0 ? tokenizer.withPadToken(token) : tokenizer;
     }
 
     private void checkOutput() {

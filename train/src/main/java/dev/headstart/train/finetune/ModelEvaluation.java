@@ -35,8 +35,9 @@ public final class ModelEvaluation {
             return similarity(options, load, how);
         }
         FineTuneTask task = FineTuneTask.of(options);
-        try (Tokenizer tokenizer = Tokenizer.fromPretrained(options.model, load);
+        try (Tokenizer found = Tokenizer.fromPretrained(options.model, load);
                 PreTrainedModel<?> model = FineTune.load(task.head(), options.model, load)) {
+            Tokenizer tokenizer = FineTune.fitted(task, model, found);
             task.labels(model.config().id2label());
             List<Row> rows = task.readForEvaluation();
             TextData data = task.examples(rows, tokenizer, FineTune.maxLength(options, tokenizer, model, task));

@@ -2,20 +2,28 @@ package dev.headstart.train.finetune;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
 
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
 import dev.headstart.models.AutoModelForSequenceClassification;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.models.Tensors;
+import dev.headstart.pipeline.ClassScore;
+import dev.headstart.pipeline.Pipeline;
+import dev.headstart.pipeline.PipelineOptions;
 import dev.headstart.pipeline.SentenceTransformer;
+import dev.headstart.pipeline.TextClassificationPipeline;
 import dev.headstart.testing.Shared;
 import dev.headstart.train.Objective;
 import dev.headstart.train.Trainer;
 import dev.headstart.train.TrainerCallback;
 import dev.headstart.train.TrainingArguments;
 import dev.headstart.train.TrainingData;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -23,12 +31,14 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.SplittableRandom;
+import java.util.stream.Stream;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -222,6 +232,56 @@ class FineTuneTest {
         try (PreTrainedModel<?> again = AutoModelForSequenceClassification.fromPretrained(
                 dir.resolve("out").toString(), OFFLINE)) {
             assertThat(again.config().id2label()).containsValues("city", "water");
+        }
+    }
+
+    /** As OpenAI's GPT-2: config.json names no padding token. The tokenizer's becomes it, or its end token, and the result says so. */
+    @ParameterizedTest
+    @CsvSource({"FULL, true", "FULL, false", "LORA, false"})
+    void aDecoderWithoutPaddingTokenLearnsToClassify(FineTuneOptions.Mode mode, boolean tokenizerPads)
+            throws IOException {
+        model = Files.createDirectory(dir.resolve("gpt2"));
+        try (Stream<Path> files = Files.list(Shared.require("golden/gpt2/train-lm/model"))) {
+            for (Path file : files.toList()) {
+                Files.copy(file, model.resolve(file.getFileName().toString()));
+            }
+        }
+        Path settings = model.resolve("tokenizer_config.json");
+        String all = Files.readString(settings);
+        assertThat(all).contains("\"pad_token\": \"<|endoftext|>\",");
+        if (!tokenizerPads) {
+            Files.writeString(settings, all.replace("\"pad_token\": \"<|endoftext|>\",", ""));
+        }
+        PrintStream stderr = System.err;
+        ByteArrayOutputStream said = new ByteArrayOutputStream();
+        System.setErr(new PrintStream(said, true, StandardCharsets.UTF_8));
+        try {
+            tuning(data("train.csv", 48, 1, "city"), data("val.csv", 16, 2, "city"), mode)
+                    .run();
+        } finally {
+            System.setErr(stderr);
+        }
+        assertThat(said.toString(StandardCharsets.UTF_8).lines().filter(l -> l.contains("pad_token_id")))
+                .singleElement()
+                .asString()
+                .endsWith("config.json names no pad_token_id: 290 (<|endoftext|>) becomes it");
+        Path out = dir.resolve("out");
+        assertThat(out.resolve("config.json")).content().contains("\"pad_token_id\" : 290");
+        assertThat(out.resolve("tokenizer_config.json")).content().contains("\"pad_token\" : \"<|endoftext|>\"");
+        List<String> texts = List.of("the capital", "the letter was over the sea and the end", "sea");
+        try (TextClassificationPipeline pipeline = (TextClassificationPipeline)
+                Pipeline.of("text-classification", out.toString(), PipelineOptions.DEFAULT.withLoad(OFFLINE))) {
+            List<List<ClassScore>> together = pipeline.apply(texts, null, 2, null);
+            for (int i = 0; i < texts.size(); i++) {
+                List<ClassScore> alone =
+                        pipeline.apply(List.of(texts.get(i)), null, 2, null).get(0);
+                for (int c = 0; c < 2; c++) {
+                    assertThat(together.get(i).get(c).label())
+                            .isEqualTo(alone.get(c).label());
+                    assertThat(together.get(i).get(c).score())
+                            .isCloseTo(alone.get(c).score(), within(1e-5));
+                }
+            }
         }
     }
 
