@@ -114,7 +114,7 @@ public final class TrainingBenchmark {
     }
 
     /** Random token ids of one length, the same for both sides. */
-    private static final class Rows implements TrainingData {
+    static final class Rows implements TrainingData {
         private final long[][] ids;
 
         Rows(int count, int length) {

@@ -5,7 +5,6 @@ import static org.bytedeco.pytorch.global.torch.scaled_dot_product_attention;
 import static org.bytedeco.pytorch.global.torch.softmax;
 
 import org.bytedeco.pytorch.DoubleOptional;
-import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.ScalarTypeOptional;
 import org.bytedeco.pytorch.Tensor;
@@ -47,14 +46,12 @@ public final class Attention {
     public static Tensor attend(
             Tensor q, Tensor k, Tensor v, @Nullable Tensor mask, double scale, Dropout drop, Trace trace) {
         if (trace.wantsAttention() || plainIsFaster(q, drop)) {
-            Tensor product = q.matmul(k.transpose(2, 3)); // [B, h, Sq, Sk]
-            boolean gradients = GradMode.is_enabled();
-            Tensor scores = gradients ? product.mul(new Scalar(scale)) : product.mul_(new Scalar(scale));
+            Tensor scores = q.matmul(k.transpose(2, 3)).mul_(new Scalar(scale)); // [B, h, Sq, Sk]
             if (mask != null) {
-                scores = scores.add(mask);
+                scores = scores.add(padding(mask, Ops.type(scores)));
             }
             boolean direct = Ops.type(q) == ScalarType.Float
-                    || (k.size(2) >= LONG && !gradients && Ops.type(scores) == Ops.type(q));
+                    || (k.size(2) >= LONG && Ops.type(scores) == Ops.type(q)); // and gradients keep half as much
             Tensor weights = direct
                     ? softmax(scores, -1) // which adds in fp32
                     : softmax(scores, -1, new ScalarTypeOptional(ScalarType.Float))
@@ -72,6 +69,12 @@ public final class Attention {
                 false,
                 new DoubleOptional(scale),
                 false);
+    }
+
+    /** A mask of padding in the scores' type, so that these stay in it; biases, which are the same for no two queries, as they are. */
+    private static Tensor padding(Tensor mask, ScalarType type) {
+        boolean same = Ops.type(mask) == type || mask.requires_grad() || mask.size(-2) > 1;
+        return same ? mask : mask.clamp_min(new Scalar(lowest(type))).to(type);
     }
 
     /** The fused kernel has no fast bf16 path on the CPU, where plain matrix products take half its time, and none that drops weights. */

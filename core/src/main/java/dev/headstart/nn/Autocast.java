@@ -1,5 +1,6 @@
 package dev.headstart.nn;
 
+import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.DeviceType;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -16,6 +17,13 @@ public final class Autocast implements AutoCloseable {
         torch.set_autocast_dtype(device, ScalarType.BFloat16);
         torch.set_autocast_enabled(device, true);
         torch.increment_nesting();
+    }
+
+    /** The input of several matrix products in the type that this thread computes them in: each would make a copy of its own, and keep it for its gradient. */
+    static Tensor operand(Tensor x) {
+        boolean lower = Ops.type(x) == ScalarType.Float
+                && torch.is_autocast_enabled(x.is_cuda() ? DeviceType.CUDA : DeviceType.CPU);
+        return lower ? x.to(ScalarType.BFloat16) : x;
     }
 
     @Override

@@ -31,8 +31,9 @@ public final class Linear {
 
     /** A low-rank delta: y += scaling * dropout(x) A^T B^T, with A [r, in] and B [out, r]. */
     public record Lora(Parameter a, Parameter b, double scaling, Dropout dropout) {
-        Tensor delta(Tensor x) {
-            return linear(linear(dropout.forward(x), a.tensor()), b.tensor()).mul(new Scalar(scaling)); // [..., out]
+        /** What is scaled and added. */
+        Tensor product(Tensor x) {
+            return linear(linear(dropout.forward(x), a.tensor()), b.tensor()); // [..., out]
         }
     }
 
@@ -56,7 +57,7 @@ public final class Linear {
         Lora delta = lora;
         if (delta != null) {
             Tensor y = k != null ? k.apply(x, Activation.LINEAR) : plain(x);
-            return act.apply(y.add(delta.delta(x)));
+            return act.apply(y.add(delta.product(x), new Scalar(delta.scaling())));
         }
         return k != null ? k.apply(x, act) : act.apply(plain(x));
     }
@@ -82,7 +83,8 @@ public final class Linear {
             if (layers[i].lora != null
                     || !(layers[i].kernel instanceof JointKernel.Part part)
                     || part.joint() != (i == 0 ? part : parts[0]).joint()) {
-                Arrays.setAll(results, r -> layers[r].forward(x));
+                Tensor once = Autocast.operand(x);
+                Arrays.setAll(results, r -> layers[r].forward(once));
                 return results;
             }
             parts[i] = part;

@@ -42,13 +42,14 @@ public final class PostNormLayer {
         }
 
         Tensor forward(Tensor x, @Nullable Tensor mask, Trace trace) {
-            Tensor[] qkv = Linear.forAttention(x, trace.wantsAttention(), query, key, value); // [B, S, H] each
-            Tensor q = Attention.splitHeads(qkv[0], heads); // [B, h, S, H/h]
-            Tensor k = Attention.splitHeads(qkv[1], heads);
-            Tensor v = Attention.splitHeads(qkv[2], heads);
             double scale = 1 / Math.sqrt((double) query.out() / heads);
-            Tensor context =
-                    Attention.mergeHeads(Attention.attend(q, k, v, mask, scale, weightDropout, trace)); // [B, S, H]
+            Tensor context = Memory.local(() -> {
+                Tensor[] qkv = Linear.forAttention(x, trace.wantsAttention(), query, key, value); // [B, S, H] each
+                Tensor q = Attention.splitHeads(qkv[0], heads); // [B, h, S, H/h]
+                Tensor k = Attention.splitHeads(qkv[1], heads);
+                Tensor v = Attention.splitHeads(qkv[2], heads);
+                return Attention.mergeHeads(Attention.attend(q, k, v, mask, scale, weightDropout, trace)); // [B, S, H]
+            });
             return norm.forward(residual(output, context, dropout, x));
         }
 
