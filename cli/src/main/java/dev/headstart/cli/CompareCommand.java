@@ -19,6 +19,7 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -43,7 +44,8 @@ final class CompareCommand implements Runnable {
     @Option(
             names = "--task",
             required = true,
-            description = "text-classification (also regression), image-classification or another of finetune's.")
+            completionCandidates = Names.TrainedTasks.class,
+            description = "As finetune's: ${COMPLETION-CANDIDATES}.")
     private String task = "";
 
     @Option(
@@ -121,20 +123,8 @@ final class CompareCommand implements Runnable {
             description = "Each training is done with each seed; the page shows means (${DEFAULT-VALUE}).")
     private List<Long> seeds = List.of(42L);
 
-    @Option(
-            names = {"--output", "--output-dir"},
-            required = true,
-            paramLabel = "DIR",
-            description = "Folder to make.")
-    private Path output = Path.of("");
-
-    @Option(names = "--resume", description = "Keep the finished trainings in --output, do those that are missing.")
-    private boolean resume;
-
-    @Option(
-            names = {"--overwrite", "--overwrite-output-dir"},
-            description = "Begin anew in a folder that is not empty.")
-    private boolean overwrite;
+    @Mixin
+    private OutputOptions output = new OutputOptions();
 
     @Option(names = "--keep-models", description = "Keep the weights of every training, not its figures alone.")
     private boolean keepModels;
@@ -172,7 +162,7 @@ final class CompareCommand implements Runnable {
         if (test != null) {
             data.put("test", Path.of(test));
         }
-        Comparison comparison = new Comparison(task, output, data, cells(), new Comparison.Runner() {
+        Comparison comparison = new Comparison(task, output.folder, data, cells(), new Comparison.Runner() {
                     @Override
                     public String identity(Cell cell) {
                         return String.join(" ", arguments(cell));
@@ -186,16 +176,19 @@ final class CompareCommand implements Runnable {
                 .budget(budget())
                 .command(TrainingOptions.commandLine(Objects.requireNonNull(spec)))
                 .keepModels(keepModels);
-        TrainingOptions.interruptibly(this::stop, () -> comparison.run(resume, overwrite));
+        TrainingOptions.interruptibly(this::stop, () -> comparison.run(output.resume, output.overwrite));
         print();
     }
 
     private void print() {
         try {
             System.out.println(
-                    json ? Files.readString(output.resolve("compare.json")).strip() : output);
+                    json
+                            ? Files.readString(output.folder.resolve("compare.json"))
+                                    .strip()
+                            : output.folder);
         } catch (IOException e) {
-            throw new HeadstartException(output + ": compare.json cannot be read: " + e.getMessage(), e);
+            throw new HeadstartException(output.folder + ": compare.json cannot be read: " + e.getMessage(), e);
         }
     }
 

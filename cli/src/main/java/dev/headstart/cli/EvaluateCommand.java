@@ -36,18 +36,20 @@ import picocli.CommandLine.Spec;
         footer = {
             "",
             "Files are csv, tsv, jsonl, json, txt, Parquet or CoNLL. Rows are matched by an id column that both files have, else by order.",
-            "Tasks: text-classification, multi-label-classification, regression, sentence-similarity, token-classification,",
-            "question-answering, translation, summarization, text-generation (columns nll and tokens).",
-            "With --model: text-classification, token-classification, question-answering, sentence-similarity, text-ranking (pairs with labels",
-            "or scores, or queries with an answer and negatives), translation, summarization, text2text-generation (a column task gives each",
-            "its own figures) run the model on --data.",
+            "text-generation, fill-mask: columns nll and tokens. text-ranking: pairs with labels or scores, or queries with an answer and",
+            "negatives. text2text-generation: a column task gives each its own figures.",
             "perplexity takes --model and --input instead: exp of the mean negative log-likelihood a token, sliding window."
         })
 final class EvaluateCommand implements Runnable {
     @Spec
     private @Nullable CommandSpec spec;
 
-    @Option(names = "--task", required = true, paramLabel = "TASK", description = "What is compared; see below.")
+    @Option(
+            names = "--task",
+            required = true,
+            paramLabel = "TASK",
+            completionCandidates = Names.ScoredTasks.class,
+            description = "What is compared: ${COMPLETION-CANDIDATES}.")
     private String task = "";
 
     @Option(names = "--predictions", paramLabel = "FILE", description = "The predictions.")
@@ -56,7 +58,9 @@ final class EvaluateCommand implements Runnable {
     @Option(
             names = "--model",
             paramLabel = "ID",
-            description = "Folder or id: the model is run on --references (or --input) instead of reading predictions.")
+            completionCandidates = Names.MeasuredTasks.class,
+            description = "Folder or id: the model is run on --data (or --input) instead of reading predictions, at"
+                    + " ${COMPLETION-CANDIDATES}.")
     private @Nullable String model;
 
     @Option(names = "--input", paramLabel = "FILE", description = "perplexity: the text, UTF-8.")
@@ -156,7 +160,7 @@ final class EvaluateCommand implements Runnable {
 
     @Override
     public void run() {
-        if (task.equals("perplexity")) {
+        if (task.equals(Names.PERPLEXITY)) {
             perplexity();
             return;
         }

@@ -22,9 +22,8 @@ final class FinetuneCommand implements Runnable {
     @Option(
             names = "--task",
             required = true,
-            description =
-                    "text-classification, token-classification, question-answering, text-ranking, sentence-embedding,"
-                            + " fill-mask, text-generation, text2text-generation, image-classification.")
+            completionCandidates = Names.TrainedTasks.class,
+            description = "${COMPLETION-CANDIDATES}.")
     private String task = "";
 
     @Option(names = "--model", paramLabel = "ID", description = "Folder or id.")
@@ -71,20 +70,8 @@ final class FinetuneCommand implements Runnable {
             description = "Names for the classes, in the order of the labels in the data.")
     private List<String> labelNames = List.of();
 
-    @Option(
-            names = {"--output", "--output-dir"},
-            required = true,
-            paramLabel = "DIR",
-            description = "Folder to make.")
-    private Path output = Path.of("");
-
-    @Option(
-            names = {"--overwrite", "--overwrite-output-dir"},
-            description = "Write into a folder that is not empty.")
-    private boolean overwrite;
-
-    @Option(names = "--resume", description = "Go on from the last complete checkpoint in --output.")
-    private boolean resume;
+    @Mixin
+    private OutputOptions output = new OutputOptions();
 
     @Option(names = "--mode", description = "full, head (features computed once) or lora (${DEFAULT-VALUE}).")
     private FineTuneOptions.Mode mode = FineTuneOptions.Mode.FULL;
@@ -142,9 +129,16 @@ final class FinetuneCommand implements Runnable {
 
     @Option(
             names = "--mixing-temperature",
-            description = "Text to text with a column task: a task of n rows is drawn in proportion to n^(1/T)"
+            paramLabel = "T",
+            description = "Text to text with a column task: a task of e rows is drawn in proportion to min(e, K)^(1/T)"
                     + " (${DEFAULT-VALUE}).")
     private double mixingTemperature = 1;
+
+    @Option(
+            names = "--mixing-limit",
+            paramLabel = "K",
+            description = "Rows from which on a task counts as no larger (${DEFAULT-VALUE}).")
+    private long mixingLimit = 1L << 21;
 
     @Option(names = "--no-generation-metrics", description = "Text to text: evaluate the loss alone, generate nothing.")
     private boolean noGenerationMetrics;
@@ -188,13 +182,13 @@ final class FinetuneCommand implements Runnable {
                     case HEAD -> 1e-3;
                     case LORA -> 2e-4;
                 });
-        if (task.equals("image-classification")) {
+        if (task.equals(Names.IMAGES)) {
             ImageFineTune job = new ImageFineTune(images(arguments));
-            TrainingOptions.run(output, job::requestStop, () -> job.run().result());
+            TrainingOptions.run(output.folder, job::requestStop, () -> job.run().result());
             return;
         }
         boolean fresh = images.fresh(model);
-        FineTuneOptions options = new FineTuneOptions(task, model, train, output)
+        FineTuneOptions options = new FineTuneOptions(task, model, train, output.folder)
                 .validation(validation)
                 .validationSplit(validationSplit)
                 .test(test)
@@ -202,8 +196,8 @@ final class FinetuneCommand implements Runnable {
                 .mode(mode)
                 .fresh(fresh)
                 .arguments(arguments)
-                .overwrite(overwrite)
-                .resume(resume)
+                .overwrite(output.overwrite)
+                .resume(output.resume)
                 .evalBatchSize(training.evalBatchSize())
                 .maxLength(maxLength)
                 .maxSamples(maxTrain, maxEval)
@@ -216,7 +210,7 @@ final class FinetuneCommand implements Runnable {
                 .mlmProbability(mlmProbability)
                 .sourcePrefix(sourcePrefix)
                 .maxTargetLength(maxTargetLength)
-                .mixingTemperature(mixingTemperature)
+                .mixing(mixingTemperature, mixingLimit)
                 .generationMetrics(!noGenerationMetrics)
                 .docStride(docStride)
                 .offline(offline)
@@ -228,18 +222,18 @@ final class FinetuneCommand implements Runnable {
         }
         columns.forEach(options::column);
         FineTune job = new FineTune(options);
-        TrainingOptions.run(output, job::requestStop, () -> job.run().result());
+        TrainingOptions.run(output.folder, job::requestStop, () -> job.run().result());
     }
 
     private ImageFineTuneOptions images(TrainingArguments arguments) {
-        ImageFineTuneOptions options = new ImageFineTuneOptions(train, output)
+        ImageFineTuneOptions options = new ImageFineTuneOptions(train, output.folder)
                 .validation(validation)
                 .test(test)
                 .validationSplit(validationSplit)
                 .mode(mode)
                 .arguments(arguments)
-                .overwrite(overwrite)
-                .resume(resume)
+                .overwrite(output.overwrite)
+                .resume(output.resume)
                 .evalBatchSize(training.evalBatchSize())
                 .maxSamples(maxTrain, maxEval)
                 .labelSmoothing(labelSmoothing)

@@ -7,19 +7,16 @@ import dev.headstart.HeadstartException;
 import dev.headstart.hub.CachedModel;
 import dev.headstart.hub.Hub;
 import dev.headstart.hub.ModelFolder;
+import dev.headstart.train.finetune.DataHash;
 import java.io.BufferedReader;
 import java.io.IOException;
-import java.io.InputStream;
 import java.io.InputStreamReader;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.FileVisitOption;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
-import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -186,7 +183,7 @@ final class ModelsCommand implements Runnable {
                     Map<String, Object> entry = new LinkedHashMap<>();
                     entry.put("name", folder.path().relativize(file).toString().replace('\\', '/'));
                     entry.put("bytes", Files.size(file));
-                    entry.put("sha256", sha256(file));
+                    entry.put("sha256", DataHash.of(file));
                     files.add(entry);
                     total += Files.size(file);
                 }
@@ -241,19 +238,6 @@ final class ModelsCommand implements Runnable {
                 }
             }
             return null;
-        }
-
-        private static String sha256(Path file) throws IOException {
-            try (InputStream in = Files.newInputStream(file)) {
-                MessageDigest digest = MessageDigest.getInstance("SHA-256");
-                byte[] buffer = new byte[1 << 18];
-                for (int n; (n = in.read(buffer)) >= 0; ) {
-                    digest.update(buffer, 0, n);
-                }
-                return HexFormat.of().formatHex(digest.digest());
-            } catch (NoSuchAlgorithmException e) {
-                throw new IllegalStateException(e);
-            }
         }
     }
 

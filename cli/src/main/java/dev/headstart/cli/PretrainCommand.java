@@ -18,7 +18,11 @@ final class PretrainCommand implements Runnable {
     @Mixin
     private TrainingOptions training = TrainingOptions.forPretraining();
 
-    @Option(names = "--objective", required = true, description = "mlm-nsp, mlm, clm or span-corruption.")
+    @Option(
+            names = "--objective",
+            required = true,
+            completionCandidates = Names.Objectives.class,
+            description = "${COMPLETION-CANDIDATES}.")
     private String objective = "";
 
     @Option(
@@ -42,20 +46,8 @@ final class PretrainCommand implements Runnable {
             description = "Text files, jsonl, csv, tsv or Parquet with a text column, folders of them.")
     private List<Path> data = List.of();
 
-    @Option(
-            names = {"--output", "--output-dir"},
-            required = true,
-            paramLabel = "DIR",
-            description = "Folder to make.")
-    private Path output = Path.of("");
-
-    @Option(
-            names = {"--overwrite", "--overwrite-output-dir"},
-            description = "Write into a folder that is not empty.")
-    private boolean overwrite;
-
-    @Option(names = "--resume", description = "Go on from the last complete checkpoint in --output.")
-    private boolean resume;
+    @Mixin
+    private OutputOptions output = new OutputOptions();
 
     @Option(names = "--init", paramLabel = "ID", description = "random, or a model to go on from (${DEFAULT-VALUE}).")
     private String init = "random";
@@ -104,7 +96,7 @@ final class PretrainCommand implements Runnable {
 
     @Override
     public void run() {
-        PretrainOptions options = new PretrainOptions(PretrainOptions.Objective.of(objective), data, output)
+        PretrainOptions options = new PretrainOptions(PretrainOptions.Objective.of(objective), data, output.folder)
                 .config(config, overrides)
                 .init(init)
                 .tokenizer(tokenizer, vocabSize, cased)
@@ -114,12 +106,12 @@ final class PretrainCommand implements Runnable {
                 .spans(noiseDensity, meanSpan)
                 .dropout(dropout)
                 .saveDtype(saveDtype)
-                .overwrite(overwrite)
-                .resume(resume)
+                .overwrite(output.overwrite)
+                .resume(output.resume)
                 .offline(offline)
                 .arguments(training.arguments(5e-4))
                 .command(training.commandLine());
         Pretrain job = new Pretrain(options);
-        TrainingOptions.run(output, job::requestStop, () -> job.run().result());
+        TrainingOptions.run(output.folder, job::requestStop, () -> job.run().result());
     }
 }

@@ -26,8 +26,8 @@ final class TrainingOptions {
 
     @Option(
             names = {"--lr-scheduler-type", "--schedule"},
-            description =
-                    "linear, cosine, cosine_with_restarts, polynomial, constant, constant_with_warmup, inverse_sqrt (${DEFAULT-VALUE}).")
+            completionCandidates = Names.Schedules.class,
+            description = "${COMPLETION-CANDIDATES} (${DEFAULT-VALUE}).")
     private String schedule = "linear";
 
     @Option(names = "--warmup-steps", description = "Steps in which the rate rises from 0.")

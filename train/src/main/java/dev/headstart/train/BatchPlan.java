@@ -5,7 +5,6 @@ import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.SplittableRandom;
-import java.util.function.IntUnaryOperator;
 
 /** Which examples make which step: a function of the seed and the step alone, so that a resumed run sees what an unbroken one sees. */
 final class BatchPlan {
@@ -13,7 +12,7 @@ final class BatchPlan {
     private static final int MEGA = 50;
 
     private final int size;
-    private final IntUnaryOperator length;
+    private final TrainingData data;
     private final int batch;
     private final int accumulation;
     private final boolean group;
@@ -23,7 +22,7 @@ final class BatchPlan {
 
     BatchPlan(TrainingData data, TrainingArguments args) {
         this.size = data.size();
-        this.length = data::length;
+        this.data = data;
         this.batch = args.batchSize;
         this.accumulation = args.gradientAccumulationSteps;
         this.group = args.groupByLength;
@@ -49,8 +48,7 @@ final class BatchPlan {
 
     private List<int[]> shuffled(long epoch) {
         SplittableRandom random = random(seed, epoch, 1);
-        Integer[] order = new Integer[size];
-        Arrays.setAll(order, i -> i);
+        Integer[] order = Arrays.stream(data.pass(epoch, seed)).boxed().toArray(Integer[]::new);
         shuffle(order, random);
         if (group) {
             for (int from = 0; from < size; from += MEGA * batch) {
@@ -58,8 +56,7 @@ final class BatchPlan {
                         order,
                         from,
                         Math.min(size, from + MEGA * batch),
-                        Comparator.comparingInt((Integer i) -> length.applyAsInt(i))
-                                .reversed());
+                        Comparator.comparingInt((Integer i) -> data.length(i)).reversed());
             }
         }
         List<int[]> all = new ArrayList<>();

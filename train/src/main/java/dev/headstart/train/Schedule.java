@@ -2,8 +2,8 @@ package dev.headstart.train;
 
 import dev.headstart.HeadstartException;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Locale;
-import java.util.stream.Collectors;
 
 /** How the learning rate runs over the steps, under transformers' names (transformers.SchedulerType). */
 public enum Schedule {
@@ -30,10 +30,13 @@ public enum Schedule {
             return valueOf(name.toUpperCase(Locale.ROOT).replace('-', '_'));
         } catch (IllegalArgumentException e) {
             throw new HeadstartException(
-                    "unknown learning rate schedule \"" + name + "\"; known: "
-                            + Arrays.stream(values()).map(Schedule::id).collect(Collectors.joining(", ")),
-                    e);
+                    "unknown learning rate schedule \"" + name + "\"; known: " + String.join(", ", ids()), e);
         }
+    }
+
+    /** All names. */
+    public static List<String> ids() {
+        return Arrays.stream(values()).map(Schedule::id).toList();
     }
 
     /** transformers' name. */

@@ -3,6 +3,7 @@ package dev.headstart.train;
 import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
+import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Tensor;
 
 /** What a model is trained on: examples by index, made into batches on demand. */
@@ -13,6 +14,17 @@ public interface TrainingData {
     /** Number of tokens of an example, for batches of similar length; 1 where all are alike. */
     default int length(int index) {
         return 1;
+    }
+
+    /**
+     * The examples of one pass over the data, {@link #size} of them, in any order: each once unless overridden (a mixture of tasks draws some again
+     * before others).
+     *
+     * @param pass from 0
+     * @param seed of the training; what is drawn depends on both alone, so that a resumed run sees what an unbroken one sees
+     */
+    default int[] pass(long pass, long seed) {
+        return IntStream.range(0, size()).toArray();
     }
 
     /**

@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
 import dev.headstart.io.StagedFile;
+import dev.headstart.train.OutputFolder;
 import dev.headstart.train.finetune.DataHash;
 import dev.headstart.train.finetune.RunResults;
 import java.io.IOException;
@@ -98,7 +99,10 @@ public final class Comparison {
      * @throws HeadstartException when a training fails; what is finished is kept
      */
     public Path run(boolean resume, boolean overwrite) {
-        checkOutput(resume, overwrite);
+        OutputFolder.check(
+                output,
+                resume || overwrite,
+                "use --resume to keep its finished trainings and go on, --overwrite to begin anew, or another --output");
         Map<String, String> hashes = new LinkedHashMap<>();
         data.forEach((split, file) -> hashes.put(split, DataHash.of(file)));
         List<Cell> missing = new ArrayList<>();
@@ -125,23 +129,6 @@ public final class Comparison {
             write(hashes);
         }
         return output;
-    }
-
-    private void checkOutput(boolean resume, boolean overwrite) {
-        if (Files.exists(output) && !Files.isDirectory(output)) {
-            throw new HeadstartException(output + ": expected a folder to write to, found a file");
-        }
-        if (resume || overwrite || !Files.exists(output)) {
-            return;
-        }
-        try (Stream<Path> inside = Files.list(output)) {
-            if (inside.findAny().isPresent()) {
-                throw new HeadstartException(output + ": the folder is not empty; use --resume to keep its finished"
-                        + " trainings and go on, --overwrite to begin anew, or another --output");
-            }
-        } catch (IOException e) {
-            throw new HeadstartException(output + ": cannot be listed: " + e.getMessage(), e);
-        }
     }
 
     private String identity(Cell cell, Map<String, String> hashes) {

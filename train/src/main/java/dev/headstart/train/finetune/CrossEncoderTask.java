@@ -296,12 +296,7 @@ final class CrossEncoderTask extends FineTuneTask {
         Examples examples = (Examples) data;
         double[] sum = new double[1];
         double[] scores = scores(model, examples, sum);
-        Map<String, Double> metrics = new LinkedHashMap<>();
-        metrics.put("loss", sum[0] / examples.size());
-        evaluation(examples, scores, new Evaluation.Options(0, 0.95, 0))
-                .metrics()
-                .forEach((name, v) -> metrics.put(name, v.value()));
-        return metrics;
+        return evaluation(examples, scores, Evaluation.Options.VALUES_ALONE).values(sum[0] / examples.size());
     }
 
     @Override

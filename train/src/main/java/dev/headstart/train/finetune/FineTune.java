@@ -26,17 +26,15 @@ import dev.headstart.text.Tokenizer;
 import dev.headstart.train.MovingAverage;
 import dev.headstart.train.NewModel;
 import dev.headstart.train.Objective;
+import dev.headstart.train.OutputFolder;
 import dev.headstart.train.Trainer;
 import dev.headstart.train.TrainerCallback;
 import dev.headstart.train.TrainingData;
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
-import java.util.stream.Stream;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
@@ -52,6 +50,11 @@ import org.slf4j.LoggerFactory;
 public final class FineTune {
     private static final Logger LOG = LoggerFactory.getLogger(FineTune.class);
     private static final String LOG_FILE = "training_log.jsonl";
+
+    /** What to do when the output folder holds something. */
+    public static final String OCCUPIED =
+            "use --resume to go on from its last checkpoint, --overwrite-output-dir to replace it, or another --output";
+
     private final FineTuneOptions options;
     private volatile @Nullable Trainer trainer;
     private volatile boolean stop;
@@ -80,6 +83,11 @@ public final class FineTune {
             long trainedParameters,
             long parameters) {}
 
+    /** The tasks there are, under the pipelines' names. */
+    public static List<String> tasks() {
+        return FineTuneTask.names(false);
+    }
+
     /** @param options what to do */
     public FineTune(FineTuneOptions options) {
         this.options = options;
@@ -101,7 +109,7 @@ public final class FineTune {
      */
     public Report run() {
         Usage usage = new Usage();
-        checkOutput();
+        OutputFolder.check(options.output, options.overwrite || options.resume, OCCUPIED);
         FineTuneTask task = FineTuneTask.of(options);
         FineTuneTask.Splits splits = task.readSplits();
         LoadOptions load = LoadOptions.defaults()
@@ -185,24 +193,6 @@ public final class FineTune {
         return tokenizer.padToken() == null && known >= 0 ? tokenizer.withPadToken(token) : tokenizer;
     }
 
-    private void checkOutput() {
-        if (options.overwrite || options.resume || !Files.exists(options.output)) {
-            return;
-        }
-        if (!Files.isDirectory(options.output)) {
-            throw new HeadstartException(options.output + ": expected a folder to write to, found a file");
-        }
-        try (Stream<Path> inside = Files.list(options.output)) {
-            if (inside.findAny().isPresent()) {
-                throw new HeadstartException(options.output
-                        + ": the folder is not empty; use --resume to go on from its last checkpoint, --overwrite-output-dir"
-                        + " to replace it, or another --output");
-            }
-        } catch (IOException e) {
-            throw new HeadstartException(options.output + ": cannot be listed: " + e.getMessage(), e);
-        }
-    }
-
     static int maxLength(FineTuneOptions options, Tokenizer tokenizer, PreTrainedModel<?> model, FineTuneTask task) {
         int limit = Math.min(tokenizer.modelMaxLength() > 0 ? tokenizer.modelMaxLength() : 512, model.maxLength());
         int wanted = options.maxLength > 0 ? options.maxLength : task.defaultMaxLength();
@@ -284,7 +274,7 @@ public final class FineTune {
                 run.requestStop();
             }
             Trainer.Result result = run.train();
-            long trained = count(model, adapter);
+            long trained = trainedParameters(model, adapter);
             if (average != null && !result.reason().equals("interrupted")) {
                 average.swap();
             }
@@ -310,7 +300,8 @@ public final class FineTune {
         }
     }
 
-    private static long count(PreTrainedModel<?> model, @Nullable LoraAdapter adapter) {
+    /** Number of elements that are trained: the adapter's, or all that are not frozen. */
+    public static long trainedParameters(PreTrainedModel<?> model, @Nullable LoraAdapter adapter) {
         if (adapter != null) {
             return adapter.tensors().values().stream().mapToLong(Tensor::numel).sum();
         }
@@ -369,11 +360,8 @@ public final class FineTune {
 
     private static RunResults results(FineTuneTask task, Report report, History history, Usage usage) {
         return RunResults.of(report.result(), usage)
-                .put("train_samples", report.trainExamples())
-                .put("eval_samples", report.evalExamples())
-                .put("test_samples", report.testExamples())
-                .put("trained_parameters", report.trainedParameters())
-                .put("parameters", report.parameters())
+                .samples(report.trainExamples(), report.evalExamples(), report.testExamples())
+                .parameters(report.trainedParameters(), report.parameters())
                 .put("steps_runtime", history.seconds())
                 .put("tokens", history.tokens())
                 .metric(task.mainMetric(), task.greaterIsBetter())

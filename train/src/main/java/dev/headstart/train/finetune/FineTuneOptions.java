@@ -65,6 +65,7 @@ public final class FineTuneOptions {
     String sourcePrefix = "";
     int maxTargetLength = 128;
     double mixingTemperature = 1;
+    long mixingLimit = 1L << 21; // the paper's, beside a temperature
     boolean generationMetrics = true;
     boolean offline;
 
@@ -92,7 +93,7 @@ public final class FineTuneOptions {
 
     final Map<Columns.Role, String> columns = new EnumMap<>(Columns.Role.class);
 
-    /** @param task text-classification, token-classification, question-answering, fill-mask; @param model id or folder @param train data @param output folder to make */
+    /** @param task one of {@link FineTune#tasks}; @param model id or folder @param train data @param output folder to make */
     public FineTuneOptions(String task, String model, Path train, Path output) {
         this.task = task;
         this.model = model;
@@ -300,9 +301,10 @@ public final class FineTuneOptions {
         return this;
     }
 
-    /** Several tasks in one file: a task of n rows is drawn in proportion to n^(1/T) (Raffel et al. 2020, section 3.5.2). */
-    public FineTuneOptions mixingTemperature(double value) {
-        mixingTemperature = value;
+    /** Several tasks in one file: a task of e rows is drawn in proportion to min(e, K)^(1/T) (Raffel et al. 2020, section 3.5.2). @param temperature T @param limit K */
+    public FineTuneOptions mixing(double temperature, long limit) {
+        mixingTemperature = temperature;
+        mixingLimit = limit;
         return this;
     }
 

@@ -42,22 +42,63 @@ abstract class FineTuneTask {
         this.options = options;
     }
 
+    /**
+     * A kind of task.
+     *
+     * @param names as pipelines call it
+     * @param aliases as scripts and trainers elsewhere call it
+     * @param measured whether a model can be {@linkplain #evaluation evaluated} at it
+     */
+    private record Kind(
+            List<String> names, List<String> aliases, boolean measured, Function<FineTuneOptions, FineTuneTask> make) {}
+
+    private static final List<Kind> KINDS = List.of(
+            new Kind(
+                    List.of("text-classification"),
+                    List.of("sequence-classification", "sentiment-analysis"),
+                    true,
+                    SequenceClassificationTask::new),
+            new Kind(List.of("token-classification"), List.of("ner"), true, TokenClassificationTask::new),
+            new Kind(List.of("question-answering"), List.of(), true, QuestionAnsweringTask::new),
+            new Kind(List.of("text-ranking"), List.of("cross-encoder"), true, CrossEncoderTask::new),
+            new Kind(List.of("sentence-embedding", "sentence-similarity"), List.of(), true, SentenceEmbeddingTask::new),
+            new Kind(List.of("fill-mask"), List.of("masked-lm"), false, MaskedLmTask::new),
+            new Kind(List.of("text-generation"), List.of("causal-lm"), false, CausalLmTask::new),
+            new Kind(
+                    List.of("text2text-generation", "translation", "summarization"),
+                    List.of("seq2seq-lm"),
+                    true,
+                    Seq2SeqTask::new));
+
+    /** The tasks there are. @param measured only those at which a model can be evaluated */
+    static List<String> names(boolean measured) {
+        return KINDS.stream()
+                .filter(k -> k.measured() || !measured)
+                .flatMap(k -> k.names().stream())
+                .toList();
+    }
+
+    /** @throws HeadstartException naming the tasks there are */
     static FineTuneTask of(FineTuneOptions options) {
-        return switch (options.task) {
-            case "text-classification", "sequence-classification", "sentiment-analysis" ->
-                new SequenceClassificationTask(options);
-            case "token-classification", "ner" -> new TokenClassificationTask(options);
-            case "question-answering" -> new QuestionAnsweringTask(options);
-            case "sentence-embedding", "sentence-similarity" -> new SentenceEmbeddingTask(options);
-            case "text-ranking", "cross-encoder" -> new CrossEncoderTask(options);
-            case "fill-mask", "masked-lm" -> new MaskedLmTask(options);
-            case "text-generation", "causal-lm" -> new CausalLmTask(options);
-            case "text2text-generation", "seq2seq-lm", "translation", "summarization" -> new Seq2SeqTask(options);
-            default ->
-                throw new HeadstartException(
-                        "--task " + options.task
-                                + " is not known; known: text-classification, token-classification, question-answering, text-ranking, sentence-embedding, fill-mask, text-generation, text2text-generation");
-        };
+        return kind(options.task, false).make().apply(options);
+    }
+
+    /** For a model that is evaluated. @throws HeadstartException naming the tasks there are */
+    static FineTuneTask measured(FineTuneOptions options) {
+        return kind(options.task, true).make().apply(options);
+    }
+
+    private static Kind kind(String task, boolean measured) {
+        Kind kind = KINDS.stream()
+                .filter(k -> k.names().contains(task) || k.aliases().contains(task))
+                .findFirst()
+                .orElseThrow(() -> new HeadstartException(
+                        "--task " + task + " is not known; known: " + String.join(", ", names(measured))));
+        if (measured && !kind.measured()) {
+            throw new HeadstartException("--task " + task + " cannot be evaluated by --model, give --predictions; by"
+                    + " --model: " + String.join(", ", names(true)));
+        }
+        return kind;
     }
 
     /** End of the class name of the models for this task. */
@@ -104,13 +145,9 @@ abstract class FineTuneTask {
 
     abstract Map<String, Double> evaluate(PreTrainedModel<?> model, TextData data);
 
-    /**
-     * The same with intervals, where the task can.
-     *
-     * @throws HeadstartException where it cannot
-     */
+    /** The same with intervals; of the tasks that are {@linkplain #measured measured}. */
     Evaluation evaluation(PreTrainedModel<?> model, TextData data, Evaluation.Options how) {
-        throw new HeadstartException("--task " + options.task + " cannot be evaluated by --model; give --predictions");
+        throw new IllegalStateException(options.task);
     }
 
     /** Takes the classes from a model that exists instead of from training data. */
@@ -142,6 +179,11 @@ abstract class FineTuneTask {
 
     /** Looks at the model before training: what does not go together, what is likely a mistake. */
     void check(PreTrainedModel<?> model, TextData train) {}
+
+    /** Sentences on the data for the model card, without full stops. */
+    List<String> remarks() {
+        return List.copyOf(overlaps.values());
+    }
 
     /** Writes what else belongs to the result. */
     void finish(Path out) {}

@@ -66,18 +66,18 @@ final class ModelCard {
             b.append(String.format(Locale.ROOT, "\nOn %,d examples that chose nothing.\n\n", report.testExamples()));
         }
         b.append("## Data\n\n| split | file | examples | sha256 |\n|---|---|---|---|\n");
-        row(b, "train", o.train, report.trainExamples());
+        b.append(DataHash.row("train", o.train, report.trainExamples()));
         if (o.validation != null) {
-            row(b, "validation", o.validation, report.evalExamples());
+            b.append(DataHash.row("validation", o.validation, report.evalExamples()));
         } else {
             b.append("| validation | set aside from train | ")
                     .append(report.evalExamples())
                     .append(" | |\n");
         }
         if (o.test != null) {
-            row(b, "test", o.test, report.testExamples());
+            b.append(DataHash.row("test", o.test, report.testExamples()));
         }
-        task.overlaps.values().forEach(words -> b.append("\n").append(words).append(".\n"));
+        task.remarks().forEach(words -> b.append("\n").append(words).append(".\n"));
         Map<Integer, String> labels = task.id2label();
         if (labels != null) {
             b.append("\nLabels: ").append(String.join(", ", labels.values())).append(".\n");
@@ -133,16 +133,5 @@ final class ModelCard {
             case "" -> "sentence-similarity";
             default -> "fill-mask";
         };
-    }
-
-    private static void row(StringBuilder b, String split, Path file, int examples) {
-        b.append("| ")
-                .append(split)
-                .append(" | ")
-                .append(file.getFileName())
-                .append(" | ")
-                .append(examples)
-                .append(" | `");
-        b.append(DataHash.of(file)).append("` |\n");
     }
 }

@@ -19,12 +19,16 @@ import java.util.List;
 public final class ModelEvaluation {
     private ModelEvaluation() {}
 
+    /** The tasks at which a model can be evaluated. */
+    public static List<String> tasks() {
+        return FineTuneTask.names(true);
+    }
+
     /**
-     * Runs a model over data and compares: text-classification, token-classification, question-answering, text-ranking, sentence-similarity (cosine of the
-     * embeddings against scores), translation, summarization, text2text-generation (what the model writes against the targets). Labels of the data are
-     * names of the model's classes, or their numbers.
+     * Runs a model over data and compares, for sentence-similarity the cosine of the embeddings with scores, for text to text what the model writes with
+     * the targets. Labels of the data are names of the model's classes, or their numbers.
      *
-     * @param options task, model, columns, evaluation batch size, lengths; the data is what would be trained on
+     * @param options one of {@link #tasks}, model, columns, evaluation batch size, lengths; the data is what would be trained on
      * @throws HeadstartException when data and model do not fit
      */
     public static Evaluation run(FineTuneOptions options, Evaluation.Options how) {
@@ -34,7 +38,7 @@ public final class ModelEvaluation {
         if (options.task.equals("sentence-similarity") || options.task.equals("sentence-embedding")) {
             return similarity(options, load, how);
         }
-        FineTuneTask task = FineTuneTask.of(options);
+        FineTuneTask task = FineTuneTask.measured(options);
         try (Tokenizer found = Tokenizer.fromPretrained(options.model, load);
                 PreTrainedModel<?> model = FineTune.load(task.head(), options.model, load)) {
             Tokenizer tokenizer = FineTune.fitted(task, model, found);

@@ -16,7 +16,6 @@ import dev.headstart.train.Objective;
 import dev.headstart.train.metrics.Evaluation;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
@@ -211,12 +210,7 @@ final class QuestionAnsweringTask extends FineTuneTask {
         Examples examples = (Examples) data;
         double[] loss = new double[1];
         @Nullable String[] best = answer(model, examples, loss);
-        Map<String, Double> metrics = new LinkedHashMap<>();
-        metrics.put("loss", loss[0] / examples.size());
-        score(examples, best, new Evaluation.Options(0, 0.95, 0))
-                .metrics()
-                .forEach((name, v) -> metrics.put(name, v.value()));
-        return metrics;
+        return score(examples, best, Evaluation.Options.VALUES_ALONE).values(loss[0] / examples.size());
     }
 
     @Override

@@ -40,6 +40,16 @@ public final class RunResults {
                 .metrics("eval", result.metrics());
     }
 
+    /** How much data each split has. */
+    public RunResults samples(int train, int validation, int test) {
+        return put("train_samples", train).put("eval_samples", validation).put("test_samples", test);
+    }
+
+    /** How many numbers were trained, and how many the model has. */
+    public RunResults parameters(long trained, long all) {
+        return put("trained_parameters", trained).put("parameters", all);
+    }
+
     /** One more value; numbers that are not finite are left out. */
     public RunResults put(String name, Object value) {
         if (!(value instanceof Double d) || Double.isFinite(d)) {

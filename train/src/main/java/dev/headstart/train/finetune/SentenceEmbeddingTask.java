@@ -294,7 +294,7 @@ final class SentenceEmbeddingTask extends FineTuneTask {
         if (scored()) {
             double[] gold = new double[cosines.length];
             Arrays.setAll(gold, i -> examples.scores.get(i));
-            Evaluation e = Evaluation.regression(gold, cosines, new Evaluation.Options(0, 0.95, 0));
+            Evaluation e = Evaluation.regression(gold, cosines, Evaluation.Options.VALUES_ALONE);
             metrics.put("pearson", e.value("pearson"));
             metrics.put("spearman", e.value("spearman"));
         } else {

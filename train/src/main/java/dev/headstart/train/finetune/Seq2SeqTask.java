@@ -33,13 +33,14 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Every problem as text to text (Raffel et al. 2020): two columns, teacher forcing, one loss. With a column {@code task} several tasks are mixed: each
- * source gets its task's name as prefix, and tasks are drawn in proportion to their size to the power 1/T.
+ * source gets its task's name as prefix ({@link TaskMixture}).
  */
 final class Seq2SeqTask extends FineTuneTask {
     private static final long IGNORED = -100;
     private @Nullable Columns columns;
     private @Nullable Tokenizer tokenizer;
     private Set<String> taskNames = Set.of();
+    private @Nullable TaskMixture mixture;
 
     Seq2SeqTask(FineTuneOptions options) {
         super(options);
@@ -48,6 +49,9 @@ final class Seq2SeqTask extends FineTuneTask {
         }
         if (!(options.labelSmoothing >= 0 && options.labelSmoothing < 1)) {
             throw new HeadstartException("--label-smoothing must be in [0, 1), found " + options.labelSmoothing);
+        }
+        if (options.mixingLimit < 1) {
+            throw new HeadstartException("--mixing-limit must be at least 1, found " + options.mixingLimit);
         }
         if (options.maxTargetLength < 1) {
             throw new HeadstartException("--max-target-length must be at least 1, found " + options.maxTargetLength);
@@ -77,46 +81,9 @@ final class Seq2SeqTask extends FineTuneTask {
     @Override
     void read(List<Row> train, List<Row> validation, List<Row> test, Columns found) {
         columns = found;
-        if (found.has(Role.TASK) && !train.isEmpty()) { // an evaluation has nothing to mix
-            Map<String, Integer> sizes = new TreeMap<>();
-            train.forEach(r -> sizes.merge(r.text(found.get(Role.TASK)), 1, Integer::sum));
-            taskNames = Set.copyOf(sizes.keySet());
-            LOG.info("tasks and their rows: {}; drawn with temperature {}", sizes, options.mixingTemperature);
-            List<Row> mixed = mix(train, found);
-            train.clear();
-            train.addAll(mixed);
+        if (found.has(Role.TASK)) {
+            taskNames = Set.copyOf(map(train, r -> r.text(found.get(Role.TASK))));
         }
-    }
-
-    /** As many rows as before, tasks in proportion to n^(1/T); a task's rows are all used once before one is used again. */
-    private List<Row> mix(List<Row> rows, Columns found) {
-        Map<String, List<Row>> byTask = new TreeMap<>();
-        rows.forEach(r -> byTask.computeIfAbsent(r.text(found.get(Role.TASK)), k -> new ArrayList<>())
-                .add(r));
-        Map<String, Integer> wanted = shares(byTask, options.mixingTemperature);
-        SplittableRandom random = new SplittableRandom(options.arguments.seed());
-        List<Row> mixed = new ArrayList<>();
-        byTask.forEach((task, own) -> {
-            for (int i = own.size() - 1; i > 0; i--) {
-                java.util.Collections.swap(own, i, random.nextInt(i + 1));
-            }
-            for (int i = 0; i < wanted.getOrDefault(task, 0); i++) {
-                mixed.add(own.get(i % own.size()));
-            }
-        });
-        return mixed;
-    }
-
-    /** Rows of each task in a mixture of the same total size. */
-    static <T> Map<String, Integer> shares(Map<String, List<T>> byTask, double temperature) {
-        double sum = byTask.values().stream()
-                .mapToDouble(l -> Math.pow(l.size(), 1 / temperature))
-                .sum();
-        int total = byTask.values().stream().mapToInt(List::size).sum();
-        Map<String, Integer> shares = new TreeMap<>();
-        byTask.forEach((task, own) ->
-                shares.put(task, (int) Math.max(1, Math.round(total * Math.pow(own.size(), 1 / temperature) / sum))));
-        return shares;
     }
 
     private Columns known() {
@@ -165,14 +132,29 @@ final class Seq2SeqTask extends FineTuneTask {
             throw new HeadstartException("--max-target-length " + options.maxTargetLength
                     + " is more than this model can write (" + context + ")");
         }
+        Examples examples = (Examples) train;
+        mixture = examples.mixture;
+        if (mixture != null) {
+            LOG.info("a pass over the data draws {}", mixture.describe());
+        }
         Map<String, String> known = prefixes(model);
-        List<String> sources = ((Examples) train).firstSources;
+        List<String> sources = examples.firstSources;
         if (!known.isEmpty()
                 && sources.stream().noneMatch(s -> known.values().stream().anyMatch(s::startsWith))) {
             LOG.warn(
                     "the sources begin with none of the prefixes that this model was trained with ({}); --source-prefix puts one before each",
                     known);
         }
+    }
+
+    @Override
+    List<String> remarks() {
+        List<String> all = new ArrayList<>(super.remarks());
+        if (mixture != null) {
+            all.add("Tasks of e examples are drawn in proportion to min(e, " + options.mixingLimit + ")^(1/"
+                    + options.mixingTemperature + "); a pass over the data draws " + mixture.describe());
+        }
+        return all;
     }
 
     /** How each task's sources begin, so that the pipelines of that name put it there by themselves. */
@@ -195,9 +177,15 @@ final class Seq2SeqTask extends FineTuneTask {
         private final List<String> references = new ArrayList<>();
         private final List<String> tasks = new ArrayList<>();
         private List<String> firstSources = List.of();
+        private @Nullable TaskMixture mixture;
 
         Examples(Tokenizer tokenizer) {
             super(tokenizer);
+        }
+
+        @Override
+        public int[] pass(long pass, long seed) {
+            return mixture == null ? super.pass(pass, seed) : mixture.pass(pass, seed);
         }
 
         @Override
@@ -240,6 +228,9 @@ final class Seq2SeqTask extends FineTuneTask {
             examples.references.addAll(texts);
             examples.tasks.addAll(map(some, r -> c.has(Role.TASK) ? r.text(c.get(Role.TASK)) : ""));
         }
+        if (c.has(Role.TASK)) {
+            examples.mixture = new TaskMixture(examples.tasks, options.mixingTemperature, options.mixingLimit);
+        }
         if (longTargets > 0) {
             LOG.warn(
                     "{} targets were longer than --max-target-length {} and have been cut",
@@ -274,15 +265,13 @@ final class Seq2SeqTask extends FineTuneTask {
     @Override
     Map<String, Double> evaluate(PreTrainedModel<?> model, TextData data) {
         Examples examples = (Examples) data;
-        Map<String, Double> metrics = new LinkedHashMap<>();
-        metrics.put("loss", loss(model, examples));
-        if (options.generationMetrics && model instanceof GenerativeModel generative) {
-            List<String> found = List.of(generate(generative, examples, greedy()));
-            Evaluation.textToText(examples.references, found, examples.tasks, new Evaluation.Options(0, 0.95, 0))
-                    .metrics()
-                    .forEach((name, v) -> metrics.put(name, v.value()));
+        double loss = loss(model, examples);
+        if (!options.generationMetrics || !(model instanceof GenerativeModel generative)) {
+            return Map.of("loss", loss);
         }
-        return metrics;
+        List<String> found = List.of(generate(generative, examples, greedy()));
+        return Evaluation.textToText(examples.references, found, examples.tasks, Evaluation.Options.VALUES_ALONE)
+                .values(loss);
     }
 
     private double loss(PreTrainedModel<?> model, Examples examples) {

@@ -19,7 +19,6 @@ import dev.headstart.train.metrics.Evaluation;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -383,12 +382,7 @@ final class SequenceClassificationTask extends FineTuneTask {
     Map<String, Double> evaluate(Examples examples, Forward forward) {
         double[] loss = new double[1];
         float[][] logits = logits(examples, forward, loss);
-        Map<String, Double> metrics = new LinkedHashMap<>();
-        metrics.put("loss", loss[0] / examples.size());
-        score(examples, logits, new Evaluation.Options(0, 0.95, 0))
-                .metrics()
-                .forEach((name, v) -> metrics.put(name, v.value()));
-        return metrics;
+        return score(examples, logits, Evaluation.Options.VALUES_ALONE).values(loss[0] / examples.size());
     }
 
     /** @param loss its first element gets the sum of the losses; @return [N][C] */

@@ -228,7 +228,7 @@ final class TokenClassificationTask extends FineTuneTask {
     }
 
     private static final Scores ENTITIES = (metrics, gold, found) -> {
-        var score = Evaluation.entities(gold, found, null, new Evaluation.Options(0, 0.95, 0));
+        var score = Evaluation.entities(gold, found, null, Evaluation.Options.VALUES_ALONE);
         for (String name : List.of("precision", "recall", "f1")) {
             metrics.put(name, score.value(name));
         }

@@ -38,6 +38,9 @@ public record Evaluation(String kind, int examples, Map<String, Value> metrics) 
      * @param seed same seed, same intervals
      */
     public record Options(int resamples, double confidence, long seed) {
+        /** No intervals. */
+        public static final Options VALUES_ALONE = new Options(0, 0.95, 0);
+
         /** 1000 resamples, 95 %, seed 0. */
         public static Options defaults() {
             return new Options(1000, 0.95, 0);
@@ -457,6 +460,14 @@ public record Evaluation(String kind, int examples, Map<String, Value> metrics) 
                 .add("perplexity", i -> Math.exp(loss.applyAsDouble(i)))
                 .add("loss", loss)
                 .build("language-model");
+    }
+
+    /** All values by name, after the loss. */
+    public Map<String, Double> values(double loss) {
+        Map<String, Double> values = new LinkedHashMap<>();
+        values.put("loss", loss);
+        metrics.forEach((name, v) -> values.put(name, v.value()));
+        return values;
     }
 
     /** One metric's value. */

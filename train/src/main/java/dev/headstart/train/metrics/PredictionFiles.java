@@ -69,8 +69,13 @@ public final class PredictionFiles {
                     return t;
                 }
             }
-            throw new HeadstartException("task '" + name + "' cannot be evaluated: expected one of "
-                    + Arrays.stream(values()).flatMap(t -> t.names.stream()).collect(Collectors.joining(", ")));
+            throw new HeadstartException(
+                    "task '" + name + "' cannot be evaluated: expected one of " + String.join(", ", names()));
+        }
+
+        /** All names. */
+        public static List<String> names() {
+            return Arrays.stream(values()).flatMap(t -> t.names.stream()).toList();
         }
     }
 

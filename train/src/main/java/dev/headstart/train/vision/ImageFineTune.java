@@ -14,16 +14,16 @@ import dev.headstart.peft.LoraAdapter;
 import dev.headstart.peft.LoraConfig;
 import dev.headstart.train.MovingAverage;
 import dev.headstart.train.Objective;
+import dev.headstart.train.OutputFolder;
 import dev.headstart.train.Trainer;
 import dev.headstart.train.TrainerCallback;
+import dev.headstart.train.finetune.FineTune;
 import dev.headstart.train.finetune.FineTuneOptions.Mode;
 import dev.headstart.train.finetune.RunResults;
 import dev.headstart.train.finetune.TrainingLog;
 import dev.headstart.train.finetune.Usage;
 import dev.headstart.train.metrics.Evaluation;
 import dev.headstart.vision.ImageProcessor;
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -33,7 +33,6 @@ import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.TreeMap;
 import java.util.stream.IntStream;
-import java.util.stream.Stream;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
@@ -78,7 +77,11 @@ public final class ImageFineTune {
             int testExamples,
             Map<String, Double> test,
             long trainedParameters,
-            long parameters) {}
+            long parameters) {
+        int trainImages() {
+            return trainExamples.values().stream().mapToInt(n -> n).sum();
+        }
+    }
 
     /** @param options what to do */
     public ImageFineTune(ImageFineTuneOptions options) {
@@ -101,7 +104,7 @@ public final class ImageFineTune {
      */
     public Report run() {
         Usage usage = new Usage();
-        checkOutput();
+        OutputFolder.check(options.output, options.overwrite || options.resume, FineTune.OCCUPIED);
         ImageSamples all = ImageSamples.open(options.train, options.columns, options.onError)
                 .checked(options.onError);
         labels(all.counts().keySet());
@@ -170,24 +173,6 @@ public final class ImageFineTune {
     private static PreTrainedModel<?> scratch(ImageModels.Start start, LoadOptions load) {
         start.config().labels(java.util.Objects.requireNonNull(load.id2label()));
         return AutoModelForImageClassification.fromConfig(start.config(), load);
-    }
-
-    private void checkOutput() {
-        if (options.overwrite || options.resume || !Files.exists(options.output)) {
-            return;
-        }
-        if (!Files.isDirectory(options.output)) {
-            throw new HeadstartException(options.output + ": expected a folder to write to, found a file");
-        }
-        try (Stream<Path> inside = Files.list(options.output)) {
-            if (inside.findAny().isPresent()) {
-                throw new HeadstartException(options.output
-                        + ": the folder is not empty; use --resume to go on from its last checkpoint,"
-                        + " --overwrite-output-dir to replace it, or another --output");
-            }
-        } catch (IOException e) {
-            throw new HeadstartException(options.output + ": cannot be listed: " + e.getMessage(), e);
-        }
     }
 
     /** The data's labels by index: whole numbers by value, else by name. */
@@ -284,7 +269,7 @@ public final class ImageFineTune {
                     validation.size(),
                     test == null ? 0 : test.size(),
                     done && test != null ? evaluate(model, test) : Map.of(),
-                    trained(model, adapter),
+                    FineTune.trainedParameters(model, adapter),
                     model.numParameters());
             if (done) {
                 finish(model, processor, adapter, report);
@@ -296,15 +281,8 @@ public final class ImageFineTune {
 
     private RunResults results(Report report, Usage usage) {
         return RunResults.of(report.result(), usage)
-                .put(
-                        "train_samples",
-                        report.trainExamples().values().stream()
-                                .mapToInt(n -> n)
-                                .sum())
-                .put("eval_samples", report.evalExamples())
-                .put("test_samples", report.testExamples())
-                .put("trained_parameters", report.trainedParameters())
-                .put("parameters", report.parameters())
+                .samples(report.trainImages(), report.evalExamples(), report.testExamples())
+                .parameters(report.trainedParameters(), report.parameters())
                 .metric(options.metric, !options.metric.equals("loss"))
                 .metrics("test", report.test());
     }
@@ -318,16 +296,6 @@ public final class ImageFineTune {
                 }
             }
         });
-    }
-
-    private static long trained(PreTrainedModel<?> model, @Nullable LoraAdapter adapter) {
-        if (adapter != null) {
-            return adapter.tensors().values().stream().mapToLong(Tensor::numel).sum();
-        }
-        return model.namedParameters().values().stream()
-                .filter(p -> !p.isBuffer() && !p.isFrozen())
-                .mapToLong(p -> p.tensor().numel())
-                .sum();
     }
 
     private LoraConfig loraConfig(PreTrainedModel<?> model) {
@@ -401,12 +369,8 @@ public final class ImageFineTune {
                 }
             }
         }
-        Map<String, Double> metrics = new LinkedHashMap<>();
-        metrics.put("loss", loss / n);
-        Evaluation.classification(gold, found, classes, probabilities, new Evaluation.Options(0, 0.95, 0))
-                .metrics()
-                .forEach((name, v) -> metrics.put(name, v.value()));
-        return metrics;
+        return Evaluation.classification(gold, found, classes, probabilities, Evaluation.Options.VALUES_ALONE)
+                .values(loss / n);
     }
 
     private static int[] range(int from, int to) {

@@ -2,6 +2,7 @@ package dev.headstart.train.vision;
 
 import dev.headstart.io.StagedFile;
 import dev.headstart.models.PreTrainedModel;
+import dev.headstart.train.finetune.DataHash;
 import dev.headstart.train.finetune.FineTuneOptions.Mode;
 import dev.headstart.train.finetune.Usage;
 import java.nio.ByteBuffer;
@@ -46,13 +47,13 @@ final class ImageModelCard {
                 report.result().bestStep(),
                 report.result().steps(),
                 o.ema > 0 ? ", averaged over the steps" : ""));
-        b.append("## Data\n\n").append(o.train.getFileName()).append(": ");
-        b.append(String.format(
-                Locale.ROOT,
-                "%,d images",
-                report.trainExamples().values().stream().mapToInt(n -> n).sum()));
-        b.append(report.trainExamples().size() <= 20 ? ", by class " + report.trainExamples() : "");
-        b.append(".\n\n## Training\n\n");
+        if (!report.test().isEmpty()) {
+            b.append("## Test\n\n| metric | value |\n|---|---|\n");
+            report.test().forEach((metric, v) -> b.append(String.format(Locale.ROOT, "| %s | %.4f |\n", metric, v)));
+            b.append(String.format(Locale.ROOT, "\nOn %,d images that chose nothing.\n\n", report.testExamples()));
+        }
+        data(b, o, report);
+        b.append("## Training\n\n");
         if (o.command != null) {
             b.append("    ").append(o.command).append("\n\n");
         }
@@ -69,6 +70,23 @@ final class ImageModelCard {
                 Usage.hardware()));
         byte[] text = b.toString().getBytes(StandardCharsets.UTF_8);
         StagedFile.write(file, out -> out.write(ByteBuffer.wrap(text)));
+    }
+
+    private static void data(StringBuilder b, ImageFineTuneOptions o, ImageFineTune.Report report) {
+        b.append("## Data\n\n| split | file | examples | sha256 |\n|---|---|---|---|\n");
+        b.append(DataHash.row("train", o.train, report.trainImages()));
+        if (o.validation != null) {
+            b.append(DataHash.row("validation", o.validation, report.evalExamples()));
+        }
+        if (o.test != null) {
+            b.append(DataHash.row("test", o.test, report.testExamples()));
+        }
+        if (report.trainExamples().size() <= 20) {
+            b.append("\nTraining images by class: ")
+                    .append(report.trainExamples())
+                    .append(".\n");
+        }
+        b.append('\n');
     }
 
     private static void settings(StringBuilder b, ImageFineTuneOptions o) {

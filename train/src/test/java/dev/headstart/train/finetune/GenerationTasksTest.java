@@ -2,7 +2,6 @@ package dev.headstart.train.finetune;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
-import static org.assertj.core.api.Assertions.within;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -229,7 +228,7 @@ class GenerationTasksTest {
         FineTune.Report report = new FineTune(options("text2text-generation", model("t5/train"), train)
                         .validation(train)
                         .maxTargetLength(8)
-                        .mixingTemperature(2)
+                        .mixing(2, 1 << 21)
                         .arguments(TrainingArguments.defaults()
                                 .learningRate(1e-2)
                                 .epochs(30)
@@ -238,6 +237,11 @@ class GenerationTasksTest {
         assertThat(report.result().metrics())
                 .containsKeys("loss", "bleu", "chrf", "rougeL", "exact_match", "first_exact_match", "last_exact_match");
         assertThat(report.result().metrics().get("exact_match")).isGreaterThan(0.9);
+        assertThat(report.trainExamples()).isEqualTo(120); // the rows there are, however often each was drawn
+        assertThat(report.result().steps()).isEqualTo(30 * 8); // and passes of as many draws
+        assertThat(dir.resolve("out/README.md"))
+                .content()
+                .contains("min(e, 2097152)^(1/2.0)", "first 70 times (examples: 80), last 50 times (examples: 40)");
     }
 
     @Test
@@ -278,28 +282,22 @@ class GenerationTasksTest {
                                 GenerationConfig.fromJson("{\"num_beams\": 2, \"max_new_tokens\": 8}"),
                                 Bleu.Settings.DEFAULT,
                                 false),
-                new Evaluation.Options(0, 0.95, 0));
+                Evaluation.Options.VALUES_ALONE);
         assertThat(found.value("exact_match")).isGreaterThan(0.9);
         assertThat(found.value("pearson")).isGreaterThan(0.9);
-    }
-
-    @Test
-    void temperatureEvensOutTheTasks() {
-        Map<String, List<Integer>> tasks =
-                Map.of("large", java.util.Collections.nCopies(900, 1), "small", java.util.Collections.nCopies(100, 1));
-        assertThat(Seq2SeqTask.shares(tasks, 1)).containsEntry("large", 900).containsEntry("small", 100);
-        assertThat(Seq2SeqTask.shares(tasks, 2)).containsEntry("large", 750).containsEntry("small", 250); // 30 to 10
-        int even = Seq2SeqTask.shares(tasks, 1e9).getOrDefault("small", 0);
-        assertThat((double) even).isCloseTo(500, within(1.0));
     }
 
     @Test
     void refusesWhatMakesNoSense() throws IOException {
         Path train = lines("pairs.csv", "source,target", "a,b");
         assertThatThrownBy(
-                        () -> new Seq2SeqTask(options("translation", dir, train).mixingTemperature(0.5)))
+                        () -> new Seq2SeqTask(options("translation", dir, train).mixing(0.5, 10)))
                 .isInstanceOf(HeadstartException.class)
                 .hasMessageContaining("--mixing-temperature");
+        assertThatThrownBy(
+                        () -> new Seq2SeqTask(options("translation", dir, train).mixing(1, 0)))
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("--mixing-limit must be at least 1, found 0");
         assertThatThrownBy(
                         () -> new Seq2SeqTask(options("translation", dir, train).maxTargetLength(0)))
                 .isInstanceOf(HeadstartException.class)

@@ -55,7 +55,7 @@ class MetricsGoldenTest {
             for (Average how : Average.values()) {
                 same(found.average(how), c.get(how.name().toLowerCase(Locale.ROOT)));
             }
-            Evaluation e = Evaluation.classification(y, p, classes, probs, new Evaluation.Options(0, 0.95, 0));
+            Evaluation e = Evaluation.classification(y, p, classes, probs, Evaluation.Options.VALUES_ALONE);
             assertThat(e.value("ece")).isEqualTo(c.get("ece").asDouble(), EXACT);
             if (c.has("auc")) {
                 assertThat(e.value("auc")).isEqualTo(c.get("auc").asDouble(), EXACT);
@@ -106,7 +106,7 @@ class MetricsGoldenTest {
         JsonNode c = golden("classification").get("regression");
         double[] y = as(c.get("references"), double[].class);
         double[] p = as(c.get("predictions"), double[].class);
-        Evaluation e = Evaluation.regression(y, p, new Evaluation.Options(0, 0.95, 0));
+        Evaluation e = Evaluation.regression(y, p, Evaluation.Options.VALUES_ALONE);
         for (String name : List.of("pearson", "spearman", "mse", "mae", "r2")) {
             assertThat(e.value(name)).as(name).isEqualTo(c.get(name).asDouble(), EXACT);
         }
@@ -176,7 +176,7 @@ class MetricsGoldenTest {
                             .as("%s", e.getKey())
                             .isEqualTo(c.get("tokens").get(e.getKey()).get(i).asText());
                 }
-                Evaluation found = Evaluation.translation(refs, hyps, settings, new Evaluation.Options(0, 0.95, 0));
+                Evaluation found = Evaluation.translation(refs, hyps, settings, Evaluation.Options.VALUES_ALONE);
                 assertThat(found.value("bleu"))
                         .as("%s", e.getKey())
                         .isEqualTo(e.getValue().asDouble(), EXACT);

@@ -136,7 +136,10 @@ class ImageFineTuneTest {
             assertThat((double) right / samples.size())
                     .isCloseTo(report.result().metrics().get("accuracy"), within(1e-9));
         }
-        assertThat(out.resolve("README.md")).content().contains("RandAugment", "| mixup | 0.2 |", "| accuracy |");
+        assertThat(out.resolve("README.md"))
+                .content()
+                .contains("RandAugment", "| mixup | 0.2 |", "| accuracy |")
+                .containsPattern("\\| train \\| train \\| \\d+ \\| `[0-9a-f]{64}` \\|"); // what the folder held
         assertThat(out.resolve("training_log.jsonl")).content().contains("images_per_second");
     }
 
