@@ -227,9 +227,13 @@ final class CompareCommand implements Runnable {
         List<String> first = arguments(cells().get(0));
         List<String> example = new ArrayList<>(first.subList(1, first.size()));
         example.addAll(List.of("--output", "x"));
-        new CommandLine(new FinetuneCommand())
-                .setCaseInsensitiveEnumValuesAllowed(true)
-                .parseArgs(example.toArray(String[]::new));
+        try {
+            new CommandLine(new FinetuneCommand())
+                    .setCaseInsensitiveEnumValuesAllowed(true)
+                    .parseArgs(example.toArray(String[]::new));
+        } catch (ParameterException e) { // of options that are passed on
+            throw wrong(String.valueOf(e.getMessage()));
+        }
     }
 
     private ParameterException wrong(String message) {
