@@ -45,7 +45,15 @@ class TrainingBadInputTest {
     @Test
     void whereAModelBegins() {
         List<String> finetune = List.of(
-                "finetune", "--task", "text-classification", "--train", data, "--validation", data, "--offline", "--output",
+                "finetune",
+                "--task",
+                "text-classification",
+                "--train",
+                data,
+                "--validation",
+                data,
+                "--offline",
+                "--output",
                 dir.resolve("out").toString());
         refused(1, "--model is missing", with(finetune));
         refused(1, "--init must be random, found zero", with(finetune, "--model", model, "--init", "zero"));
@@ -65,7 +73,15 @@ class TrainingBadInputTest {
     @Test
     void whatIsCompared() {
         List<String> compare = List.of(
-                "compare", "--task", "text-classification", "--model", model, "--train", data, "--offline", "--output",
+                "compare",
+                "--task",
+                "text-classification",
+                "--model",
+                model,
+                "--train",
+                data,
+                "--offline",
+                "--output",
                 dir.resolve("out").toString());
         refused(2, "--sizes: expected numbers of examples or \"all\", found 'many'", with(compare, "--sizes", "many"));
         refused(2, "each mode has a learning rate of its own", with(compare, "--lr", "1e-3"));
