@@ -83,7 +83,11 @@ public final class Tasks {
         add("object-detection", null, "hustvl/yolos-tiny", ObjectDetectionPipeline::new);
         add("image-segmentation", null, "nvidia/segformer-b0-finetuned-ade-512-512", ImageSegmentationPipeline::new);
         add("text-generation", ifInZoo("headstart/gpt-mini"), "openai-community/gpt2", TextGenerationPipeline::new);
-        add("text2text-generation", null, "google/flan-t5-small", Text2TextGenerationPipeline::new);
+        add(
+                "text2text-generation",
+                ifInZoo("headstart/t5-mini"),
+                "google/flan-t5-small",
+                Text2TextGenerationPipeline::new);
         add("summarization", null, "facebook/bart-large-cnn", SummarizationPipeline::new);
         add("translation", null, "Helsinki-NLP/opus-mt-en-de", TranslationPipeline::new);
     }
