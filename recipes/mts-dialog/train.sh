@@ -16,6 +16,6 @@ rouge() {
 }
 "$headstart" finetune --task summarization --model "$model" --train "$data/MTS-Dialog-TrainingSet.csv" \
   --validation "$data/MTS-Dialog-ValidationSet.csv" --column source=dialogue --column target=section_text --source-prefix "summarize: " \
-  --max-length 512 --max-target-length 128 --batch-size 8 --epochs 12 --optimizer adafactor --learning-rate 5e-3 --warmup-ratio 0.1 --schedule linear \
+  --max-length 512 --max-target-length 128 --batch-size 8 --epochs 5 --optimizer adafactor --learning-rate 5e-3 --warmup-ratio 0.1 --schedule linear \
   --precision bf16 --seed 1 --output "$output" "$@"
 { echo "before fine-tuning"; rouge "$model"; echo "after fine-tuning"; rouge "$output"; } | tee "$output/rouge.txt"
