@@ -126,7 +126,7 @@ public abstract class Optimizer implements AutoCloseable {
                     name,
                     Memory.scoped(() -> Arrays.equals(t.shape(), p.tensor().shape())
                             ? torch.empty_like(p.tensor()).to(t.scalar_type()).copy_(t)
-                            : t.clone()));
+                            : t.dim() == 0 ? t.clone() : t.clone().to(p.tensor().device(), t.scalar_type())));
         });
     }
 
