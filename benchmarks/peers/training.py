@@ -1,14 +1,28 @@
 """Peer of TrainingBenchmark: full fine-tuning steps by Python transformers and torch.optim.AdamW. Lines in: "loss", "run"."""
-import contextlib, sys, time
+import contextlib, random, sys, time
 import torch
 from transformers import AutoModelForSequenceClassification
 
-model_dir, file, precision, threads, batch = sys.argv[1:6]
+model_dir, file, precision, threads, batch, batching = sys.argv[1:7]
 batch = int(batch)
 torch.set_num_threads(int(threads))
 model = AutoModelForSequenceClassification.from_pretrained(model_dir, dtype=torch.float32)
-rows = torch.tensor([[int(w) for w in line.split()] for line in open(file)])
-labels = torch.arange(len(rows)) % 2
+rows = [[int(w) for w in line.split()] for line in open(file)]
+
+
+def batches():
+    """Indexes: as given; shuffled, as transformers' Trainer does it by default; or by length (group_by_length)."""
+    order = list(range(len(rows)))
+    if batching != "given":
+        random.shuffle(order)
+    if batching == "grouped":
+        order = [i for at in range(0, len(order), 50 * batch) for i in sorted(order[at:at + 50 * batch], key=lambda i: -len(rows[i]))]
+    all = [order[at:at + batch] for at in range(0, len(order), batch)]
+    if batching == "grouped":
+        random.shuffle(all)
+    return all
+
+
 plain = [p for n, p in model.named_parameters() if n.endswith("bias") or "LayerNorm" in n]
 ids = {id(p) for p in plain}
 optimizer = torch.optim.AdamW(
@@ -20,8 +34,11 @@ def cast():
     return torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
 
 
-def loss(at):
-    return model(input_ids=rows[at:at + batch], attention_mask=torch.ones_like(rows[at:at + batch]), labels=labels[at:at + batch]).loss
+def loss(indexes):
+    width = max(len(rows[i]) for i in indexes)
+    ids = torch.tensor([rows[i] + [0] * (width - len(rows[i])) for i in indexes])
+    mask = torch.tensor([[1] * len(rows[i]) + [0] * (width - len(rows[i])) for i in indexes])
+    return model(input_ids=ids, attention_mask=mask, labels=torch.tensor([i % 2 for i in indexes])).loss
 
 
 print("ready", flush=True)
@@ -29,13 +46,13 @@ for line in sys.stdin:
     if line.strip() == "loss":
         model.eval()
         with torch.no_grad():
-            print(loss(0).item(), flush=True)
+            print(loss(list(range(batch))).item(), flush=True)
     else:
         model.train()
         t = time.perf_counter()
-        for at in range(0, len(rows), batch):
+        for indexes in batches():
             with cast():
-                value = loss(at)
+                value = loss(indexes)
             value.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()

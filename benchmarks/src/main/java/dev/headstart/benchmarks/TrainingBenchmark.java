@@ -5,6 +5,7 @@ import dev.headstart.LoadOptions;
 import dev.headstart.hub.Hub;
 import dev.headstart.models.AutoModelForSequenceClassification;
 import dev.headstart.models.PreTrainedModel;
+import dev.headstart.text.Tokenizer;
 import dev.headstart.train.Objective;
 import dev.headstart.train.Throughput;
 import dev.headstart.train.TrainingArguments;
@@ -26,62 +27,82 @@ import org.bytedeco.pytorch.global.torch;
  * torch.optim.AdamW take turns in one run, on the same batches, with the same threads and precision. The losses of the first batch, dropout off, are
  * compared before anything is timed.
  *
- * <p>Arguments: python, peer script, model id, fp32 or bf16 (autocast), threads, rounds, batch, length.
+ * <p>Arguments: python, peer script, model id, fp32 or bf16 (autocast), threads, rounds, batch, length, batching. Of one length, both sides make the same
+ * steps; where the length is a file of texts, a round is a pass over 512 of them (spread over the file), each side in batches of its own: Headstart's grouped by length as
+ * {@code finetune} does it, the peer's random (its default) or grouped, each batch padded to its longest text. Tokens are those of the texts.
  */
 public final class TrainingBenchmark {
     private static final int STEPS = 4;
+    private static final int TEXTS = 512;
 
     private TrainingBenchmark() {}
 
     /** Runs the benchmark and prints one table. */
     public static void main(String[] args) throws IOException {
-        if (args.length != 8) {
-            throw new HeadstartException("arguments: PYTHON PEER.py MODEL fp32|bf16 THREADS ROUNDS BATCH LENGTH");
+        if (args.length != 9) {
+            throw new HeadstartException(
+                    "arguments: PYTHON PEER.py MODEL fp32|bf16 THREADS ROUNDS BATCH LENGTH|FILE random|grouped");
         }
         String precision = args[3];
         int threads = Integer.parseInt(args[4]);
         int rounds = Integer.parseInt(args[5]);
         int batch = Integer.parseInt(args[6]);
-        int length = Integer.parseInt(args[7]);
+        boolean texts = !args[7].matches("\\d+");
         torch.set_num_threads(threads);
         Path folder = Hub.standard().resolve(args[2]).path();
-        Rows rows = new Rows(batch * STEPS, length);
+        Rows rows = texts
+                ? Rows.ofTexts(Path.of(args[7]), folder, TEXTS)
+                : Rows.random(batch * STEPS, Integer.parseInt(args[7]));
+        int steps = (rows.size() + batch - 1) / batch;
         Path head = Files.createTempDirectory("training-benchmark");
         try (PreTrainedModel<?> model = AutoModelForSequenceClassification.fromPretrained(
                 folder.toString(), LoadOptions.defaults().withNumLabels(2).withInit(LoadOptions.Init.NEW_HEAD))) {
             model.savePretrained(head); // both sides start from the same head
             List<String> command = List.of(
-                    args[0], args[1], head.toString(), rows.write(head).toString(), precision, args[4], args[6]);
+                    args[0],
+                    args[1],
+                    head.toString(),
+                    rows.write(head).toString(),
+                    precision,
+                    args[4],
+                    args[6],
+                    texts ? args[8] : "given");
             try (LinePeer peer = new LinePeer(command, ProcessBuilder.Redirect.INHERIT)) {
                 double ours = loss(model, rows, batch);
                 double theirs = Double.parseDouble(peer.ask("loss"));
                 System.out.printf(
                         Locale.ROOT,
-                        "%s, %d x %d tokens, %s, %d threads; loss %.6f and %.6f%n",
+                        "%s, batches of %d, %d texts of %d tokens in all, %s, %d threads; loss %.6f and %.6f%n",
                         args[2],
                         batch,
-                        length,
+                        rows.size(),
+                        rows.tokens(),
                         precision,
                         threads,
                         ours,
                         theirs);
                 TrainingArguments arguments = TrainingArguments.defaults()
                         .batchSize(batch)
-                        .groupByLength(false)
+                        .groupByLength(texts)
                         .bf16(precision.equals("bf16"));
-                TrainingTurns turns = TrainingTurns.run(model, arguments, rows, STEPS, rounds, peer, "run");
+                TrainingTurns turns = TrainingTurns.run(model, arguments, rows, steps, rounds, peer, "run");
                 List<Double> own = turns.own(), other = turns.other();
-                double tokens = (double) STEPS * batch * length;
+                long tokens = rows.tokens();
                 report(
                         "headstart",
                         own,
+                        steps,
                         tokens,
                         VmHwm.of(ProcessHandle.current().pid()));
-                report("transformers", other, tokens, 1024 * peer.memory());
+                report("transformers", other, steps, tokens, 1024 * peer.memory());
                 System.out.printf(Locale.ROOT, "ratio of medians: %.2f%n", Figures.median(other) / Figures.median(own));
                 System.out.println("headstart: "
                         + Throughput.describe(
-                                model, tokens / Figures.median(own), length, 1, precision.equals("bf16")));
+                                model,
+                                tokens / Figures.median(own),
+                                (int) (tokens / rows.size()),
+                                1,
+                                precision.equals("bf16")));
             }
         } finally {
             try (var files = Files.list(head)) {
@@ -102,26 +123,48 @@ public final class TrainingBenchmark {
         }
     }
 
-    private static void report(String name, List<Double> seconds, double tokens, long peakKb) {
+    private static void report(String name, List<Double> seconds, int steps, long tokens, long peakKb) {
         System.out.printf(
                 Locale.ROOT,
                 "%-13s median %.2f s for %d steps, %.0f tokens/s, peak memory %d MB%n",
                 name,
                 Figures.median(seconds),
-                STEPS,
+                steps,
                 tokens / Figures.median(seconds),
                 peakKb / 1024);
     }
 
-    /** Random token ids of one length, the same for both sides. */
+    /** Rows of token ids, the same for both sides; labels take turns. */
     static final class Rows implements TrainingData {
         private final long[][] ids;
 
-        Rows(int count, int length) {
+        private Rows(long[][] ids) {
+            this.ids = ids;
+        }
+
+        static Rows random(int count, int length) {
             SplittableRandom random = new SplittableRandom(1);
-            ids = new long[count][length];
+            long[][] ids = new long[count][length];
             for (long[] row : ids) {
                 Arrays.setAll(row, i -> 1000 + random.nextInt(20000));
+            }
+            return new Rows(ids);
+        }
+
+        /** @param file a text a line, in its last column where tabs part it; @param count of them, spread over the file */
+        static Rows ofTexts(Path file, Path model, int count) throws IOException {
+            List<String> lines = Files.readAllLines(file);
+            List<String> texts = lines.stream()
+                    .map(l -> l.substring(l.lastIndexOf('\t') + 1))
+                    .toList();
+            try (Tokenizer tokenizer = Tokenizer.fromPretrained(model.toString())) {
+                long[][] ids = new long[Math.min(count, texts.size())][];
+                for (int i = 0; i < ids.length; i++) {
+                    ids[i] = tokenizer
+                            .encode(texts.get((int) ((long) i * texts.size() / ids.length)))
+                            .ids();
+                }
+                return new Rows(ids);
             }
         }
 
@@ -133,6 +176,10 @@ public final class TrainingBenchmark {
                                     " ",
                                     Arrays.stream(r).mapToObj(Long::toString).toList()))
                             .toList());
+        }
+
+        long tokens() {
+            return Arrays.stream(ids).mapToLong(r -> r.length).sum();
         }
 
         @Override
@@ -147,16 +194,21 @@ public final class TrainingBenchmark {
 
         @Override
         public Map<String, Tensor> batch(int[] indexes, SplittableRandom random) {
-            int s = ids[0].length;
+            int s = Arrays.stream(indexes).map(this::length).max().orElseThrow();
             long[] flat = new long[indexes.length * s];
+            long[] mask = new long[indexes.length * s];
             long[] labels = new long[indexes.length];
             for (int i = 0; i < indexes.length; i++) {
-                System.arraycopy(ids[indexes[i]], 0, flat, i * s, s);
+                long[] row = ids[indexes[i]];
+                System.arraycopy(row, 0, flat, i * s, row.length);
+                Arrays.fill(mask, i * s, i * s + row.length, 1);
                 labels[i] = indexes[i] % 2;
             }
             return Map.of(
                     "input_ids",
                     Tensor.create(flat).view(indexes.length, s), // [B, S]
+                    "attention_mask",
+                    Tensor.create(mask).view(indexes.length, s), // [B, S]
                     "labels",
                     Tensor.create(labels)); // [B]
         }

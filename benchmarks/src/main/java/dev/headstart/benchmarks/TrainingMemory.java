@@ -47,7 +47,7 @@ public final class TrainingMemory {
                     .batchSize(batch)
                     .groupByLength(false)
                     .bf16(args[2].equals("bf16"));
-            new Trainer(model, arguments, new TrainingBenchmark.Rows(4 * batch, length))
+            new Trainer(model, arguments, TrainingBenchmark.Rows.random(4 * batch, length))
                     .adapter(adapter)
                     .callback(new TrainerCallback() {
                         @Override

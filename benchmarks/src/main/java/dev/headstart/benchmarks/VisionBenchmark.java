@@ -236,6 +236,7 @@ public final class VisionBenchmark {
                         .loss(model, rows.batch(first, new SplittableRandom(0)))
                         .item_double();
             }
+            model.channelsLast(); // as finetune does, and the peer
             TrainingArguments arguments = TrainingArguments.defaults()
                     .optimizer("sgd")
                     .momentum(0.9)

@@ -49,7 +49,13 @@ final class PretrainCommand implements Runnable {
     @Mixin
     private OutputOptions output = new OutputOptions();
 
-    @Option(names = "--init", paramLabel = "ID", description = "random, or a model to go on from (${DEFAULT-VALUE}).")
+    @Option(
+            names = "--init",
+            paramLabel = "ID",
+            description = {
+                "random, local, or a model to go on from (${DEFAULT-VALUE}).",
+                "local: the heads of BERT's first layer begin on the neighbours of each token."
+            })
     private String init = "random";
 
     @Option(

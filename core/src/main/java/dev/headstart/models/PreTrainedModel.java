@@ -31,6 +31,7 @@ import java.util.stream.Stream;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.MemoryFormat;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -240,6 +241,16 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
         } finally {
             lock.writeLock().unlock();
         }
+    }
+
+    /**
+     * Brings the weights of convolutions into the order in which they train fastest, channels innermost, as torch's
+     * {@code module.to(memory_format=torch.channels_last)}. Shapes and values stay; optimizers made before hold the old weights.
+     */
+    public final void channelsLast() {
+        exclusive(() -> state.parameters().values().stream()
+                .filter(p -> p.tensor().dim() == 4)
+                .forEach(p -> Memory.scoped(() -> p.set(p.tensor().detach().contiguous(MemoryFormat.ChannelsLast)))));
     }
 
     /**

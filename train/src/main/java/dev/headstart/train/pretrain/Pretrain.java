@@ -167,7 +167,7 @@ public final class Pretrain {
     private Tokenizer tokenizer(Corpus corpus, Path folder) {
         LoadOptions load = LoadOptions.defaults().withOffline(options.offline ? Boolean.TRUE : null);
         String wanted = options.tokenizer;
-        if (wanted == null && !options.init.equals("random")) {
+        if (wanted == null && !options.isNew()) {
             return Tokenizer.fromPretrained(options.init, load);
         }
         String kind = wanted != null
@@ -208,7 +208,7 @@ public final class Pretrain {
                 .withInit(LoadOptions.Init.NEW_HEAD)
                 .withSeed(options.arguments.seed())
                 .withOffline(options.offline ? Boolean.TRUE : null);
-        if (!options.init.equals("random")) {
+        if (!options.isNew()) {
             PreTrainedModel<?> model = switch (options.objective) {
                 case MLM_NSP -> AutoModelForPreTraining.fromPretrained(options.init, load);
                 case MLM -> AutoModelForMaskedLM.fromPretrained(options.init, load);
@@ -231,6 +231,12 @@ public final class Pretrain {
         PreTrainedModel<?> model = Models.fromConfig(new ConfigJson(built, file.toString()), architecture, load);
         model.config().node().remove(Presets.DROPOUTS); // what is saved has the configuration's own
         model.config().node().setAll(config);
+        if (options.init.equals("local")) {
+            LocalStart.apply(
+                    model,
+                    model.config().size("num_attention_heads", 12),
+                    config.path("initializer_range").asDouble(0.02));
+        }
         return model;
     }
 

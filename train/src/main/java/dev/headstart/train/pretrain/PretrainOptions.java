@@ -86,10 +86,18 @@ public final class PretrainOptions {
         return this;
     }
 
-    /** {@code random}, or the folder or id of a model to go on from. */
+    /**
+     * {@code random}; {@code local}, random but for the heads of the first layer, which begin on the neighbours of each token (encoders with learnt
+     * positions); or the folder or id of a model to go on from.
+     */
     public PretrainOptions init(String value) {
         init = value;
         return this;
+    }
+
+    /** Whether the model begins with new weights. */
+    boolean isNew() {
+        return init.equals("random") || init.equals("local");
     }
 
     /** A folder, or {@code wordpiece}, {@code bpe}, {@code unigram}, {@code char} to train one on the data. @param vocabSize 0 for the default */

@@ -101,10 +101,7 @@ final class PretrainReport {
                 .append("\n\n");
         b.append(model.getClass().getSimpleName())
                 .append(String.format(Locale.ROOT, " with %,d parameters, ", report.parameters()))
-                .append(
-                        options.init.equals("random")
-                                ? "trained from nothing on "
-                                : "trained further from " + options.init + " on ")
+                .append(options.isNew() ? "trained from nothing on " : "trained further from " + options.init + " on ")
                 .append(goal())
                 .append(". Tokenizer: ")
                 .append(String.format(Locale.ROOT, "%,d", tokenizer.vocabSize()))

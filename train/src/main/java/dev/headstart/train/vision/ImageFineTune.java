@@ -8,7 +8,6 @@ import dev.headstart.hub.Hub;
 import dev.headstart.models.AutoModelForImageClassification;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.models.Tensors;
-import dev.headstart.nn.Memory;
 import dev.headstart.nn.Parameter;
 import dev.headstart.peft.LoraAdapter;
 import dev.headstart.peft.LoraConfig;
@@ -37,7 +36,6 @@ import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
-import org.bytedeco.pytorch.global.torch.MemoryFormat;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -223,7 +221,7 @@ public final class ImageFineTune {
         } else if (options.mode == Mode.HEAD || options.gradualUnfreezing > 0) {
             groups.close();
         }
-        channelsLast(model);
+        model.channelsLast();
         boolean up = !options.metric.equals("loss");
         try (MovingAverage average = options.ema > 0 ? new MovingAverage(model, options.ema, options.output) : null) {
             Trainer run = new Trainer(
@@ -285,17 +283,6 @@ public final class ImageFineTune {
                 .parameters(report.trainedParameters(), report.parameters())
                 .metric(options.metric, !options.metric.equals("loss"))
                 .metrics("test", report.test());
-    }
-
-    /** Convolutions' weights in the order in which they are fastest. */
-    private static void channelsLast(PreTrainedModel<?> model) {
-        model.exclusive(() -> {
-            for (Parameter p : model.namedParameters().values()) {
-                if (p.tensor().dim() == 4) {
-                    Memory.scoped(() -> p.set(p.tensor().detach().contiguous(MemoryFormat.ChannelsLast)));
-                }
-            }
-        });
     }
 
     private LoraConfig loraConfig(PreTrainedModel<?> model) {
