@@ -28,12 +28,12 @@ import org.bytedeco.pytorch.global.torch;
  * compared before anything is timed.
  *
  * <p>Arguments: python, peer script, model id, fp32 or bf16 (autocast), threads, rounds, batch, length, batching. Of one length, both sides make the same
- * steps; where the length is a file of texts, a round is a pass over 512 of them (spread over the file), each side in batches of its own: Headstart's grouped by length as
+ * steps; where the length is a file of texts, a round is a pass over 256 of them (spread over the file), each side in batches of its own: Headstart's grouped by length as
  * {@code finetune} does it, the peer's random (its default) or grouped, each batch padded to its longest text. Tokens are those of the texts.
  */
 public final class TrainingBenchmark {
     private static final int STEPS = 4;
-    private static final int TEXTS = 512;
+    private static final int TEXTS = 256;
 
     private TrainingBenchmark() {}
 

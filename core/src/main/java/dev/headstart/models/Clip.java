@@ -125,11 +125,7 @@ public final class Clip {
     }
 
     private static Tensor run(List<PreNormLayer> layers, Tensor x, @Nullable Tensor mask, Trace trace) {
-        trace.hidden(x);
-        for (PreNormLayer layer : layers) {
-            x = trace.hidden(layer.forward(x, mask, trace));
-        }
-        return x;
+        return trace.through(layers, trace.hidden(x), (layer, y) -> layer.forward(y, mask, trace));
     }
 
     /** A tower's result. @param last [B, S, D]; @param pooled [B, D] */

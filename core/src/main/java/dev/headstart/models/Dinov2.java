@@ -204,10 +204,7 @@ public final class Dinov2 {
         Tensor forward(Inputs in, Trace trace) {
             Tensor x = trace.hidden(embeddings.forward(in)); // [B, S, D]
             Tensor mask = Attention.additiveMask(in.optional("attention_mask"), Ops.type(x)); // [B, 1, 1, S]
-            for (PreNormLayer layer : layers) {
-                x = trace.hidden(layer.forward(x, mask, trace));
-            }
-            return norm.forward(x);
+            return norm.forward(trace.through(layers, x, (layer, y) -> layer.forward(y, mask, trace)));
         }
     }
 

@@ -65,26 +65,25 @@ final class EncoderBody {
         return Ops.type(last) == given ? last : last.to(given);
     }
 
-    private Tensor padded(Tensor start, Inputs in, Trace trace) {
-        Tensor x = start;
+    private Tensor padded(Tensor x, Inputs in, Trace trace) {
+        Tensor mask = mask(x, in); // broadcastable to [B, h, S, S]
+        return trace.through(layers, x, (layer, y) -> layer.forward(y, mask, trace));
+    }
+
+    private @Nullable Tensor mask(Tensor x, Inputs in) {
         Tensor mask = Attention.additiveMask(in.optional("attention_mask"), Ops.type(x)); // [B, 1, 1, S]
-        if (bias != null) {
-            Tensor b = bias.of(x).to(Ops.type(x)); // [1, h, S, S]
-            mask = mask == null ? b : b.add(mask); // [B, h, S, S]
+        if (bias == null) {
+            return mask;
         }
-        for (PostNormLayer layer : layers) {
-            x = trace.hidden(layer.forward(x, mask, trace));
-        }
-        return x;
+        Tensor b = bias.of(x).to(Ops.type(x)); // [1, h, S, S]
+        return mask == null ? b : b.add(mask); // [B, h, S, S]
     }
 
     private Tensor packed(Tensor start, Inputs in, Packing rows) {
         in.optional("attention_mask"); // says what the lengths say
         List<Tensor> biases = bias == null ? null : rows.cut(bias.of(start).to(Ops.type(start)));
-        Tensor x = rows.pack(start); // [T, H]
-        for (PostNormLayer layer : layers) {
-            x = layer.forward(x, rows, biases);
-        }
+        Tensor x =
+                Trace.none().through(layers, rows.pack(start), (layer, y) -> layer.forward(y, rows, biases)); // [T, H]
         return rows.unpack(x); // [B, S, H]
     }
 

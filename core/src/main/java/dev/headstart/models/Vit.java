@@ -255,13 +255,11 @@ public final class Vit {
 
         /** @return normalised last hidden state [B, S, D]; the trace receives embeddings and every layer's output */
         Tensor forward(Inputs in, Trace trace) {
-            Tensor x = embeddings.forward(in); // [B, S, D]
-            x = trace.hidden(preNorm == null ? x : preNorm.forward(x));
+            Tensor embedded = embeddings.forward(in); // [B, S, D]
+            Tensor x = trace.hidden(preNorm == null ? embedded : preNorm.forward(embedded));
             Tensor mask = Attention.additiveMask(in.optional("attention_mask"), Ops.type(x)); // [B, 1, 1, S]
-            for (PreNormLayer layer : layers) {
-                x = trace.hidden(layer.forward(x, mask, trace));
-            }
-            return variant.poolNorm() ? x : norm.forward(x);
+            Tensor last = trace.through(layers, x, (layer, y) -> layer.forward(y, mask, trace)); // [B, S, D]
+            return variant.poolNorm() ? last : norm.forward(last);
         }
 
         /** What a classifier takes. @param x last hidden state [B, S, D]; @return [B, D] */

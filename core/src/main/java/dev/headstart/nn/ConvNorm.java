@@ -32,7 +32,7 @@ public final class ConvNorm {
         ConvKernel f = folded;
         if (f == null || GradMode.is_enabled()) {
             observe(x);
-            return act.apply(normalization.forward(convolution.forward(x)));
+            return activated(normalization.forward(convolution.forward(x)), act);
         }
         return f.apply(x, act, null, false);
     }
@@ -48,9 +48,15 @@ public final class ConvNorm {
         ConvKernel f = folded;
         if (f == null || GradMode.is_enabled()) {
             observe(x);
-            return act.apply(normalization.forward(convolution.forward(x)).add(other));
+            Tensor y = normalization.forward(convolution.forward(x));
+            return activated(Ops.type(y) == Ops.type(other) ? y.add_(other) : y.add(other), act);
         }
         return f.apply(x, act, other, mayOverwrite);
+    }
+
+    /** What nobody else reads is written over: neither the normalization's gradient nor ReLU's needs it, and fresh memory costs more than the arithmetic. */
+    private static Tensor activated(Tensor fresh, Activation act) {
+        return act == Activation.RELU ? fresh.relu_() : act.apply(fresh);
     }
 
     /** The input in the order in which the folded convolution is fastest. */

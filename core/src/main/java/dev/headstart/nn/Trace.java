@@ -2,6 +2,7 @@ package dev.headstart.nn;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.BiFunction;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
@@ -30,6 +31,36 @@ public final class Trace {
             hiddenStates.add(outlive(x));
         }
         return x;
+    }
+
+    /**
+     * Runs layers one after another and records what each puts out, if asked for; otherwise an output is freed as soon as the next layer has read it (of
+     * training, what the backward pass needs stays).
+     *
+     * @param x the first layer's input, [B, S, H]
+     * @param step a layer's output from its input
+     * @return the last layer's output, [B, S, H]
+     */
+    public <L> Tensor through(List<L> layers, Tensor x, BiFunction<L, Tensor, Tensor> step) {
+        if (hiddenStates != null || Recompute.active()) {
+            Tensor y = x;
+            for (L layer : layers) {
+                y = hidden(step.apply(layer, y));
+            }
+            return y;
+        }
+        Tensor last = x;
+        for (L layer : layers) {
+            Tensor input = last;
+            try {
+                last = Memory.scoped(() -> step.apply(layer, input));
+            } finally {
+                if (input != x) {
+                    input.close();
+                }
+            }
+        }
+        return last == x ? x : Memory.handOver(last);
     }
 
     /** Records attention weights, [B, h, S, S], if asked for. */

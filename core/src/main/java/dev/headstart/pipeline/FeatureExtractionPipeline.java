@@ -14,7 +14,7 @@ import org.bytedeco.pytorch.Tensor;
 /** Hidden states of every token, special tokens among them (transformers FeatureExtractionPipeline). */
 public final class FeatureExtractionPipeline extends TextPipeline {
     FeatureExtractionPipeline(String id, PipelineOptions options) {
-        super(id, AutoModel.fromPretrained(id, options.load()), options);
+        super(id, () -> AutoModel.fromPretrained(id, options.load()), options);
     }
 
     /** @return [S][H], one row a token */

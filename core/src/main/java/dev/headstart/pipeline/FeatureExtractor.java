@@ -84,7 +84,7 @@ public final class FeatureExtractor extends TextPipeline {
             Pooling pooling,
             @Nullable Integer layer,
             EmbedOptions how) {
-        super(id, AutoModelForTextEncoding.fromPretrained(id, encoder.load()), encoder);
+        super(id, () -> AutoModelForTextEncoding.fromPretrained(id, encoder.load()), encoder);
         this.layer = layer;
         this.how = how;
         try {

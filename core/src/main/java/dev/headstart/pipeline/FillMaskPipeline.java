@@ -34,7 +34,7 @@ public final class FillMaskPipeline extends TextPipeline {
     private final int maskId;
 
     FillMaskPipeline(String id, PipelineOptions options) {
-        super(id, AutoModelForMaskedLM.fromPretrained(id, options.load()), options);
+        super(id, () -> AutoModelForMaskedLM.fromPretrained(id, options.load()), options);
         OptionalInt mask = tokenizer.maskId();
         if (mask.isEmpty()) {
             close();

@@ -68,7 +68,7 @@ public final class QuestionAnsweringPipeline extends TextPipeline {
     private record Candidate(double score, int start, int end) {}
 
     QuestionAnsweringPipeline(String id, PipelineOptions options) {
-        super(id, AutoModelForQuestionAnswering.fromPretrained(id, options.load()), options);
+        super(id, () -> AutoModelForQuestionAnswering.fromPretrained(id, options.load()), options);
         pairs = withSegments(tokenizer, model);
     }
 

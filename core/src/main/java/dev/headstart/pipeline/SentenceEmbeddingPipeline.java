@@ -21,7 +21,7 @@ public final class SentenceEmbeddingPipeline extends TextPipeline {
     }
 
     private SentenceEmbeddingPipeline(String id, PipelineOptions options, PipelineOptions encoder) {
-        super(id, AutoModelForTextEncoding.fromPretrained(id, encoder.load()), encoder);
+        super(id, () -> AutoModelForTextEncoding.fromPretrained(id, encoder.load()), encoder);
         try {
             head = new SentenceTransformer(
                     Hub.standard().resolve(id, options.load()).path());

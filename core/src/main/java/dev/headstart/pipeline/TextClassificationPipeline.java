@@ -19,7 +19,7 @@ public final class TextClassificationPipeline extends TextPipeline {
     private static final String EXAMPLE = "{\"text\": \"...\", \"text_pair\": \"...\"}";
 
     TextClassificationPipeline(String id, PipelineOptions options) {
-        super(id, AutoModelForSequenceClassification.fromPretrained(id, options.load()), options);
+        super(id, () -> AutoModelForSequenceClassification.fromPretrained(id, options.load()), options);
     }
 
     /** The best class of a text. */

@@ -67,7 +67,7 @@ public final class TextGenerationPipeline extends TextPipeline {
     private final TokenBytes bytes;
 
     TextGenerationPipeline(String id, PipelineOptions options) {
-        super(id, AutoModelForCausalLM.fromPretrained(id, packed(options.load())), options);
+        super(id, () -> AutoModelForCausalLM.fromPretrained(id, packed(options.load())), options);
         this.generative = generative(id, model);
         this.bytes = new TokenBytes(tokenizer);
     }

@@ -10,13 +10,17 @@ import dev.headstart.text.EncodeOptions;
 import dev.headstart.text.Encoding;
 import dev.headstart.text.Tokenizer;
 import dev.headstart.text.Truncation;
+import java.io.File;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Supplier;
 import java.util.stream.IntStream;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
@@ -37,16 +41,42 @@ abstract class TextPipeline implements Pipeline {
     private final AtomicLong tokensSeen = new AtomicLong();
     private volatile boolean packed;
 
-    TextPipeline(String id, PreTrainedModel<?> model, PipelineOptions options) {
-        this.model = model;
+    /** @param model loads it; the tokenizer of a folder is read meanwhile, one that may have to be fetched afterwards */
+    TextPipeline(String id, Supplier<? extends PreTrainedModel<?>> model, PipelineOptions options) {
         this.options = options;
+        Supplier<Tokenizer> read = () -> Tokenizer.fromPretrained(id, options.load());
+        CompletableFuture<Tokenizer> meanwhile = new File(id).isDirectory() ? inBackground(read) : null;
         try {
-            this.tokenizer = Tokenizer.fromPretrained(id, options.load());
+            this.model = model.get();
         } catch (RuntimeException e) {
-            model.close();
+            if (meanwhile != null) {
+                meanwhile.thenAccept(Tokenizer::close);
+            }
+            throw e;
+        }
+        try {
+            this.tokenizer = meanwhile == null ? read.get() : joined(meanwhile);
+        } catch (RuntimeException e) {
+            this.model.close();
             throw e;
         }
         this.packed = options.load().precision() != null;
+    }
+
+    private static <T> CompletableFuture<T> inBackground(Supplier<T> work) {
+        return CompletableFuture.supplyAsync(work, task -> {
+            Thread thread = new Thread(task, "tokenizer");
+            thread.setDaemon(true);
+            thread.start();
+        });
+    }
+
+    private static <T> T joined(CompletableFuture<T> future) {
+        try {
+            return future.join();
+        } catch (CompletionException e) {
+            throw e.getCause() instanceof RuntimeException cause ? cause : e;
+        }
     }
 
     /** Receives one batch: which texts it holds, and what the model said of them. Called inside a scope. */

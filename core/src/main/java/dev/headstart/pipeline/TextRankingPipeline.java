@@ -51,7 +51,7 @@ public final class TextRankingPipeline extends TextPipeline {
     private final int maxSeqLength;
 
     TextRankingPipeline(String id, PipelineOptions options) {
-        super(id, AutoModelForSequenceClassification.fromPretrained(id, options.load()), options);
+        super(id, () -> AutoModelForSequenceClassification.fromPretrained(id, options.load()), options);
         try {
             Path folder = Hub.standard().resolve(id, options.load()).path();
             settings = SentenceSettings.of(folder, false);

@@ -84,7 +84,7 @@ public final class TokenClassificationPipeline extends TextPipeline {
     private final boolean wordAware;
 
     TokenClassificationPipeline(String id, PipelineOptions options) {
-        super(id, AutoModelForTokenClassification.fromPretrained(id, options.load()), options);
+        super(id, () -> AutoModelForTokenClassification.fromPretrained(id, options.load()), options);
         names = model.config().id2label();
         wordAware = tokenizer.hasSubwordPrefix();
     }

@@ -45,7 +45,7 @@ public final class ZeroShotClassificationPipeline extends TextPipeline {
     private final int entailment;
 
     ZeroShotClassificationPipeline(String id, PipelineOptions options) {
-        super(id, AutoModelForSequenceClassification.fromPretrained(id, options.load()), options);
+        super(id, () -> AutoModelForSequenceClassification.fromPretrained(id, options.load()), options);
         entailment = entailment();
     }
 
