@@ -109,7 +109,7 @@ class FastPathTest {
     /** A pipeline that hands on what the model says. */
     private static final class Probe extends TextPipeline {
         Probe(Path model, String architecture, PipelineOptions options) {
-            super(model.toString(), load(model, architecture), options);
+            super(model.toString(), () -> load(model, architecture), options);
         }
 
         private static PreTrainedModel<?> load(Path model, String architecture) {
