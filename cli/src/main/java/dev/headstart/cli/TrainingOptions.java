@@ -5,10 +5,12 @@ import dev.headstart.train.Schedule;
 import dev.headstart.train.Trainer;
 import dev.headstart.train.TrainingArguments;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Objects;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Supplier;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -218,8 +220,10 @@ final class TrainingOptions {
     static String commandLine(CommandSpec spec) {
         StringBuilder b = new StringBuilder("headstart");
         for (String argument : spec.root().commandLine().getParseResult().originalArgs()) {
-            String shown =
-                    argument.startsWith("/") ? String.valueOf(Path.of(argument).getFileName()) : argument;
+            String shown = Arrays.stream(argument.split(",", -1))
+                    .map(part ->
+                            part.startsWith("/") ? String.valueOf(Path.of(part).getFileName()) : part)
+                    .collect(Collectors.joining(","));
             b.append(' ').append(shown.matches("[\\w./:=,@+-]*") ? shown : "'" + shown + "'");
         }
         return b.toString();

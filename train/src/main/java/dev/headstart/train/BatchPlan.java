@@ -49,7 +49,7 @@ final class BatchPlan {
     private List<int[]> shuffled(long epoch) {
         SplittableRandom random = random(seed, epoch, 1);
         Integer[] order = Arrays.stream(data.pass(epoch, seed)).boxed().toArray(Integer[]::new);
-        shuffle(order, random);
+        Shuffle.inPlace(Arrays.asList(order), random);
         if (group) {
             for (int from = 0; from < size; from += MEGA * batch) {
                 Arrays.sort(
@@ -67,18 +67,8 @@ final class BatchPlan {
             }
             all.add(one);
         }
-        int[][] array = all.toArray(int[][]::new);
-        shuffle(array, random);
-        return List.of(array);
-    }
-
-    private static <T> void shuffle(T[] array, SplittableRandom random) {
-        for (int i = array.length - 1; i > 0; i--) {
-            int j = random.nextInt(i + 1);
-            T t = array[i];
-            array[i] = array[j];
-            array[j] = t;
-        }
+        Shuffle.inPlace(all, random);
+        return all;
     }
 
     /** Random numbers that depend on the seed, a position and a purpose. */

@@ -9,6 +9,7 @@ import dev.headstart.data.RowReader;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.text.Tokenizer;
 import dev.headstart.train.Objective;
+import dev.headstart.train.Shuffle;
 import dev.headstart.train.metrics.Evaluation;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -302,10 +303,7 @@ abstract class FineTuneTask {
             throw new HeadstartException(options.train + ": cannot set aside " + options.validationSplit + " of "
                     + all.size() + " examples for validation; give --validation FILE, or another --validation-split");
         }
-        SplittableRandom random = new SplittableRandom(SEED);
-        for (int i = all.size() - 1; i > 0; i--) {
-            Collections.swap(all, i, random.nextInt(i + 1));
-        }
+        Shuffle.inPlace(all, new SplittableRandom(SEED));
         train.clear();
         all.subList(0, all.size() - n).forEach(train::addAll);
         all.subList(all.size() - n, all.size()).forEach(validation::addAll);

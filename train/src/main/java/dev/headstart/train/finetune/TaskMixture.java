@@ -1,5 +1,6 @@
 package dev.headstart.train.finetune;
 
+import dev.headstart.train.Shuffle;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
@@ -70,24 +71,12 @@ final class TaskMixture {
             for (long draw = pass * share; draw < (pass + 1) * share; draw++) {
                 if (draw / own.length != round) {
                     round = draw / own.length;
-                    order = shuffled(own, Objects.hash(seed, e.getKey(), round));
+                    order = Shuffle.of(own, new SplittableRandom(Objects.hash(seed, e.getKey(), round)));
                 }
                 all[at++] = order[(int) (draw % own.length)];
             }
         }
         return all;
-    }
-
-    private static int[] shuffled(int[] values, long seed) {
-        int[] order = values.clone();
-        SplittableRandom random = new SplittableRandom(seed);
-        for (int i = order.length - 1; i > 0; i--) {
-            int j = random.nextInt(i + 1);
-            int t = order[i];
-            order[i] = order[j];
-            order[j] = t;
-        }
-        return order;
     }
 
     /** In words, for the log and the model card. */

@@ -2,7 +2,9 @@ package dev.headstart.train.pretrain;
 
 import dev.headstart.HeadstartException;
 import dev.headstart.models.PreTrainedModel;
+import dev.headstart.models.Tensors;
 import dev.headstart.nn.Parameter;
+import java.nio.FloatBuffer;
 import java.util.Map;
 import java.util.Map.Entry;
 import java.util.regex.Pattern;
@@ -101,13 +103,13 @@ final class LocalStart {
         return values;
     }
 
-    private static Tensor matrix(float[][] values) {
-        int width = values[0].length;
-        float[] flat = new float[values.length * width];
-        for (int i = 0; i < values.length; i++) {
-            System.arraycopy(values[i], 0, flat, i * width, width);
+    private static Tensor matrix(float[][] rows) {
+        int width = rows[0].length;
+        FloatBuffer flat = FloatBuffer.allocate(rows.length * width);
+        for (float[] row : rows) {
+            flat.put(row);
         }
-        return Tensor.create(flat).view(values.length, width);
+        return Tensors.float32(flat.array(), rows.length, width);
     }
 
     private static Tensor find(Map<String, Parameter> all, Pattern name) {

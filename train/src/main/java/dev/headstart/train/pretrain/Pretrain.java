@@ -13,13 +13,16 @@ import dev.headstart.models.Models;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.text.Tokenizer;
 import dev.headstart.train.NewModel;
+import dev.headstart.train.OutputFolder;
 import dev.headstart.train.Trainer;
 import dev.headstart.train.TrainerCallback;
 import dev.headstart.train.TrainingData;
+import dev.headstart.train.finetune.FineTune;
 import dev.headstart.train.finetune.TrainingLog;
 import dev.headstart.train.finetune.Usage;
 import dev.headstart.train.log.TensorBoardWriter;
 import dev.headstart.train.pretrain.Corpus.Split;
+import dev.headstart.train.pretrain.PretrainOptions.Objective;
 import dev.headstart.train.tokenizer.TokenizerTrainer;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -105,19 +108,9 @@ public final class Pretrain {
 
     private void checkOutput() {
         Path out = options.output;
+        OutputFolder.check(out, options.overwrite || options.resume, FineTune.OCCUPIED);
         if (options.resume || !Files.exists(out)) {
             return;
-        }
-        if (!Files.isDirectory(out)) {
-            throw new HeadstartException(out + ": expected a folder to write to, found a file");
-        }
-        try (Stream<Path> inside = Files.list(out)) {
-            if (!options.overwrite && inside.findAny().isPresent()) {
-                throw new HeadstartException(out + ": the folder is not empty; use --resume to go on from its last"
-                        + " checkpoint, --overwrite to replace it, or another --output");
-            }
-        } catch (IOException e) {
-            throw new HeadstartException(out + ": cannot be listed: " + e.getMessage(), e);
         }
         try (Stream<Path> inside = Files.list(out)) { // what an earlier run left must not be resumed from
             for (Path p : inside.toList()) {
@@ -141,6 +134,11 @@ public final class Pretrain {
         if (options.evalTokens < 1 || options.evalBatchSize < 1) {
             throw new HeadstartException("--eval-tokens and --eval-batch-size must be 1 or more, found "
                     + options.evalTokens + " and " + options.evalBatchSize);
+        }
+        boolean encoder = options.objective == Objective.MLM || options.objective == Objective.MLM_NSP;
+        if (options.init.equals("local") && !encoder) {
+            throw new HeadstartException("--init local is for masked words (mlm, mlm-nsp), found --objective "
+                    + options.objective.id() + "; leave it out");
         }
         String tokenizer = options.tokenizer;
         if (options.vocabSize > 0 && tokenizer != null && !KINDS.contains(tokenizer)) {
@@ -232,10 +230,15 @@ public final class Pretrain {
         model.config().node().remove(Presets.DROPOUTS); // what is saved has the configuration's own
         model.config().node().setAll(config);
         if (options.init.equals("local")) {
-            LocalStart.apply(
-                    model,
-                    model.config().size("num_attention_heads", 12),
-                    config.path("initializer_range").asDouble(0.02));
+            try {
+                LocalStart.apply(
+                        model,
+                        model.config().size("num_attention_heads", 12),
+                        config.path("initializer_range").asDouble(0.02));
+            } catch (RuntimeException e) {
+                model.close();
+                throw e;
+            }
         }
         return model;
     }

@@ -11,6 +11,7 @@ import dev.headstart.data.RowReader;
 import dev.headstart.io.Npy;
 import dev.headstart.models.Tensors;
 import dev.headstart.nn.Ops;
+import dev.headstart.train.Shuffle;
 import dev.headstart.vision.Image;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -259,13 +260,6 @@ final class ImageSamples {
     }
 
     private int[] shuffled(long seed) {
-        int[] order = IntStream.range(0, size()).toArray();
-        SplittableRandom random = new SplittableRandom(seed);
-        for (int i = order.length - 1; i > 0; i--) {
-            int j = random.nextInt(i + 1), t = order[i];
-            order[i] = order[j];
-            order[j] = t;
-        }
-        return order;
+        return Shuffle.of(IntStream.range(0, size()).toArray(), new SplittableRandom(seed));
     }
 }

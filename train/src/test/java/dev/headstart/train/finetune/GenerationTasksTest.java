@@ -170,9 +170,10 @@ class GenerationTasksTest {
 
     @Test
     void aPromptThatLeavesNoRoomIsNamed() throws IOException {
+        Path gpt2 = model("gpt2/train-lm");
         Path file = lines(
                 "long.jsonl", "{\"prompt\": \"" + "the ship and ".repeat(20) + "\", \"completion\": \" of the king\"}");
-        assertThatThrownBy(() -> learnt(file, model("gpt2/train-lm"), 16))
+        assertThatThrownBy(() -> learnt(file, gpt2, 16))
                 .isInstanceOf(HeadstartException.class)
                 .hasMessageContaining("16 tokens")
                 .hasMessageContaining("--max-length");

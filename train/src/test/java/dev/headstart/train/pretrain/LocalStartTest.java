@@ -14,6 +14,7 @@ import dev.headstart.models.Inputs;
 import dev.headstart.models.Models;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.models.Roberta.RobertaModel;
+import dev.headstart.models.Tensors;
 import java.util.Arrays;
 import java.util.Map;
 import java.util.Objects;
@@ -43,8 +44,7 @@ class LocalStartTest {
 
     /** Of all tokens that have the neighbour, the part whose head attends most to it. */
     private static double[] onTheNeighbour(Tensor attention) { // [1, h, S, S]
-        float[] a = new float[HEADS * S * S];
-        new org.bytedeco.javacpp.FloatPointer(attention.contiguous().data_ptr()).get(a);
+        float[] a = Tensors.floats(attention);
         double[] share = new double[HEADS];
         for (int h = 0; h < HEADS; h++) {
             int offset = LocalStart.offset(h), all = 0, right = 0;

@@ -148,6 +148,14 @@ class PretrainTest {
         assertThat(losses(broken)).isEqualTo(losses);
     }
 
+    @Test
+    void headsThatBeginOnTheNeighboursAreNewWeightsToo() throws IOException {
+        new Pretrain(options(PretrainOptions.Objective.MLM, "local", 4).init("local")).run();
+        new Pretrain(options(PretrainOptions.Objective.MLM, "random", 4)).run();
+        assertThat(losses(dir.resolve("local"))).hasSize(4).isNotEqualTo(losses(dir.resolve("random")));
+        assertThat(dir.resolve("local/README.md")).content().contains("trained from nothing");
+    }
+
     /** Native memory of a thousand steps: what a step makes must be freed. */
     @Test
     @Tag("soak")
@@ -439,6 +447,7 @@ class PretrainTest {
         refused(options(clm, "o", 2).blockSize(4096), "--block-size 4096", "256");
         refused(options(clm, "o", 2).saveDtype("int8"), "--save-dtype", "int8");
         refused(options(clm, "o", 2).dropout(1.5), "--dropout", "1.5");
+        refused(options(clm, "o", 2).init("local"), "--init local", "clm");
         refused(options(clm, "o", 2).tokenizer("some/folder", 500, false), "--vocab-size", "some/folder");
         refused(options(clm, "o1", 2).tokenizer("bpe", 100, false), "100 tokens", "bpe");
         refused(options(clm, "o2", 2).config("mini", Map.of("vocab_size", "50")), "vocab_size", "50");
