@@ -157,6 +157,11 @@ public record LoadOptions(
                 revision, subfolder, dtype, device, numLabels, id2label, attention, offline, init, seed, value);
     }
 
+    /** The same for a model that infers much and is never trained: packed as it is read, in fp32 where no precision is asked for. */
+    public LoadOptions packed() {
+        return precision != null ? this : withPrecision("fp32");
+    }
+
     private static String longName(String dtype) {
         String plain = dtype.toLowerCase(Locale.ROOT).replaceFirst("^torch\\.", "");
         return switch (plain) {

@@ -31,7 +31,8 @@ public record Perplexity(double perplexity, double nll, long tokens) {
      */
     public static Perplexity of(String text, String id, PipelineOptions options, int maxLength, int stride) {
         try (Tokenizer tokenizer = Tokenizer.fromPretrained(id, options.load());
-                PreTrainedModel<?> model = AutoModelForCausalLM.fromPretrained(id, options.load())) {
+                PreTrainedModel<?> model =
+                        AutoModelForCausalLM.fromPretrained(id, options.load().packed())) {
             return of(tokenizer.encode(text).ids(), model, maxLength, stride);
         }
     }

@@ -73,10 +73,7 @@ public class Text2TextGenerationPipeline extends TextPipeline {
      * @param name what the results' fields begin with
      */
     Text2TextGenerationPipeline(String id, PipelineOptions options, String task, String name) {
-        super(
-                id,
-                () -> AutoModelForSeq2SeqLM.fromPretrained(id, TextGenerationPipeline.packed(options.load())),
-                options);
+        super(id, () -> AutoModelForSeq2SeqLM.fromPretrained(id, options.load().packed()), options);
         this.generative = TextGenerationPipeline.generative(id, model);
         try {
             this.written = tokenizer.asTarget();

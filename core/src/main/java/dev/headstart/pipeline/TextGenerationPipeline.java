@@ -5,7 +5,6 @@ import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
-import dev.headstart.LoadOptions;
 import dev.headstart.generation.Generation;
 import dev.headstart.generation.GenerationConfig;
 import dev.headstart.generation.GenerationOutput;
@@ -67,14 +66,9 @@ public final class TextGenerationPipeline extends TextPipeline {
     private final TokenBytes bytes;
 
     TextGenerationPipeline(String id, PipelineOptions options) {
-        super(id, () -> AutoModelForCausalLM.fromPretrained(id, packed(options.load())), options);
+        super(id, () -> AutoModelForCausalLM.fromPretrained(id, options.load().packed()), options);
         this.generative = generative(id, model);
         this.bytes = new TokenBytes(tokenizer);
-    }
-
-    /** What a pipeline that generates loads: packed, each weight as it is read. */
-    static LoadOptions packed(LoadOptions options) {
-        return options.precision() != null ? options : options.withPrecision("fp32");
     }
 
     /** The model as one that generates. @throws HeadstartException when it does not; the model is then closed */

@@ -34,7 +34,8 @@ public final class ModelEvaluation {
     public static Evaluation run(FineTuneOptions options, Evaluation.Options how) {
         LoadOptions load = LoadOptions.defaults()
                 .withOffline(options.offline ? Boolean.TRUE : null)
-                .withPrecision(options.precision);
+                .withPrecision(options.precision)
+                .packed();
         if (options.task.equals("sentence-similarity") || options.task.equals("sentence-embedding")) {
             return similarity(options, load, how);
         }
