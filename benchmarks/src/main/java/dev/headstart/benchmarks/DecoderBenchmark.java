@@ -11,6 +11,8 @@ import dev.headstart.models.PreTrainedModel;
 import dev.headstart.nn.Linear;
 import dev.headstart.train.Throughput;
 import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Locale;
@@ -50,10 +52,14 @@ public final class DecoderBenchmark {
         int beams = Integer.parseInt(args[8]);
         int tokens = Integer.parseInt(args[9]);
         torch.set_num_threads(threads);
-        LoadOptions options = LoadOptions.defaults().withPrecision(precision);
+        String quantized = folder + "-" + precision; // what `headstart quantize` made of it
+        boolean stored = Files.isDirectory(Path.of(quantized));
+        String from = stored ? quantized : folder;
+        LoadOptions plain = LoadOptions.defaults();
+        LoadOptions options = stored ? plain : plain.withPrecision(precision);
         try (PreTrainedModel<?> model = decoder
-                ? AutoModelForCausalLM.fromPretrained(folder, options)
-                : AutoModelForSeq2SeqLM.fromPretrained(folder, options)) {
+                ? AutoModelForCausalLM.fromPretrained(from, options)
+                : AutoModelForSeq2SeqLM.fromPretrained(from, options)) {
             GenerativeModel own = (GenerativeModel) model;
             long[][] prompts = prompts(batch, PROMPT);
             Map<String, double[]> seconds = new LinkedHashMap<>();

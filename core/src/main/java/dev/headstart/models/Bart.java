@@ -128,7 +128,7 @@ public final class Bart {
         private final int layer;
         private final double scale;
 
-        BartAttention(Weights w, BartConfig c, int heads, int layer) {
+        BartAttention(Weights w, BartConfig c, int heads, int layer, boolean self) {
             this.heads = Checks.heads(c.dModel, heads);
             this.layer = layer;
             q = w.sub("q_proj").linear(c.dModel, c.dModel);
@@ -137,13 +137,17 @@ public final class Bart {
             out = w.sub("out_proj").linear(c.dModel, c.dModel);
             dropout = w.dropout(c.attentionDropout);
             scale = 1 / Math.sqrt((double) c.dModel / heads);
+            if (self) {
+                Linear.join(q, k, v);
+            }
         }
 
         /** @param x [B, S, E]; @return [B, S, E] */
         Tensor self(Tensor x, @Nullable Tensor mask, @Nullable KvCache cache, Trace trace) {
-            Tensor query = Attention.splitHeads(q.forward(x), heads); // [B, h, S, d]
-            Tensor key = Attention.splitHeads(k.forward(x), heads);
-            Tensor value = Attention.splitHeads(v.forward(x), heads);
+            Tensor[] qkv = Linear.forAttention(x, true, q, k, v); // [B, S, E] each
+            Tensor query = Attention.splitHeads(qkv[0], heads); // [B, h, S, d]
+            Tensor key = Attention.splitHeads(qkv[1], heads);
+            Tensor value = Attention.splitHeads(qkv[2], heads);
             if (cache != null) {
                 KvCache.KeysValues all = cache.update(layer, key, value); // [B, h, L, d]
                 key = all.keys();
@@ -174,9 +178,9 @@ public final class Bart {
         private final boolean preNorm;
 
         BartLayer(Weights w, BartConfig c, int heads, int ffn, int layer, boolean decoder) {
-            self = new BartAttention(w.sub("self_attn"), c, heads, layer);
+            self = new BartAttention(w.sub("self_attn"), c, heads, layer, true);
             selfNorm = w.sub("self_attn_layer_norm").layerNorm(c.dModel, 1e-5);
-            cross = decoder ? new BartAttention(w.sub("encoder_attn"), c, heads, layer) : null;
+            cross = decoder ? new BartAttention(w.sub("encoder_attn"), c, heads, layer, false) : null;
             crossNorm = decoder ? w.sub("encoder_attn_layer_norm").layerNorm(c.dModel, 1e-5) : null;
             fc1 = w.sub("fc1").linear(c.dModel, ffn);
             fc2 = w.sub("fc2").linear(ffn, c.dModel);

@@ -246,13 +246,15 @@ final class Decoder extends CausalBody {
             qNorm = c.queryKeyNorm ? w.sub("q_norm").rmsNorm(c.headDim, c.normEps, c.normOffset) : null;
             kNorm = c.queryKeyNorm ? w.sub("k_norm").rmsNorm(c.headDim, c.normEps, c.normOffset) : null;
             dropout = w.dropout(c.attentionDropout);
+            Linear.join(q, k, v);
         }
 
         /** @param x [B, S, E]; @return [B, S, E] */
         Tensor forward(Tensor x, Rotary.Angles at, CausalMask mask, @Nullable KvCache cache, Trace trace) {
-            Tensor query = Attention.splitHeads(q.forward(x), c.heads); // [B, h, S, d]
-            Tensor key = Attention.splitHeads(k.forward(x), c.keyValueHeads); // [B, kv, S, d]
-            Tensor value = Attention.splitHeads(v.forward(x), c.keyValueHeads);
+            Tensor[] qkv = Linear.forAttention(x, true, q, k, v); // [B, S, h d], [B, S, kv d] twice
+            Tensor query = Attention.splitHeads(qkv[0], c.heads); // [B, h, S, d]
+            Tensor key = Attention.splitHeads(qkv[1], c.keyValueHeads); // [B, kv, S, d]
+            Tensor value = Attention.splitHeads(qkv[2], c.keyValueHeads);
             if (qNorm != null && kNorm != null) {
                 query = qNorm.forward(query);
                 key = kNorm.forward(key);

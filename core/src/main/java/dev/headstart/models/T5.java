@@ -106,7 +106,7 @@ public final class T5 {
         private final Dropout dropout;
         private final int layer;
 
-        T5Attention(Weights w, T5Config c, int layer) {
+        T5Attention(Weights w, T5Config c, int layer, boolean self) {
             this.c = c;
             this.layer = layer;
             long inner = (long) c.numHeads * c.dKv;
@@ -115,13 +115,17 @@ public final class T5 {
             v = c.linear(w.sub("v"), c.dModel, inner, c.dModel);
             o = c.linear(w.sub("o"), inner, c.dModel, inner);
             dropout = w.dropout(c.dropoutRate);
+            if (self) {
+                Linear.join(q, k, v);
+            }
         }
 
         /** @param x [B, S, E]; @param bias makes what is added to the scores from the number of keys; @return [B, S, E] */
         Tensor self(Tensor x, Bias bias, @Nullable KvCache cache, Trace trace) {
-            Tensor query = Attention.splitHeads(q.forward(x), c.numHeads); // [B, h, S, d]
-            Tensor key = Attention.splitHeads(k.forward(x), c.numHeads);
-            Tensor value = Attention.splitHeads(v.forward(x), c.numHeads);
+            Tensor[] qkv = Linear.forAttention(x, true, q, k, v); // [B, S, h d] each
+            Tensor query = Attention.splitHeads(qkv[0], c.numHeads); // [B, h, S, d]
+            Tensor key = Attention.splitHeads(qkv[1], c.numHeads);
+            Tensor value = Attention.splitHeads(qkv[2], c.numHeads);
             if (cache != null) {
                 KvCache.KeysValues all = cache.update(layer, key, value); // [B, h, L, d]
                 key = all.keys();
@@ -190,9 +194,9 @@ public final class T5 {
 
         T5Block(Weights w, T5Config c, int layer, boolean decoder) {
             selfNorm = w.sub("layer.0.layer_norm").rmsNorm(c.dModel, c.layerNormEpsilon, false);
-            self = new T5Attention(w.sub("layer.0.SelfAttention"), c, layer);
+            self = new T5Attention(w.sub("layer.0.SelfAttention"), c, layer, true);
             crossNorm = decoder ? w.sub("layer.1.layer_norm").rmsNorm(c.dModel, c.layerNormEpsilon, false) : null;
-            cross = decoder ? new T5Attention(w.sub("layer.1.EncDecAttention"), c, layer) : null;
+            cross = decoder ? new T5Attention(w.sub("layer.1.EncDecAttention"), c, layer, false) : null;
             Weights mlp = w.sub(decoder ? "layer.2" : "layer.1");
             mlpNorm = mlp.sub("layer_norm").rmsNorm(c.dModel, c.layerNormEpsilon, false);
             Weights dense = mlp.sub("DenseReluDense");

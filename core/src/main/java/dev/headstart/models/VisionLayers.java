@@ -34,13 +34,15 @@ final class VisionLayers {
             this.output = output;
             this.heads = Checks.heads((int) query.out(), heads);
             this.dropout = dropout;
+            Linear.join(query, key, value);
         }
 
         /** @param x [B, S, D]; @param mask additive, broadcastable to [B, h, S, S]; @return [B, S, D] */
         Tensor forward(Tensor x, @Nullable Tensor mask, Trace trace) {
-            Tensor q = Attention.splitHeads(query.forward(x), heads); // [B, h, S, D/h]
-            Tensor k = Attention.splitHeads(key.forward(x), heads);
-            Tensor v = Attention.splitHeads(value.forward(x), heads);
+            Tensor[] qkv = Linear.forAttention(x, true, query, key, value); // [B, S, D] each
+            Tensor q = Attention.splitHeads(qkv[0], heads); // [B, h, S, D/h]
+            Tensor k = Attention.splitHeads(qkv[1], heads);
+            Tensor v = Attention.splitHeads(qkv[2], heads);
             double scale = 1 / Math.sqrt((double) query.out() / heads);
             return output.forward(
                     Attention.mergeHeads(Attention.attend(q, k, v, mask, scale, dropout, trace))); // [B, S, D]

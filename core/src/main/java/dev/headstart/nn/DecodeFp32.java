@@ -68,11 +68,13 @@ final class DecodeFp32 implements Kernel {
                 : Memory.keep(bias.get().detach().to(ScalarType.Float).clone());
     }
 
-    /** Whether this kernel is the fast one here: weights beyond the cache, and a processor that torch's kernel is written for. */
-    static boolean pays(Linear layer) {
-        return layer.in() * layer.out() >= SMALL
-                && layer.in() * (layer.out() + WIDEST) < Integer.MAX_VALUE
-                && layer.out() >= WIDEST
+    /** Whether this kernel is the fast one here: weights beyond the cache, and a processor that torch's kernel is written for. @param w [out, in] */
+    static boolean pays(Tensor w) {
+        long out = w.size(0);
+        long in = w.size(1);
+        return in * out >= SMALL
+                && in * (out + WIDEST) < Integer.MAX_VALUE
+                && out >= WIDEST
                 && Natives.platform().endsWith("x86_64");
     }
 
@@ -106,10 +108,12 @@ final class DecodeFp32 implements Kernel {
 
     private Tensor row(Tensor x, Activation act) {
         smallBatches = 0;
-        Tensor repeated = x.reshape(1, in).expand(blocks, in).reshape(-1); // [blocks * in]
+        long[] shape = x.shape();
+        shape[0] = blocks; // [blocks, 1, .., in]
+        Tensor repeated = (shape.length == 1 ? x.expand(blocks, in) : x.expand(shape)).reshape(-1); // [blocks * in]
         Tensor sums = embedding_bag(table, inputs, firsts, false, 0, false, new TensorOptional(repeated), false)
                 .get0(); // [blocks, width]
-        long[] shape = x.shape();
+        shape[0] = 1;
         shape[shape.length - 1] = out;
         Tensor y = blocks * width == out
                 ? sums.view(shape)

@@ -23,6 +23,15 @@ public final class Kernels {
      * @param shared whether an embedding shares the weight, which then stays
      */
     public static void pack(Linear layer, Precision precision, boolean shared) {
+        pack(layer, shared, (w, bias) -> manyRows(w, bias, precision, layer.even()));
+    }
+
+    /** Makes the kernel of a weight [out, in], any strides. */
+    private interface Maker {
+        Kernel make(Tensor w, @Nullable TensorOptional bias);
+    }
+
+    private static void pack(Linear layer, boolean shared, Maker maker) {
         if (layer.fixed() || layer.weight().tensor().is_cuda()) {
             return;
         }
@@ -30,16 +39,16 @@ public final class Kernels {
         if (joined.isEmpty() || shared || !joinable(joined)) {
             Memory.scoped(() -> {
                 layer.unpack();
-                layer.pack(manyRows(stored(layer), layer.biasOrNull(), precision, layer.even()), shared);
+                layer.pack(maker.make(stored(layer), layer.biasOrNull()), shared);
             });
         } else if (joined.get(0) == layer || !joined.get(0).isJoint()) {
-            Memory.scoped(() -> packJoint(joined, precision));
+            Memory.scoped(() -> packJoint(joined, maker));
         }
     }
 
     private static Tensor stored(Linear layer) {
         Tensor stored = layer.weight().tensor().detach();
-        return layer.transposed() ? stored.transpose(0, 1).contiguous() : stored; // [out, in]
+        return layer.transposed() ? stored.transpose(0, 1) : stored; // [out, in]
     }
 
     private static boolean joinable(List<Linear> layers) {
@@ -51,7 +60,7 @@ public final class Kernels {
                         && (l.bias() == null) == (first.bias() == null));
     }
 
-    private static void packJoint(List<Linear> layers, Precision precision) {
+    private static void packJoint(List<Linear> layers, Maker maker) {
         layers.forEach(Linear::unpack);
         TensorVector weights = new TensorVector();
         TensorVector biases = new TensorVector();
@@ -62,8 +71,7 @@ public final class Kernels {
             }
         }
         TensorOptional bias = biases.empty() ? null : new TensorOptional(torch.cat(biases, 0));
-        JointKernel joint = new JointKernel(
-                manyRows(torch.cat(weights, 0), bias, precision, layers.get(0).even())); // [sum of out, in]
+        JointKernel joint = new JointKernel(maker.make(torch.cat(weights, 0), bias)); // [sum of out, in]
         long start = 0;
         for (Linear l : layers) {
             l.pack(joint.part(start, l.out()), false);
@@ -73,29 +81,20 @@ public final class Kernels {
 
     /**
      * Packs a Linear of a model that generates, one token after the other, where reading the weights is what takes time: fp32 laid out for it,
-     * bf16 with half-precision weights, int8 and int4 with quantized ones. Does nothing on other devices.
+     * bf16 with half-precision weights, int8 and int4 with quantized ones. Linears over the same input become one product. Does nothing on other devices.
      *
      * @param shared whether an embedding shares the weight, which then stays unless the kernel can look up its rows
      */
     public static void packForDecoding(Linear layer, Precision precision, boolean shared) {
-        if (layer.fixed() || layer.weight().tensor().is_cuda()) {
-            return;
-        }
-        Memory.scoped(() -> {
-            layer.unpack();
-            Tensor plain = layer.weight().tensor().detach();
-            Tensor view = layer.transposed() ? plain.transpose(0, 1) : plain; // [out, in]
-            boolean table = shared && Ops.type(plain) == ScalarType.Float; // its rows are looked up in fp32
-            Kernel kernel;
-            if (precision == Precision.FP32 && table == shared && DecodeFp32.pays(layer)) {
-                kernel = new DecodeFp32(view, layer.biasOrNull());
-            } else {
-                Tensor w = view.contiguous();
-                kernel = precision == Precision.BF16 && table == shared && HalfDecode.supported(w)
-                        ? new HalfDecode(w, layer.biasOrNull(), table)
-                        : build(w, layer.biasOrNull(), precision, table);
+        pack(layer, shared, (w, bias) -> {
+            boolean table = shared && Ops.type(w) == ScalarType.Float; // its rows are looked up in fp32
+            if (precision == Precision.FP32 && table == shared && DecodeFp32.pays(w)) {
+                return new DecodeFp32(w, bias);
             }
-            layer.pack(kernel, shared);
+            Tensor rows = w.contiguous();
+            return precision == Precision.BF16 && table == shared && HalfDecode.supported(rows)
+                    ? new HalfDecode(rows, bias, table)
+                    : build(rows, bias, precision, table);
         });
     }
 
@@ -118,9 +117,10 @@ public final class Kernels {
 
     /** For models whose rows come many at a time. */
     private static Kernel manyRows(Tensor w, @Nullable TensorOptional bias, Precision precision, boolean even) {
+        Tensor rows = w.contiguous();
         return precision == Precision.INT8
-                ? int8(QuantizedWeight.int8(w), bias, even)
-                : build(w, bias, precision, false);
+                ? int8(QuantizedWeight.int8(rows), bias, even)
+                : build(rows, bias, precision, false);
     }
 
     private static Kernel int8(QuantizedWeight w, @Nullable TensorOptional bias, boolean even) {

@@ -76,7 +76,7 @@ public final class Linear {
      * @param exact whether they must come in x's type
      * @return one [..., out] each; views of one tensor where it was one product
      */
-    static Tensor[] forAttention(Tensor x, boolean exact, Linear... layers) {
+    public static Tensor[] forAttention(Tensor x, boolean exact, Linear... layers) {
         Tensor[] results = new Tensor[layers.length];
         JointKernel.Part[] parts = new JointKernel.Part[layers.length];
         for (int i = 0; i < layers.length; i++) {
@@ -97,7 +97,7 @@ public final class Linear {
     }
 
     /** Says that these Linears always get the same input, so that {@link Kernels} may pack them as one. */
-    static void join(Linear... layers) {
+    public static void join(Linear... layers) {
         List<Linear> all = List.of(layers);
         all.forEach(l -> l.joined = all);
     }

@@ -175,9 +175,22 @@ public record QuantizedWeight(
                                     ? scales.to(type).view(-1, 1, 1, 1)
                                     : scales.to(type).view(-1, 1));
         }
-        Tensor q = codes().to(type).sub(new Scalar(8.0)).view(out(), in() / group(), group());
-        return q.mul(scales.to(type).unsqueeze(-1))
-                .add(offset.to(type).unsqueeze(-1))
-                .view(out(), in());
+        return dequantized(codes(), scales, offset, type);
+    }
+
+    /** @param codes uint8 [out, in]; @param scales [out, in / group]; @param zeros as scales; @return [out, in] */
+    static Tensor dequantized(Tensor codes, Tensor scales, Tensor zeros, ScalarType type) {
+        Tensor q = codes.to(type).sub_(new Scalar(8.0)).view(codes.size(0), scales.size(1), -1);
+        return q.mul_(scales.to(type).unsqueeze(-1))
+                .add_(zeros.to(type).unsqueeze(-1))
+                .view(codes.size(0), -1);
+    }
+
+    /** Some of the rows. */
+    QuantizedWeight rows(long start, long count) {
+        return new QuantizedWeight(
+                values.narrow(0, start, count),
+                scales.narrow(0, start, count),
+                zeros == null ? null : zeros.narrow(0, start, count));
     }
 }

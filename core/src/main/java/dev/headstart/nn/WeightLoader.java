@@ -4,6 +4,7 @@ import dev.headstart.HeadstartException;
 import dev.headstart.io.TensorInfo;
 import dev.headstart.io.TensorSource;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -345,7 +346,11 @@ public final class WeightLoader {
         if (plan.device().is_cuda()) {
             return; // the plain kernels are the fast ones there
         }
-        for (Linear layer : state.linears()) {
+        // the largest first: while it is packed it is there several times, and the others are not there yet
+        List<Linear> layers = state.linears().stream()
+                .sorted(Comparator.comparingLong(l -> -l.in() * l.out()))
+                .toList();
+        for (Linear layer : layers) {
             String name = find(layer.weight().name());
             if (name != null) {
                 Memory.scoped(() -> {
