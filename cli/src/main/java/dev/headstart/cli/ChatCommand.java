@@ -7,9 +7,7 @@ import dev.headstart.pipeline.Pipeline;
 import dev.headstart.pipeline.PipelineOptions;
 import dev.headstart.pipeline.Tasks;
 import dev.headstart.pipeline.TextGenerationPipeline;
-import java.io.BufferedReader;
 import java.io.IOException;
-import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -27,6 +25,7 @@ import picocli.CommandLine.Option;
         footer = {
             "",
             "In the conversation: /reset forgets it, /exit or the end of input leaves. A line that ends in \\ goes on in the next.",
+            "On a terminal the arrows edit a line and bring earlier ones back, Ctrl-C ends an answer that is being made.",
             "A model without a chat template goes on with the text of the conversation instead of answering."
         })
 final class ChatCommand implements Runnable {
@@ -68,21 +67,25 @@ final class ChatCommand implements Runnable {
                 System.err.println("headstart chat: " + id
                         + " has no chat template: it does not answer, it goes on with the text of the conversation");
             }
-            converse(generator, arguments, out, TransferProgress.onTerminal());
+            boolean terminal = TransferProgress.onTerminal();
+            try (Lines lines = terminal ? Lines.typed() : Lines.piped()) {
+                converse(generator, arguments, out, lines, terminal);
+            }
         } catch (IOException e) {
             throw new HeadstartException("stdin: " + e.getMessage(), e);
         }
     }
 
-    private void converse(TextGenerationPipeline pipeline, ObjectNode arguments, PrintStream out, boolean terminal)
+    /** Thrown out of a stream that shall end here. */
+    private static final class Stopped extends RuntimeException {
+        private static final long serialVersionUID = 1;
+    }
+
+    private void converse(
+            TextGenerationPipeline pipeline, ObjectNode arguments, PrintStream out, Lines lines, boolean terminal)
             throws IOException {
-        BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-        Consumer<String> show = piece -> {
-            out.print(piece);
-            out.flush();
-        };
         List<Map<String, String>> messages = begin();
-        for (String line = ask(in, terminal); line != null; line = ask(in, terminal)) {
+        for (String line = ask(lines); line != null; line = ask(lines)) {
             if (line.equals("/exit")) {
                 return;
             }
@@ -90,11 +93,24 @@ final class ChatCommand implements Runnable {
                 messages = begin();
             } else if (!line.isBlank()) {
                 messages.add(Map.of("role", "user", "content", line));
+                StringBuilder answer = new StringBuilder();
+                Consumer<String> show = piece -> {
+                    answer.append(piece);
+                    out.print(piece);
+                    out.flush();
+                    if (lines.interrupted()) {
+                        throw new Stopped();
+                    }
+                };
                 try {
-                    String answer = pipeline.chats()
-                            ? pipeline.chat(fitting(pipeline, messages, arguments), arguments, show)
-                            : goOn(pipeline, messages, arguments, show);
-                    messages.add(Map.of("role", "assistant", "content", answer));
+                    if (pipeline.chats()) {
+                        pipeline.chat(fitting(pipeline, messages, arguments), arguments, show);
+                    } else {
+                        goOn(pipeline, messages, arguments, show);
+                    }
+                    messages.add(Map.of("role", "assistant", "content", answer.toString()));
+                } catch (Stopped e) { // what was said so far stays
+                    messages.add(Map.of("role", "assistant", "content", answer.toString()));
                 } catch (HeadstartException e) {
                     if (!terminal) {
                         throw e;
@@ -125,7 +141,7 @@ final class ChatCommand implements Runnable {
     }
 
     /** What a model without a chat template makes of the conversation: more of the same text, cut at its beginning where it is too long. */
-    private static String goOn(
+    private static void goOn(
             TextGenerationPipeline pipeline,
             List<Map<String, String>> messages,
             ObjectNode arguments,
@@ -142,9 +158,7 @@ final class ChatCommand implements Runnable {
         if (!call.has("max_new_tokens") && !call.has("max_length")) {
             call.put("max_new_tokens", Math.min(256, pipeline.contextLength() / 2));
         }
-        StringBuilder more = new StringBuilder();
-        pipeline.stream(text.toString(), call, show.andThen(more::append));
-        return more.toString();
+        pipeline.stream(text.toString(), call, show);
     }
 
     private List<Map<String, String>> begin() {
@@ -155,14 +169,10 @@ final class ChatCommand implements Runnable {
         return messages;
     }
 
-    private static @Nullable String ask(BufferedReader in, boolean terminal) throws IOException {
+    private static @Nullable String ask(Lines lines) throws IOException {
         StringBuilder whole = new StringBuilder();
         while (true) {
-            if (terminal) {
-                System.err.print(whole.isEmpty() ? "> " : ". ");
-                System.err.flush();
-            }
-            String line = in.readLine();
+            String line = lines.read(whole.isEmpty() ? "> " : ". ");
             if (line == null) {
                 return whole.isEmpty() ? null : whole.toString();
             }
