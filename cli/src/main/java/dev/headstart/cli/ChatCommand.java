@@ -76,6 +76,10 @@ final class ChatCommand implements Runnable {
         }
     }
 
+    private static Map<String, String> assistant(CharSequence answer) {
+        return Map.of("role", "assistant", "content", answer.toString());
+    }
+
     /** Thrown out of a stream that shall end here. */
     private static final class Stopped extends RuntimeException {
         private static final long serialVersionUID = 1;
@@ -108,9 +112,9 @@ final class ChatCommand implements Runnable {
                     } else {
                         goOn(pipeline, messages, arguments, show);
                     }
-                    messages.add(Map.of("role", "assistant", "content", answer.toString()));
+                    messages.add(assistant(answer));
                 } catch (Stopped e) { // what was said so far stays
-                    messages.add(Map.of("role", "assistant", "content", answer.toString()));
+                    messages.add(assistant(answer));
                 } catch (HeadstartException e) {
                     if (!terminal) {
                         throw e;
@@ -173,6 +177,9 @@ final class ChatCommand implements Runnable {
         StringBuilder whole = new StringBuilder();
         while (true) {
             String line = lines.read(whole.isEmpty() ? "> " : ". ");
+            if (lines.interrupted()) {
+                return ""; // what was typed before is thrown away too
+            }
             if (line == null) {
                 return whole.isEmpty() ? null : whole.toString();
             }

@@ -19,7 +19,7 @@ interface Lines extends AutoCloseable {
     @Nullable
     String read(String prompt) throws IOException;
 
-    /** Whether Ctrl-C was pressed since the last line. */
+    /** Whether Ctrl-C was pressed since a line was last asked for: it throws away what is typed and ends what answers. */
     default boolean interrupted() {
         return false;
     }
@@ -60,16 +60,15 @@ interface Lines extends AutoCloseable {
 
         @Override
         public @Nullable String read(String prompt) {
-            String line;
-            try {
-                line = reader.readLine(prompt);
-            } catch (UserInterruptException e) {
-                line = ""; // Ctrl-C throws the line away
-            } catch (EndOfFileException e) {
-                line = null;
-            }
             interrupted = false;
-            return line;
+            try {
+                return reader.readLine(prompt);
+            } catch (UserInterruptException e) {
+                interrupted = true;
+                return "";
+            } catch (EndOfFileException e) {
+                return null;
+            }
         }
 
         @Override

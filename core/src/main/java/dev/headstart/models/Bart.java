@@ -144,16 +144,15 @@ public final class Bart {
 
         /** @param x [B, S, E]; @return [B, S, E] */
         Tensor self(Tensor x, @Nullable Tensor mask, @Nullable KvCache cache, Trace trace) {
-            Tensor[] qkv = Linear.forAttention(x, true, q, k, v); // [B, S, E] each
-            Tensor query = Attention.splitHeads(qkv[0], heads); // [B, h, S, d]
-            Tensor key = Attention.splitHeads(qkv[1], heads);
-            Tensor value = Attention.splitHeads(qkv[2], heads);
+            Tensor[] qkv = Attention.project(x, heads, q, k, v); // [B, h, S, d] each
+            Tensor key = qkv[1];
+            Tensor value = qkv[2];
             if (cache != null) {
                 KvCache.KeysValues all = cache.update(layer, key, value); // [B, h, L, d]
                 key = all.keys();
                 value = all.values();
             }
-            return out.forward(Attention.mergeHeads(Attention.attend(query, key, value, mask, scale, dropout, trace)));
+            return out.forward(Attention.mergeHeads(Attention.attend(qkv[0], key, value, mask, scale, dropout, trace)));
         }
 
         /** @param x [B, T, E]; @return [B, T, E] */

@@ -122,16 +122,15 @@ public final class T5 {
 
         /** @param x [B, S, E]; @param bias makes what is added to the scores from the number of keys; @return [B, S, E] */
         Tensor self(Tensor x, Bias bias, @Nullable KvCache cache, Trace trace) {
-            Tensor[] qkv = Linear.forAttention(x, true, q, k, v); // [B, S, h d] each
-            Tensor query = Attention.splitHeads(qkv[0], c.numHeads); // [B, h, S, d]
-            Tensor key = Attention.splitHeads(qkv[1], c.numHeads);
-            Tensor value = Attention.splitHeads(qkv[2], c.numHeads);
+            Tensor[] qkv = Attention.project(x, c.numHeads, q, k, v); // [B, h, S, d] each
+            Tensor key = qkv[1];
+            Tensor value = qkv[2];
             if (cache != null) {
                 KvCache.KeysValues all = cache.update(layer, key, value); // [B, h, L, d]
                 key = all.keys();
                 value = all.values();
             }
-            Tensor context = Attention.attend(query, key, value, bias.of(key.size(2)), 1.0, dropout, trace);
+            Tensor context = Attention.attend(qkv[0], key, value, bias.of(key.size(2)), 1.0, dropout, trace);
             return o.forward(Attention.mergeHeads(context));
         }
 

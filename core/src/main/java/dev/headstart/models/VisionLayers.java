@@ -39,13 +39,10 @@ final class VisionLayers {
 
         /** @param x [B, S, D]; @param mask additive, broadcastable to [B, h, S, S]; @return [B, S, D] */
         Tensor forward(Tensor x, @Nullable Tensor mask, Trace trace) {
-            Tensor[] qkv = Linear.forAttention(x, true, query, key, value); // [B, S, D] each
-            Tensor q = Attention.splitHeads(qkv[0], heads); // [B, h, S, D/h]
-            Tensor k = Attention.splitHeads(qkv[1], heads);
-            Tensor v = Attention.splitHeads(qkv[2], heads);
+            Tensor[] qkv = Attention.project(x, heads, query, key, value); // [B, h, S, D/h] each
             double scale = 1 / Math.sqrt((double) query.out() / heads);
-            return output.forward(
-                    Attention.mergeHeads(Attention.attend(q, k, v, mask, scale, dropout, trace))); // [B, S, D]
+            return output.forward(Attention.mergeHeads(
+                    Attention.attend(qkv[0], qkv[1], qkv[2], mask, scale, dropout, trace))); // [B, S, D]
         }
     }
 

@@ -4,6 +4,7 @@ import static org.bytedeco.pytorch.global.torch.rsub;
 import static org.bytedeco.pytorch.global.torch.scaled_dot_product_attention;
 import static org.bytedeco.pytorch.global.torch.softmax;
 
+import java.util.Arrays;
 import org.bytedeco.pytorch.DoubleOptional;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.ScalarTypeOptional;
@@ -18,6 +19,18 @@ public final class Attention {
     private static final int LONG = 64;
 
     private Attention() {}
+
+    /**
+     * Query, key and value of a self-attention, which are one product where they are {@linkplain Linear#join joined} and packed.
+     *
+     * @param x [B, S, E]
+     * @return [B, h, S, d] each, in x's type or autocast's
+     */
+    public static Tensor[] project(Tensor x, long heads, Linear q, Linear k, Linear v) {
+        Tensor[] qkv = Linear.forAttention(x, true, q, k, v); // [B, S, h d] each
+        Arrays.setAll(qkv, i -> splitHeads(qkv[i], heads));
+        return qkv;
+    }
 
     /** @param x [B, S, h * d]; @return [B, h, S, d] */
     public static Tensor splitHeads(Tensor x, long heads) {

@@ -15,14 +15,16 @@ public final class RmsNorm {
     private static final Scalar ONE = Memory.keep(new Scalar(1.0));
     private final Parameter weight;
     private final Scalar eps;
-    private final DoubleOptional smallest;
+    private final DoubleOptional optionalEps;
+    private final long[] shape;
     private final boolean offset;
 
     /** @param offset whether the stored weight is counted from 1, as Gemma stores it */
     RmsNorm(Parameter weight, double eps, boolean offset) {
         this.weight = weight;
         this.eps = Memory.keep(new Scalar(eps));
-        this.smallest = Memory.keep(new DoubleOptional(eps));
+        this.optionalEps = Memory.keep(new DoubleOptional(eps));
+        this.shape = new long[] {weight.size(0)};
         this.offset = offset;
     }
 
@@ -30,7 +32,7 @@ public final class RmsNorm {
     public Tensor forward(Tensor x) {
         ScalarType type = Ops.type(x);
         if (type == ScalarType.Float && !offset && !GradMode.is_enabled() && Ops.type(weight.tensor()) == type) {
-            return rms_norm(x, weight.tensor().shape(), weight.optional(), smallest); // one call in place of five
+            return rms_norm(x, shape, weight.optional(), optionalEps); // one call in place of five
         }
         Tensor wide = type == ScalarType.Float ? x : x.to(ScalarType.Float);
         Tensor mean = wide.square().mean(new long[] {-1}, true, NO_TYPE);
