@@ -16,6 +16,7 @@ import java.util.Map;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** A conversation on the terminal: reads a line, shows the answer as it is made, remembers both. */
@@ -47,8 +48,8 @@ final class ChatCommand implements Runnable {
     @Option(names = "--precision", paramLabel = "P", description = "auto, fp32 (default), bf16.")
     private @Nullable String precision;
 
-    @Option(names = "--device", paramLabel = "D", description = "auto (default), cpu, cuda.")
-    private String device = "auto";
+    @Mixin
+    private DeviceOption device = new DeviceOption();
 
     @Override
     public void run() {
@@ -59,7 +60,7 @@ final class ChatCommand implements Runnable {
             throw new HeadstartException(
                     "chat has no default model; name one with --model, a folder or an id such as " + task.example());
         }
-        LoadOptions load = LoadOptions.defaults().withPrecision(precision).withDevice(device);
+        LoadOptions load = LoadOptions.defaults().withPrecision(precision).withDevice(device.checked());
         try (Pipeline pipeline = task.open(id, PipelineOptions.DEFAULT.withLoad(load))) {
             PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
             TextGenerationPipeline generator = (TextGenerationPipeline) pipeline;

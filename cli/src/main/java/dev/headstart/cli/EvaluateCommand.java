@@ -24,6 +24,7 @@ import java.util.Map;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -84,6 +85,9 @@ final class EvaluateCommand implements Runnable {
             paramLabel = "P",
             description = "Of the model: auto, fp32 (default), bf16, int8, int4.")
     private @Nullable String precision;
+
+    @Mixin
+    private DeviceOption device = new DeviceOption();
 
     @Option(
             names = {"--references", "--data"},
@@ -169,6 +173,7 @@ final class EvaluateCommand implements Runnable {
                     new FineTuneOptions(task, model, given(references, "--references"), Path.of(""))
                             .columns(columns)
                             .offline(offline)
+                            .device(device.checked())
                             .precision(precision)
                             .sourcePrefix(sourcePrefix)
                             .generation(GenerationConfig.fromJson(kwargs), bleu(), stem)
@@ -212,7 +217,7 @@ final class EvaluateCommand implements Runnable {
 
     private void perplexity() {
         Path file = given(input, "--input");
-        LoadOptions load = LoadOptions.defaults().withPrecision(precision);
+        LoadOptions load = LoadOptions.defaults().withPrecision(precision).withDevice(device.checked());
         Perplexity result;
         try {
             result = Perplexity.of(

@@ -37,6 +37,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
@@ -157,8 +158,8 @@ final class ExtractCommand implements Runnable {
     @Option(names = "--precision", paramLabel = "P", description = "auto, fp32 (default), bf16, int8.")
     private @Nullable String precision;
 
-    @Option(names = "--device", paramLabel = "D", description = "auto (default), cpu, cuda.")
-    private String device = "auto";
+    @Mixin
+    private DeviceOption device = new DeviceOption();
 
     @Option(names = "--revision", paramLabel = "REV", description = "Branch, tag or commit of the model.")
     private @Nullable String revision;
@@ -191,7 +192,7 @@ final class ExtractCommand implements Runnable {
         EmbedOptions how = new EmbedOptions(prompt, promptName, truncateDim, false);
         LoadOptions load = LoadOptions.defaults()
                 .withPrecision(precision)
-                .withDevice(device)
+                .withDevice(device.checked())
                 .withRevision(revision)
                 .withOffline(offline ? Boolean.TRUE : null);
         ReadOptions read = ReadOptions.defaults()

@@ -71,6 +71,9 @@ final class FinetuneCommand implements Runnable {
     private List<String> labelNames = List.of();
 
     @Mixin
+    private DeviceOption device = new DeviceOption();
+
+    @Mixin
     private OutputOptions output = new OutputOptions();
 
     @Option(names = "--mode", description = "full, head (features computed once) or lora (${DEFAULT-VALUE}).")
@@ -214,6 +217,7 @@ final class FinetuneCommand implements Runnable {
                 .generationMetrics(!noGenerationMetrics)
                 .docStride(docStride)
                 .offline(offline)
+                .device(device.checked())
                 .tokenizer(tokenizer)
                 .ema(images.ema)
                 .command(training.commandLine());
@@ -239,6 +243,7 @@ final class FinetuneCommand implements Runnable {
                 .labelSmoothing(labelSmoothing)
                 .lora(loraRank, loraAlpha, loraDropout, loraTargets, loraMerge)
                 .offline(offline)
+                .device(device.checked())
                 .command(training.commandLine());
         columns.forEach(options::column);
         images.start(options, model);

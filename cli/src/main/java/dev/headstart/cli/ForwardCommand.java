@@ -27,6 +27,7 @@ import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** One forward call with tensors from a file: the entry point for conformance with other implementations. Always fp32. */
@@ -60,6 +61,9 @@ final class ForwardCommand implements Runnable {
             description = "Class to load; default: config.json's first.")
     private @Nullable String architecture;
 
+    @Mixin
+    private DeviceOption device = new DeviceOption();
+
     @Option(names = "--output-hidden-states", description = "Also hidden_states.N.")
     private boolean hiddenStates;
 
@@ -80,8 +84,8 @@ final class ForwardCommand implements Runnable {
 
     @Override
     public void run() {
+        LoadOptions options = LoadOptions.defaults().withDevice(device.checked());
         Map<String, Tensor> tensors = Safetensors.readMap(inputs);
-        LoadOptions options = LoadOptions.defaults();
         ModelFolder folder = Hub.standard().resolve(model, options);
         try (PointerScope scope = new PointerScope();
                 PreTrainedModel<?> loaded = Models.load(folder, architecture, options)) {

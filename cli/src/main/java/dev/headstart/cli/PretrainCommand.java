@@ -97,11 +97,15 @@ final class PretrainCommand implements Runnable {
     @Option(names = "--save-dtype", description = "Type of the saved weights: fp32, bf16, fp16 (${DEFAULT-VALUE}).")
     private String saveDtype = "fp32";
 
+    @Mixin
+    private DeviceOption device = new DeviceOption();
+
     @Option(names = "--offline", description = "Fetch nothing.")
     private boolean offline;
 
     @Override
     public void run() {
+        String on = device.checked();
         PretrainOptions options = new PretrainOptions(PretrainOptions.Objective.of(objective), data, output.folder)
                 .config(config, overrides)
                 .init(init)
@@ -115,6 +119,7 @@ final class PretrainCommand implements Runnable {
                 .overwrite(output.overwrite)
                 .resume(output.resume)
                 .offline(offline)
+                .device(on)
                 .arguments(training.arguments(5e-4))
                 .command(training.commandLine());
         Pretrain job = new Pretrain(options);

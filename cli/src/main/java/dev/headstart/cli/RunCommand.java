@@ -14,6 +14,7 @@ import dev.headstart.pipeline.TextGenerationPipeline;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -54,8 +55,8 @@ final class RunCommand implements Runnable {
     @Option(names = "--precision", paramLabel = "P", description = "auto, fp32 (default), bf16, int8.")
     private @Nullable String precision;
 
-    @Option(names = "--device", paramLabel = "D", description = "auto (default), cpu, cuda.")
-    private String device = "auto";
+    @Mixin
+    private DeviceOption device = new DeviceOption();
 
     @Option(names = "--revision", paramLabel = "REV", description = "Branch, tag or commit of the model.")
     private @Nullable String revision;
@@ -81,7 +82,7 @@ final class RunCommand implements Runnable {
         }
         LoadOptions load = LoadOptions.defaults()
                 .withPrecision(precision)
-                .withDevice(device)
+                .withDevice(device.checked())
                 .withRevision(revision)
                 .withOffline(offline ? Boolean.TRUE : null);
         PipelineOptions options = PipelineOptions.DEFAULT.withLoad(load).withTruncation(!noTruncation);

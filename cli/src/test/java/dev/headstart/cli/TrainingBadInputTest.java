@@ -71,6 +71,36 @@ class TrainingBadInputTest {
     }
 
     @Test
+    void devices() {
+        String out = dir.resolve("out").toString();
+        boolean gpu = !dev.headstart.nn.Natives.facts().gpus().isEmpty();
+        List<List<String>> commands = List.of(
+                List.of(
+                        "finetune",
+                        "--task",
+                        "text-classification",
+                        "--model",
+                        model,
+                        "--train",
+                        data,
+                        "--output",
+                        out),
+                List.of("pretrain", "--objective", "mlm", "--data", data, "--output", out),
+                List.of("evaluate", "--task", "text-classification", "--model", model, "--data", data),
+                List.of("forward", "--model", model, "--inputs", "x", "--outputs", out),
+                List.of("run", "fill-mask", "[MASK]", "--model", model));
+        for (List<String> command : commands) {
+            refused(1, "device must be auto, cpu, cuda or cuda:N, but is 'gpu'", with(command, "--device", "gpu"));
+            if (!gpu) {
+                refused(1, "device cuda: no usable GPU", with(command, "--device", "cuda"));
+            }
+        }
+        List<String> compare =
+                List.of("compare", "--task", "text-classification", "--model", model, "--train", data, "--output", out);
+        refused(1, "device must be auto, cpu, cuda or cuda:N", with(compare, "--device", "gpu"));
+    }
+
+    @Test
     void whatIsCompared() {
         List<String> compare = List.of(
                 "compare",

@@ -310,6 +310,15 @@ public final class Models {
         return dtype == null ? ScalarType.Float : Ops.typeNamed(dtype);
     }
 
+    /** Fails where a model cannot be loaded with such a device ({@link LoadOptions#withDevice}), before anything costly is done. */
+    public static void checkDevice(String name) {
+        LoadOptions.defaults().withDevice(name);
+        if (name.startsWith("cuda")) {
+            Natives.load();
+            device(name).close();
+        }
+    }
+
     static Device device(String name) {
         boolean cuda = torch.cuda_is_available();
         if (name.startsWith("cuda") && !cuda) {

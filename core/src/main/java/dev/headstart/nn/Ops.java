@@ -101,6 +101,13 @@ public final class Ops {
         op.callBoxed(new IValueVector(arguments));
     }
 
+    /** Calls an operator with one result of any type. */
+    public static IValue result(OperatorHandle op, IValue... arguments) {
+        IValueVector stack = new IValueVector(arguments);
+        op.callBoxed(stack);
+        return new IValue(stack.get(0)); // a handle of its own, as in call
+    }
+
     /** Calls an operator with one tensor result. */
     public static Tensor call(OperatorHandle op, IValue... arguments) {
         IValueVector stack = new IValueVector(arguments);

@@ -13,6 +13,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 /** Adam with decoupled weight decay (Loshchilov and Hutter 2019), as torch.optim.AdamW, in torch's fused kernel. */
 public final class AdamW extends Optimizer {
     private static final OperatorHandle KERNEL = Ops.find("aten::_fused_adamw_", "");
+    private static final OperatorHandle ADD = Ops.find("aten::_foreach_add_", "Scalar");
     private static final IValue NONE = Memory.keep(new IValue());
     private final double beta1;
     private final double beta2;
@@ -45,8 +46,12 @@ public final class AdamW extends Optimizer {
                         "step",
                         () -> Ops.empty(ScalarType.Float).zero_().to(p.tensor().device(), ScalarType.Float)))
                 .toList();
-        for (Tensor s : steps) {
-            s.add_(ONE);
+        if (steps.get(0).is_cuda()) {
+            Ops.run(ADD, Ops.list(steps), new IValue(ONE));
+        } else {
+            for (Tensor s : steps) {
+                s.add_(ONE);
+            }
         }
         Ops.run(
                 KERNEL,

@@ -2,6 +2,7 @@ package dev.headstart.train;
 
 import dev.headstart.HeadstartException;
 import dev.headstart.nn.Memory;
+import dev.headstart.nn.Ops;
 import dev.headstart.nn.Parameter;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -9,7 +10,10 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.IValue;
 import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.OperatorHandle;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
@@ -19,6 +23,10 @@ import org.bytedeco.pytorch.global.torch;
  * until {@link #close}. Not thread-safe.
  */
 public abstract class Optimizer implements AutoCloseable {
+    private static final OperatorHandle NORMS = Ops.find("aten::_foreach_norm", "Scalar");
+    private static final OperatorHandle STACK = Ops.find("aten::stack", "");
+    private static final OperatorHandle SCALE = Ops.find("aten::_foreach_mul_", "Tensor");
+    private static final IValue NONE = Memory.keep(new IValue());
     private final List<ParameterGroup> groups;
     private final Map<String, Tensor> state = new LinkedHashMap<>();
 
@@ -95,6 +103,31 @@ public abstract class Optimizer implements AutoCloseable {
         }
     }
 
+    /**
+     * As {@link #clipGradNorm}, in a handful of operations over all gradients at once and without waiting for their result: for gradients on a GPU.
+     *
+     * @return the norm before, a scalar beside the gradients, in the caller's scope
+     */
+    final Tensor clipGradNormThere(double maxNorm) {
+        List<Tensor> gradients = parameters().stream()
+                .map(p -> (Tensor) p.tensor().grad())
+                .filter(Tensor::defined)
+                .toList();
+        if (gradients.isEmpty()) {
+            return Ops.empty(torch.ScalarType.Float).zero_();
+        }
+        try (NoGradGuard guard = new NoGradGuard()) {
+            IValue norms = Ops.result(NORMS, Ops.list(gradients), new IValue(new Scalar(2.0)), NONE);
+            Tensor norm = Ops.call(STACK, norms, new IValue(0L)).norm();
+            Tensor scale = norm.add(new Scalar(1e-6))
+                    .reciprocal_()
+                    .mul_(new Scalar(maxNorm))
+                    .clamp_max_(new Scalar(1.0));
+            Ops.run(SCALE, Ops.list(gradients), new IValue(scale));
+            return norm;
+        }
+    }
+
     /** Its state by name, for checkpoints; the tensors stay its own. */
     public final Map<String, Tensor> state() {
         return java.util.Collections.unmodifiableMap(state);
@@ -126,13 +159,20 @@ public abstract class Optimizer implements AutoCloseable {
                     name,
                     Memory.scoped(() -> Arrays.equals(t.shape(), p.tensor().shape())
                             ? torch.empty_like(p.tensor()).to(t.scalar_type()).copy_(t)
-                            : t.dim() == 0 ? t.clone() : t.clone().to(p.tensor().device(), t.scalar_type())));
+                            : staysOnCpu(name.substring(colon + 1))
+                                    ? t.clone()
+                                    : t.clone().to(p.tensor().device(), t.scalar_type())));
         });
     }
 
     /** Whether a state of this shape can belong to a parameter of that; scalars always can. */
     protected boolean fits(String kind, long[] state, long[] parameter) {
         return Arrays.equals(state, parameter);
+    }
+
+    /** Whether a state is read in Java at every step and so lies on the CPU, wherever its parameter is. */
+    protected boolean staysOnCpu(String kind) {
+        return false;
     }
 
     /** Frees the state. */

@@ -5,6 +5,7 @@ import dev.headstart.nn.Linear;
 import dev.headstart.nn.Natives;
 import java.util.Locale;
 import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
@@ -32,6 +33,25 @@ public final class Throughput {
         return 6 * weights + 12.0 * layers * width * length;
     }
 
+    /** GFLOP/s of 8192 x 8192 x 8192 on the GPU where a model is. */
+    private static double gpuPeak(Device device, ScalarType type) {
+        try (PointerScope scope = new PointerScope();
+                NoGradGuard guard = new NoGradGuard()) {
+            Tensor x = torch.rand(new long[] {8192, 1024}).to(device, type).repeat(1, 8); // [8192, 8192]
+            double best = Double.MAX_VALUE;
+            for (int i = 0; i < 4; i++) {
+                torch.linear(x, x).select(0, 0).select(0, 0).item_double(); // waits for what was begun before
+                long t = System.nanoTime();
+                for (int k = 0; k < 9; k++) {
+                    torch.linear(x, x);
+                }
+                torch.linear(x, x).select(0, 0).select(0, 0).item_double();
+                best = Math.min(best, (System.nanoTime() - t) / 1e9 / 10);
+            }
+            return 2.0 * 8192 * 8192 * 8192 / best / 1e9;
+        }
+    }
+
     /** GFLOP/s of 1024 x 1024 x 4096 at best, with as many threads as training has. */
     public static double gemmPeak(ScalarType type) {
         Natives.blasThreads(true); // as models do for training; a loaded model has set it to one
@@ -52,14 +72,17 @@ public final class Throughput {
     /** In words; measures the machine for a fraction of a second. */
     public static String describe(
             PreTrainedModel<?> model, double tokensPerSecond, int length, double predicted, boolean bf16) {
-        double peak = gemmPeak(bf16 ? ScalarType.BFloat16 : ScalarType.Float);
+        Tensor any = model.namedParameters().values().iterator().next().tensor();
+        ScalarType type = bf16 ? ScalarType.BFloat16 : ScalarType.Float;
+        double peak = any.is_cuda() ? gpuPeak(any.device(), type) : gemmPeak(type);
         double used = tokensPerSecond * flopsPerToken(model, length, predicted) / 1e9;
         return String.format(
                 Locale.ROOT,
-                "%,.0f tokens/s, %.0f GFLOP/s: %.0f %% of the machine's matrix products at their best (%s, %.0f GFLOP/s)",
+                "%,.0f tokens/s, %.0f GFLOP/s: %.0f %% of the %s's matrix products at their best (%s, %.0f GFLOP/s)",
                 tokensPerSecond,
                 used,
                 100 * used / peak,
+                any.is_cuda() ? "GPU" : "machine",
                 bf16 ? "bf16" : "fp32",
                 peak);
     }

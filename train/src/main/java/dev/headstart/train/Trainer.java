@@ -7,7 +7,9 @@ import dev.headstart.HeadstartException;
 import dev.headstart.io.Safetensors;
 import dev.headstart.io.StagedFile;
 import dev.headstart.models.PreTrainedModel;
+import dev.headstart.models.Tensors;
 import dev.headstart.nn.Autocast;
+import dev.headstart.nn.Memory;
 import dev.headstart.nn.Ops;
 import dev.headstart.nn.Recompute;
 import dev.headstart.peft.LoraAdapter;
@@ -25,8 +27,10 @@ import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.DeviceType;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -51,7 +55,7 @@ public final class Trainer {
 
     private final PreTrainedModel<?> model;
     private final TrainingArguments args;
-    private final TrainingData data;
+    private TrainingData data;
     private final BatchPlan plan;
     private final long total;
     private final long warmup;
@@ -62,6 +66,8 @@ public final class Trainer {
     private @Nullable Supplier<List<ParameterGroup>> groups;
     private @Nullable Checkpoints checkpoints;
     private boolean resume;
+    private boolean gpu;
+    private boolean ahead;
     private volatile boolean stop;
 
     // What a checkpoint holds besides tensors.
@@ -154,6 +160,13 @@ public final class Trainer {
         return this;
     }
 
+    /** As on a GPU: batches are made ahead, losses and norm read once a step. For tests; on a GPU it is so anyway. */
+    Trainer asOnGpu() {
+        gpu = true;
+        ahead = true;
+        return this;
+    }
+
     /** Steps of the whole run. */
     public long totalSteps() {
         return total;
@@ -172,18 +185,24 @@ public final class Trainer {
     public Result train() {
         long begin = System.nanoTime();
         model.train();
+        boolean there = Placement.onGpu(model);
+        gpu |= there;
+        TrainingData plain = data;
         List<ParameterGroup> trained = groups != null
                 ? groups.get()
                 : ParameterGroup.split(ParameterGroup.trainable(model), args.weightDecay, ParameterGroup::isBiasOrNorm);
         if (trained.isEmpty()) {
             throw new HeadstartException("nothing to train: every parameter of the model is frozen");
         }
-        try (Optimizer optimizer = optimizer(trained)) {
+        try (Optimizer optimizer = optimizer(trained);
+                BatchesAhead next = (there || ahead) && !data.preparesItself() ? new BatchesAhead(data, there) : null) {
+            data = next != null ? next : data;
             if (resume && checkpoints != null && args.checkpoints) {
                 checkpoints.latest().ifPresent(path -> restore(path, optimizer));
             }
             return run(optimizer, begin);
         } finally {
+            data = plain;
             model.eval();
         }
     }
@@ -274,8 +293,7 @@ public final class Trainer {
         } catch (OutOfMemoryError e) {
             throw outOfMemory(batches, e);
         } catch (RuntimeException e) {
-            if (!(e instanceof HeadstartException)
-                    && String.valueOf(e.getMessage()).matches("(?s).*(can't allocate memory|out of memory).*")) {
+            if (String.valueOf(e.getMessage()).matches("(?s).*(can't allocate memory|out of memory).*")) {
                 throw outOfMemory(batches, e);
             }
             throw e;
@@ -314,37 +332,66 @@ public final class Trainer {
         long examples = batches.stream().mapToLong(b -> b.length).sum();
         double loss = 0;
         long tokens = 0;
+        List<Tensor> waiting = new ArrayList<>(); // on a GPU: losses that are read with the norm, at the step's end
         for (int[] indexes : batches) {
             for (int i : indexes) {
                 tokens += data.length(i);
             }
             try (PointerScope scope = new PointerScope();
                     @Nullable Recompute segments = args.gradientCheckpointing ? Recompute.open() : null) {
-                Tensor value = forward(data.batch(indexes, random));
-                double number = value.item_double();
-                if (!Double.isFinite(number)) {
-                    throw notFinite("the loss is " + number);
-                }
+                Tensor value = forward(Placement.of(model, data.batch(indexes, random)));
                 double part = (double) indexes.length / examples;
+                if (gpu) {
+                    waiting.add(Memory.scoped(
+                            () -> value.detach().to(ScalarType.Float).mul(new Scalar(part))));
+                } else {
+                    loss += finite(value.item_double(), "the loss is ") * part;
+                }
                 Tensor scaled = batches.size() == 1 ? value : value.mul(new Scalar(part));
                 if (segments == null) {
                     scaled.backward();
                 } else {
                     segments.backward(scaled);
                 }
-                loss += number * part;
             }
         }
         Double norm = null;
-        if (args.maxGradNorm > 0) {
-            norm = optimizer.clipGradNorm(args.maxGradNorm);
-            if (!Double.isFinite(norm)) {
-                throw notFinite("the gradients' norm is " + norm);
-            }
+        if (gpu) {
+            double[] read = read(waiting, optimizer);
+            loss = finite(read[0], "the loss is ");
+            norm = args.maxGradNorm > 0 ? finite(read[1], "the gradients' norm is ") : null;
+        } else if (args.maxGradNorm > 0) {
+            norm = finite(optimizer.clipGradNorm(args.maxGradNorm), "the gradients' norm is ");
         }
         optimizer.step(lr);
         optimizer.zeroGrad();
         return new Done(loss, norm, tokens);
+    }
+
+    /** Clips the gradients and waits for the GPU, once: the sum of the losses and, where gradients are clipped, their norm before. Closes the losses. */
+    private double[] read(List<Tensor> losses, Optimizer optimizer) {
+        int n = losses.size();
+        try (PointerScope scope = new PointerScope()) {
+            List<Tensor> all = new ArrayList<>(losses);
+            if (args.maxGradNorm > 0) {
+                all.add(optimizer.clipGradNormThere(args.maxGradNorm));
+            }
+            float[] values = Tensors.floats(torch.stack(new TensorVector(all.toArray(Tensor[]::new)), 0));
+            double sum = 0;
+            for (int i = 0; i < n; i++) {
+                sum += values[i];
+            }
+            return new double[] {sum, values[values.length - 1]};
+        } finally {
+            losses.forEach(Tensor::close);
+        }
+    }
+
+    private double finite(double value, String what) {
+        if (!Double.isFinite(value)) {
+            throw notFinite(what + value);
+        }
+        return value;
     }
 
     private HeadstartException notFinite(String what) {

@@ -42,4 +42,9 @@ public interface TrainingData {
      * @param random in the state in which {@link #batch} will get it
      */
     default void announce(List<int[]> batches, SplittableRandom random) {}
+
+    /** Whether it prepares what is announced itself; training on a GPU otherwise makes the next step's batches on a thread of its own. */
+    default boolean preparesItself() {
+        return false;
+    }
 }

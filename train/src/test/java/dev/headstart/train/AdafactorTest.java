@@ -25,6 +25,8 @@ import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Beside transformers' Adafactor (conformance/adafactor.py). */
 class AdafactorTest {
@@ -81,18 +83,19 @@ class AdafactorTest {
     }
 
     /** With the state written down and read back after each step. */
-    @Test
-    void equalsTheReference() throws IOException {
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void equalsTheReference(boolean together) throws IOException {
         for (JsonNode c : cases()) {
             try (PreTrainedModel<?> model = model()) {
                 List<Parameter> two = parameters(model);
                 List<ParameterGroup> groups =
                         List.of(new ParameterGroup(two, c.path("weight_decay").asDouble()));
                 boolean scale = c.path("scale_parameter").asBoolean();
-                Optimizer optimizer = new Adafactor(groups, scale);
+                Optimizer optimizer = new Adafactor(groups, scale, together);
                 for (int i = 0; i < c.path("rates").size(); i++) {
                     step(optimizer, two, i, c.path("rates").path(i).asDouble());
-                    Optimizer next = new Adafactor(groups, scale);
+                    Optimizer next = new Adafactor(groups, scale, together);
                     next.load(optimizer.state());
                     optimizer.close();
                     optimizer = next;

@@ -116,10 +116,12 @@ public final class FineTune {
                 .withInit(LoadOptions.Init.NEW_HEAD)
                 .withSeed(options.arguments.seed())
                 .withOffline(options.offline ? Boolean.TRUE : null)
+                .withDevice(options.device)
                 .withId2label(task.id2label());
         try (Tokenizer found = tokenizer(load);
                 PreTrainedModel<?> model =
                         options.fresh ? fresh(task.head(), found, load) : load(task.head(), options.model, load)) {
+            usage.of(model);
             task.configure(model.config().node());
             Tokenizer tokenizer = fitted(task, model, found);
             int maxLength = maxLength(options, tokenizer, model, task);

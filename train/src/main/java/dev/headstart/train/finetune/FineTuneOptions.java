@@ -68,6 +68,7 @@ public final class FineTuneOptions {
     long mixingLimit = 1L << 21; // the paper's, beside a temperature
     boolean generationMetrics = true;
     boolean offline;
+    String device = "auto";
 
     @Nullable
     Path config;
@@ -242,6 +243,12 @@ public final class FineTuneOptions {
     /** Whether nothing may be fetched. */
     public FineTuneOptions offline(boolean value) {
         offline = value;
+        return this;
+    }
+
+    /** auto, cpu, cuda or cuda:N. */
+    public FineTuneOptions device(String value) {
+        device = value;
         return this;
     }
 

@@ -119,7 +119,7 @@ final class ModelCard {
                 report.result().reason(),
                 TrainingLog.time(usage.seconds()),
                 usage.energy()));
-        b.append(Usage.software()).append("; ").append(Usage.hardware()).append(".\n");
+        b.append(Usage.software()).append("; ").append(usage.hardware()).append(".\n");
     }
 
     private static String pipeline(FineTuneTask task) {

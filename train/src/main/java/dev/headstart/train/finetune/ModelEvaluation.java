@@ -34,6 +34,7 @@ public final class ModelEvaluation {
     public static Evaluation run(FineTuneOptions options, Evaluation.Options how) {
         LoadOptions load = LoadOptions.defaults()
                 .withOffline(options.offline ? Boolean.TRUE : null)
+                .withDevice(options.device)
                 .withPrecision(options.precision)
                 .packed();
         if (options.task.equals("sentence-similarity") || options.task.equals("sentence-embedding")) {

@@ -32,10 +32,10 @@ public final class RunResults {
                 .put("train_loss", result.loss())
                 .put("train_runtime", result.seconds())
                 .put("total_runtime", usage.seconds())
-                .put("peak_memory_mb", Usage.peakMegabytes())
+                .put("peak_memory_mb", usage.peakMegabytes())
                 .put("energy_wh", usage.wattHours())
                 .put("energy_source", usage.energySource())
-                .put("hardware", Usage.hardware())
+                .put("hardware", usage.hardware())
                 .put("software", Usage.software())
                 .metrics("eval", result.metrics());
     }

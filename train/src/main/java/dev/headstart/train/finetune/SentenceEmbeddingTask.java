@@ -14,6 +14,7 @@ import dev.headstart.text.EncodeOptions;
 import dev.headstart.text.Tokenizer;
 import dev.headstart.text.Truncation;
 import dev.headstart.train.Objective;
+import dev.headstart.train.Placement;
 import dev.headstart.train.SentenceLosses;
 import dev.headstart.train.metrics.Evaluation;
 import java.io.IOException;
@@ -273,7 +274,7 @@ final class SentenceEmbeddingTask extends FineTuneTask {
         double[] cosines = new double[examples.size()];
         for (int[] indexes : examples.inOrderOfLength(options.evalBatchSize)) {
             try (PointerScope scope = new PointerScope()) {
-                Map<String, Tensor> batch = examples.batch(indexes, new SplittableRandom(0));
+                Map<String, Tensor> batch = Placement.of(model, examples.batch(indexes, new SplittableRandom(0)));
                 List<Tensor> columns = columns(model, batch, examples.texts);
                 sum += loss(columns, batch.get("labels")).item_double() * indexes.length;
                 float[] cos = Tensors.floats(SentenceLosses.cosines(columns.get(0), columns.get(1)));

@@ -6,6 +6,7 @@ import dev.headstart.models.EncoderModels;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.text.Tokenizer;
 import dev.headstart.train.Objective;
+import dev.headstart.train.Placement;
 import dev.headstart.train.TrainingData;
 import dev.headstart.train.pretrain.Corpus.Split;
 import java.util.Map;
@@ -68,7 +69,7 @@ abstract class Goal {
                 indexes[i] = (int) ((from + i) * stride);
             }
             try (PointerScope scope = new PointerScope()) {
-                Map<String, Tensor> batch = data.batch(indexes, random);
+                Map<String, Tensor> batch = Placement.of(model, data.batch(indexes, random));
                 measure(batch, Objective.forward(model, inputs(batch)), tally);
             }
         }

@@ -99,6 +99,7 @@ public final class Pretrain {
         Path work = options.output.resolve(WORK);
         try (Tokenizer tokenizer = tokenizer(corpus, work.resolve("tokenizer"));
                 PreTrainedModel<?> model = model(config, tokenizer, work)) {
+            usage.of(model);
             Goal goal = Goal.of(options, tokenizer, blockSize(model.config().node()), model);
             try (Shards shards = Shards.of(work, corpus, tokenizer, goal.sentences(), goal.end(), options.resume)) {
                 return train(goal, model, tokenizer, shards, corpus, usage);
@@ -205,6 +206,7 @@ public final class Pretrain {
         LoadOptions load = LoadOptions.defaults()
                 .withInit(LoadOptions.Init.NEW_HEAD)
                 .withSeed(options.arguments.seed())
+                .withDevice(options.device)
                 .withOffline(options.offline ? Boolean.TRUE : null);
         if (!options.isNew()) {
             PreTrainedModel<?> model = switch (options.objective) {

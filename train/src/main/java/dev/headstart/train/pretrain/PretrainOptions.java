@@ -67,6 +67,7 @@ public final class PretrainOptions {
     boolean overwrite;
     boolean resume;
     boolean offline;
+    String device = "auto";
     TrainingArguments arguments = TrainingArguments.defaults();
 
     @Nullable
@@ -162,6 +163,12 @@ public final class PretrainOptions {
     /** Whether nothing may be fetched. */
     public PretrainOptions offline(boolean value) {
         offline = value;
+        return this;
+    }
+
+    /** auto, cpu, cuda or cuda:N. */
+    public PretrainOptions device(String value) {
+        device = value;
         return this;
     }
 

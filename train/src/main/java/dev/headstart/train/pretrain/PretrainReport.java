@@ -170,8 +170,8 @@ final class PretrainReport {
                 + speed;
     }
 
-    private static String machine() {
-        return Usage.software() + "; " + Usage.hardware() + ".";
+    private String machine() {
+        return Usage.software() + "; " + usage.hardware() + ".";
     }
 
     private static String hash(Path file) {

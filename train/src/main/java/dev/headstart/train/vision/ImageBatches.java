@@ -117,6 +117,11 @@ final class ImageBatches implements TrainingData, AutoCloseable {
         return batch;
     }
 
+    @Override
+    public boolean preparesItself() {
+        return true;
+    }
+
     private ImageBatch prepare(int[] indexes, long seed) {
         long[] seeds = new SplittableRandom(seed).longs(indexes.length).toArray();
         Image[] ready = new Image[indexes.length];

@@ -136,11 +136,13 @@ public final class ImageFineTune {
                 .withInit(LoadOptions.Init.NEW_HEAD)
                 .withSeed(options.arguments.seed())
                 .withOffline(options.offline ? Boolean.TRUE : null)
+                .withDevice(options.device)
                 .withId2label(names(labels));
         ImageModels.Start start = options.fresh ? ImageModels.of(options.model, options.offline) : null;
         try (PreTrainedModel<?> model = start == null
                 ? AutoModelForImageClassification.fromPretrained(options.model, load)
                 : scratch(start, load)) {
+            usage.of(model);
             ImageProcessor processor = start != null
                     ? start.processor()
                     : ImageProcessor.fromFolder(Hub.standard()
@@ -270,7 +272,7 @@ public final class ImageFineTune {
                     FineTune.trainedParameters(model, adapter),
                     model.numParameters());
             if (done) {
-                finish(model, processor, adapter, report);
+                finish(model, processor, adapter, report, usage);
                 results(report, usage).write(options.output);
             }
             return report;
@@ -365,7 +367,11 @@ public final class ImageFineTune {
     }
 
     private void finish(
-            PreTrainedModel<?> model, ImageProcessor processor, @Nullable LoraAdapter adapter, Report report) {
+            PreTrainedModel<?> model,
+            ImageProcessor processor,
+            @Nullable LoraAdapter adapter,
+            Report report,
+            Usage usage) {
         Path out = options.output;
         if (adapter != null && options.loraMerge) {
             adapter.merge();
@@ -377,7 +383,7 @@ public final class ImageFineTune {
             model.savePretrained(out);
         }
         processor.savePretrained(out);
-        ImageModelCard.write(out.resolve("README.md"), options, model, report);
+        ImageModelCard.write(out.resolve("README.md"), options, model, report, usage);
         LOG.info("{}: {}", out, report.result().metrics());
     }
 }

@@ -45,6 +45,7 @@ public final class ImageFineTuneOptions {
     boolean loraMerge;
     OnError onError = OnError.FAIL;
     boolean offline;
+    String device = "auto";
     String metric = "accuracy";
     List<String> classNames = List.of();
     final Map<Columns.Role, String> columns = new EnumMap<>(Columns.Role.class);
@@ -182,6 +183,12 @@ public final class ImageFineTuneOptions {
     /** Whether nothing may be fetched. */
     public ImageFineTuneOptions offline(boolean value) {
         offline = value;
+        return this;
+    }
+
+    /** auto, cpu, cuda or cuda:N. */
+    public ImageFineTuneOptions device(String value) {
+        device = value;
         return this;
     }
 

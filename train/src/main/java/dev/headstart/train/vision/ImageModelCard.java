@@ -15,7 +15,8 @@ import java.util.Map;
 final class ImageModelCard {
     private ImageModelCard() {}
 
-    static void write(Path file, ImageFineTuneOptions o, PreTrainedModel<?> model, ImageFineTune.Report report) {
+    static void write(
+            Path file, ImageFineTuneOptions o, PreTrainedModel<?> model, ImageFineTune.Report report, Usage usage) {
         StringBuilder b = new StringBuilder("---\n");
         if (!o.fresh) {
             b.append("base_model: ").append(o.model).append('\n');
@@ -67,7 +68,7 @@ final class ImageModelCard {
                 report.result().tokens() / Math.max(1e-9, report.result().seconds()),
                 report.result().epochs(),
                 report.result().reason(),
-                Usage.hardware()));
+                usage.hardware()));
         byte[] text = b.toString().getBytes(StandardCharsets.UTF_8);
         StagedFile.write(file, out -> out.write(ByteBuffer.wrap(text)));
     }
