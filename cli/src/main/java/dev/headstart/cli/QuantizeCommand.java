@@ -3,6 +3,7 @@ package dev.headstart.cli;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
+import dev.headstart.LoadOptions;
 import dev.headstart.hub.Hub;
 import dev.headstart.hub.ModelFolder;
 import dev.headstart.models.Quantization;
@@ -33,6 +34,10 @@ import picocli.CommandLine.Spec;
                 "Writes a model with weights of 8 bits (a scale a channel) or 4 bits (a scale and a zero a group). The"
                         + " folder is used like any model.")
 final class QuantizeCommand implements Runnable {
+    /** Weights of few bits have kernels there alone: elsewhere other numbers than the folder's would be measured. */
+    private static final PipelineOptions ON_CPU =
+            PipelineOptions.DEFAULT.withLoad(LoadOptions.defaults().withDevice("cpu"));
+
     private static final int EXAMPLES = 256;
 
     @Spec
@@ -157,7 +162,7 @@ final class QuantizeCommand implements Runnable {
     /** The part of the images whose best class has the name of their folder. */
     private double accuracy(String folder) {
         List<Path> files = ImageFiles.under(Objects.requireNonNull(accuracy));
-        try (Pipeline pipeline = Tasks.find("image-classification").open(folder, PipelineOptions.DEFAULT)) {
+        try (Pipeline pipeline = Tasks.find("image-classification").open(folder, ON_CPU)) {
             List<?> found = pipeline.run(
                     files.stream().map(Path::toString).toList(),
                     JsonNodeFactory.instance.objectNode().put("top_k", 1));
@@ -179,7 +184,7 @@ final class QuantizeCommand implements Runnable {
         return Perplexity.of(
                         Files.readString(Objects.requireNonNull(text)),
                         folder,
-                        PipelineOptions.DEFAULT,
+                        ON_CPU,
                         maxLength == null ? 0 : maxLength,
                         0)
                 .perplexity();

@@ -3,6 +3,7 @@ package dev.headstart.train.pretrain;
 import dev.headstart.HeadstartException;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.models.Tensors;
+import dev.headstart.nn.Ops;
 import dev.headstart.nn.Parameter;
 import java.nio.FloatBuffer;
 import java.util.Map;
@@ -72,8 +73,8 @@ final class LocalStart {
                     turned[row + 1][2 * i + 1] = cos;
                 }
             }
-            query.add_(matrix(turned)); // to the random weights
-            key.add_(matrix(read));
+            query.add_(matrix(turned).to(query.device(), Ops.type(query))); // to the random weights
+            key.add_(matrix(read).to(key.device(), Ops.type(key)));
             all.forEach((name, p) -> {
                 if (SEGMENTS.matcher(name).matches()) {
                     p.tensor().mul_(new Scalar(SEGMENTS_SHARE));
