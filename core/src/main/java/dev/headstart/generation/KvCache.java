@@ -1,8 +1,8 @@
 package dev.headstart.generation;
 
-import static org.bytedeco.pytorch.global.torch.arange;
 import static org.bytedeco.pytorch.global.torch.empty;
 
+import dev.headstart.nn.Ops;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
@@ -10,7 +10,6 @@ import java.util.Map;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.BoolOptional;
 import org.bytedeco.pytorch.Device;
-import org.bytedeco.pytorch.DeviceOptional;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptions;
@@ -91,8 +90,7 @@ public final class KvCache implements AutoCloseable {
             throw new IllegalStateException("the cache holds " + capacity + " tokens a row and is full");
         }
         masks.clear();
-        Tensor offset =
-                arange(new Scalar(width)).to(device, torch.ScalarType.Long).unsqueeze(0); // [1, S]
+        Tensor offset = Ops.upTo(width, device).unsqueeze(0); // [1, S]
         long[] start = Arrays.stream(lengths).asLongStream().toArray();
         positions = aligned
                 ? offset.add(new Scalar(longest))
@@ -168,14 +166,12 @@ public final class KvCache implements AutoCloseable {
 
     private Tensor makeMask(int window, torch.ScalarType dtype) {
         Tensor query = begun(positions).unsqueeze(-1); // [R, S, 1]
-        Tensor key = arange(new Scalar(total))
-                .to(query.device(), torch.ScalarType.Long)
-                .view(1, 1, -1); // [1, 1, L]
+        Tensor key = Ops.upTo(total, query.device()).view(1, 1, -1); // [1, 1, L]
         Tensor hidden = key.gt(query); // [R, S, L]
         if (window > 0) {
             hidden = hidden.logical_or(key.le(query.sub(new Scalar(window))));
         }
-        return torch.zeros_like(hidden, new TensorOptions(dtype).device(new DeviceOptional(query.device())), null)
+        return torch.zeros(hidden.shape(), Ops.options(dtype.intern(), query.device()))
                 .masked_fill(hidden, new Scalar(Double.NEGATIVE_INFINITY))
                 .unsqueeze(1); // [R, 1, S, L]
     }

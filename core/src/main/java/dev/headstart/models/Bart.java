@@ -313,7 +313,8 @@ public final class Bart {
             if (table == null) {
                 return Places.sinusoids(at, x, c.dModel, c.dModel / 2.0);
             }
-            long most = at.max().item_long() + 1;
+            // on a GPU looking would stall every step of decoding, which ends at the table by itself
+            long most = at.is_cuda() ? x.size(1) : at.max().item_long() + 1;
             Checks.length(most, c.maxPositions);
             Tensor rows = c.kind.positions == Positions.LEARNED ? at.add(new Scalar(2L)) : at;
             return embedding(table.tensor(), rows, -1, false, false);

@@ -1,14 +1,10 @@
 package dev.headstart.models;
 
-import static org.bytedeco.pytorch.global.torch.arange;
-
 import dev.headstart.generation.KvCache;
 import dev.headstart.nn.Embedding;
 import dev.headstart.nn.Ops;
 import dev.headstart.nn.Trace;
-import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -52,9 +48,7 @@ abstract class CausalBody {
         Tensor embedded = given != null ? given : embed(in.required("input_ids")); // [B, S, E]
         Tensor positions = in.optional("position_ids");
         if (positions == null) {
-            positions = arange(new Scalar(embedded.size(1)))
-                    .to(embedded.device(), ScalarType.Long)
-                    .unsqueeze(0); // [1, S]
+            positions = Places.upTo(embedded.size(1), embedded).unsqueeze(0); // [1, S]
         }
         // the reference takes jumps in the positions for the seams of packed texts, unless it keeps a cache
         boolean packed = !in.kwarg("use_cache", true) && in.optional("position_ids") != null;

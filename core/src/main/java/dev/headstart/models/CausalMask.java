@@ -1,6 +1,5 @@
 package dev.headstart.models;
 
-import static org.bytedeco.pytorch.global.torch.arange;
 import static org.bytedeco.pytorch.global.torch.constant_pad_nd;
 
 import dev.headstart.generation.KvCache;
@@ -43,7 +42,7 @@ interface CausalMask {
         if (padding != null && padding.dim() == 4) {
             return window -> padding;
         }
-        Tensor at = arange(new Scalar(x.size(1))).to(x.device(), ScalarType.Long);
+        Tensor at = Places.upTo(x.size(1), x);
         Tensor query = at.view(-1, 1); // [S, 1]
         Tensor key = at.view(1, -1); // [1, S]
         Tensor seen = padding == null || padding.min().item_long() != 0
@@ -64,7 +63,7 @@ interface CausalMask {
                 hidden = hidden.logical_or(apart); // [B or 1, 1, S, S]
             }
             ScalarType type = Ops.type(x);
-            Tensor mask = Ops.empty(type, hidden.shape()).to(x.device(), type).zero_();
+            Tensor mask = torch.zeros(hidden.shape(), Ops.options(type, x.device()));
             return mask.masked_fill_(hidden, new Scalar(Attention.lowest(type))).view(-1, 1, x.size(1), x.size(1));
         });
     }

@@ -1,6 +1,5 @@
 package dev.headstart.models;
 
-import static org.bytedeco.pytorch.global.torch.arange;
 import static org.bytedeco.pytorch.global.torch.constant_pad_nd;
 import static org.bytedeco.pytorch.global.torch.tanh;
 
@@ -199,7 +198,7 @@ public final class CausalModels {
             if (pad == null || ids == null) {
                 return x.select(1, x.size(1) - 1);
             }
-            Tensor places = arange(new Scalar(ids.size(1))).to(ids.device(), ScalarType.Long); // [S]
+            Tensor places = Places.upTo(ids.size(1), ids); // [S]
             Tensor last = places.mul(ids.ne(new Scalar(pad.longValue()))).amax(new long[] {-1}, false); // [B]
             return x.gather(1, last.view(-1, 1, 1).expand(x.size(0), 1, x.size(2)))
                     .squeeze(1);

@@ -304,7 +304,7 @@ public final class Clip {
         /** Projected embeddings of images, not normalised: transformers' {@code get_image_features}. */
         public BaseModelOutputWithPooling imageFeatures(Inputs in) {
             return call(in.gradients(), () -> {
-                Encoded images = vision.forward(in);
+                Encoded images = vision.forward(place(in));
                 return images.output(visualProjection.forward(images.pooled()));
             });
         }
@@ -312,7 +312,7 @@ public final class Clip {
         /** Projected embeddings of texts, not normalised: transformers' {@code get_text_features}. */
         public BaseModelOutputWithPooling textFeatures(Inputs in) {
             return call(in.gradients(), () -> {
-                Encoded texts = text.forward(in);
+                Encoded texts = text.forward(place(in));
                 return texts.output(textProjection.forward(texts.pooled()));
             });
         }
@@ -329,12 +329,7 @@ public final class Clip {
         }
 
         private static Tensor contrastive(Tensor similarity) {
-            Tensor diagonal = org.bytedeco
-                    .pytorch
-                    .global
-                    .torch
-                    .arange(new Scalar(similarity.size(0)))
-                    .to(similarity.device(), ScalarType.Long);
+            Tensor diagonal = Places.upTo(similarity.size(0), similarity);
             return Losses.crossEntropy(similarity, diagonal)
                     .add(Losses.crossEntropy(similarity.transpose(0, 1), diagonal))
                     .div(new Scalar(2.0));

@@ -417,7 +417,9 @@ public final class DebertaV2 {
             if (relative == null) {
                 return null;
             }
-            Tensor distance = distances(x.size(1), x); // [S, S]
+            long s = x.size(1);
+            // bucket by bucket on the CPU, whose logarithm rounds as the reference's, and few: one for each distance
+            Tensor distance = distances(s); // [2 S - 1], from -(S - 1)
             Scalar span = new Scalar(c.span());
             Tensor forth = row(distance.add(span));
             Tensor back = row(distance.neg().add(span));
@@ -426,17 +428,28 @@ public final class DebertaV2 {
             Tensor rows = relative.weight().tensor().narrow(0, least, most - least + 1); // [R, H]
             Tensor normed = relativeNorm == null ? rows : relativeNorm.forward(rows);
             Scalar first = new Scalar(least);
-            return new Relative(positionDropout.forward(normed).unsqueeze(0), forth.sub(first), back.sub(first));
+            Tensor at = Places.upTo(s, x);
+            Tensor pairs =
+                    at.view(-1, 1).sub(at.view(1, -1)).add(new Scalar(s - 1)).view(-1); // [S * S]
+            return new Relative(
+                    positionDropout.forward(normed).unsqueeze(0),
+                    pick(forth.sub(first), pairs, s),
+                    pick(back.sub(first), pairs, s));
+        }
+
+        private static Tensor pick(Tensor each, Tensor pairs, long s) {
+            return each.to(pairs.device(), ScalarType.Long)
+                    .index_select(0, pairs)
+                    .view(s, s);
         }
 
         private Tensor row(Tensor shifted) {
             return shifted.clamp(new ScalarOptional(new Scalar(0)), new ScalarOptional(new Scalar(2L * c.span() - 1)));
         }
 
-        /** How far each query stands behind each key, far distances in buckets that grow with the logarithm; int64 [S, S]. */
-        private Tensor distances(long s, Tensor like) {
-            Tensor at = torch.arange(new Scalar(s)).to(like.device(), ScalarType.Long);
-            Tensor distance = at.view(-1, 1).sub(at.view(1, -1)); // [S, S]
+        /** How far queries stand behind keys, -(S - 1) to S - 1, far distances in buckets that grow with the logarithm; int64 [2 S - 1] on the CPU. */
+        private Tensor distances(long s) {
+            Tensor distance = torch.arange(new Scalar(1 - s), new Scalar(s)); // [2 S - 1]
             if (c.positionBuckets() <= 0) {
                 return distance;
             }
@@ -444,9 +457,8 @@ public final class DebertaV2 {
             Scalar half = new Scalar(mid);
             Tensor near = distance.abs().lt(half);
             Tensor size = distance.abs().masked_fill(near, new Scalar(mid - 1L));
-            Tensor most = Tensor.create((float) (c.maxRelativePositions() - 1) / mid)
-                    .log()
-                    .to(like.device(), ScalarType.Float);
+            Tensor most =
+                    Tensor.create((float) (c.maxRelativePositions() - 1) / mid).log();
             Tensor log = size.to(ScalarType.Float)
                     .div(half)
                     .log()

@@ -23,6 +23,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Locale;
 import java.util.TreeMap;
 import java.util.function.BiFunction;
 import java.util.function.Function;
@@ -190,8 +191,9 @@ public final class Models {
                 LoraAdapter adapter = LoraAdapter.load(model, root);
                 adapter.merge();
                 adapter.remove();
-                if (options.precision() != null) {
-                    model.optimize(precision(options.precision()));
+                Precision precision = precision(options.precision(), device(options.device()));
+                if (precision != null) {
+                    model.optimize(precision);
                 }
                 return model;
             } catch (RuntimeException e) {
@@ -259,27 +261,32 @@ public final class Models {
                     + family.modelType() + "; known: " + String.join(", ", family.architectures()));
         }
         try (PointerScope scope = new PointerScope()) {
+            Device device = device(options.device());
+            Precision precision = precision(options.precision(), device);
+            if (device.is_cuda() && few(precision) && quantized == null) {
+                throw onCpuAlone(precision);
+            }
             WeightLoader loader = new WeightLoader(new WeightLoader.Plan(
                     source == null ? null : family.adapt(source, config),
                     family.basePrefix(),
                     options.init() == LoadOptions.Init.NEW_HEAD,
                     config.number("initializer_range", config.number("init_std", 0.02)),
                     options.seed(),
-                    scalarType(options, config),
-                    device(options.device()),
-                    quantized != null || options.precision() != null,
+                    device.is_cuda() && precision == Precision.BF16 ? ScalarType.BFloat16 : scalarType(options, config),
+                    device,
+                    !device.is_cuda() && (quantized != null || precision != null),
                     config.hint()));
             PreTrainedModel<?> model = builder.build(loader.weights(), config);
             finish(loader, name, config);
             try {
                 if (quantized != null) {
                     loader.pack(quantized, model instanceof GenerativeModel);
-                    if (!device(options.device()).is_cuda()) {
+                    if (!device.is_cuda()) {
                         Quantization.fold(model);
                     }
                 }
-                if (options.precision() != null) {
-                    model.optimize(precision(options.precision()));
+                if (precision != null) {
+                    model.optimize(precision);
                 }
                 loader.readAll();
             } catch (RuntimeException e) { // a weight that is read only now is damaged
@@ -298,8 +305,22 @@ public final class Models {
         }
     }
 
-    private static Precision precision(String name) {
-        return name.equals("auto") ? Processor.current().precision() : Precision.of(name);
+    private static @Nullable Precision precision(@Nullable String name, Device device) {
+        if (!"auto".equals(name)) {
+            return name == null ? null : Precision.of(name);
+        }
+        return device.is_cuda() ? Precision.BF16 : Processor.current().precision();
+    }
+
+    private static boolean few(@Nullable Precision precision) {
+        return precision == Precision.INT8 || precision == Precision.INT4;
+    }
+
+    static HeadstartException onCpuAlone(@Nullable Precision precision) {
+        String name = String.valueOf(precision).toLowerCase(Locale.ROOT);
+        return new HeadstartException(
+                "precision " + name + " has kernels for the CPU alone, and this model is on a GPU; use"
+                        + " --device cpu, or --precision bf16 (a folder that headstart quantize wrote runs on a GPU as it is)");
     }
 
     private static ScalarType scalarType(LoadOptions options, ConfigJson config) {
@@ -326,7 +347,15 @@ public final class Models {
                     + ": no usable GPU (headstart doctor says more); use --device cpu or the"
                     + " headstart-native-linux-x86_64-gpu artifact");
         }
-        return new Device(name.equals("auto") ? cuda ? "cuda" : "cpu" : name);
+        Device device = new Device(name.equals("auto") ? cuda ? "cuda" : "cpu" : name);
+        if (device.is_cuda()) {
+            if (device.index() >= torch.cuda_device_count()) {
+                throw new HeadstartException("device " + name + ": there are " + torch.cuda_device_count()
+                        + " GPUs, counted from cuda:0; use one of them, or --device cpu");
+            }
+            Natives.exactOnGpu();
+        }
+        return device;
     }
 
     /** The family of a config.json. @throws HeadstartException listing the families there are; code named by auto_map is never run */

@@ -30,7 +30,6 @@ import java.util.List;
 import org.bytedeco.pytorch.LongOptional;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
@@ -274,11 +273,7 @@ public final class ModernBert {
             Tensor x = trace.hidden(dropout.forward(embeddingNorm.forward(given))); // [B, S, H]
             long s = x.size(1); // rotary positions have no table that could end
             Tensor asked = in.optional("position_ids");
-            Tensor positions = asked != null
-                    ? asked
-                    : torch.arange(new Scalar(s))
-                            .to(x.device(), ScalarType.Long)
-                            .unsqueeze(0); // [1, S]
+            Tensor positions = asked != null ? asked : Places.upTo(s, x).unsqueeze(0); // [1, S]
             Rotary.Angles far = global.angles(positions, x);
             Rotary.Angles near = local.angles(positions, x);
             Tensor padding = in.optional("attention_mask");

@@ -1,22 +1,26 @@
 package dev.headstart.models;
 
-import static org.bytedeco.pytorch.global.torch.arange;
 import static org.bytedeco.pytorch.global.torch.cat;
 import static org.bytedeco.pytorch.global.torch.where;
 
+import dev.headstart.nn.Memory;
 import dev.headstart.nn.Ops;
+import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.ScalarOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /** Positions of tokens and their sinusoidal vectors (Vaswani et al. 2017, section 3.5). */
 final class Places {
+    private static final Device CPU = Memory.keep(new Device("cpu"));
+
     private Places() {}
 
     /** 0, 1, ... n - 1 where {@code like} lives, int64 [n]. */
     static Tensor upTo(long n, Tensor like) {
-        return arange(new Scalar(n)).to(like.device(), ScalarType.Long);
+        return Ops.upTo(n, like.device());
     }
 
     /**
@@ -48,6 +52,23 @@ final class Places {
      * @return int64 [...]
      */
     static Tensor relativeBuckets(Tensor distance, int buckets, int maxDistance, boolean bothWays) {
+        if (distance.is_cuda()) {
+            // a GPU divides by a constant as it multiplies by its inverse, and its logarithm rounds by itself:
+            // distances at the edge of a bucket would fall
+            // into the next one. All buckets that there are come from the CPU instead.
+            Tensor all = relativeBuckets(
+                    Ops.upTo(2L * maxDistance + 1, CPU).sub(new Scalar((long) maxDistance)),
+                    buckets,
+                    maxDistance,
+                    bothWays);
+            Tensor at = distance.clamp(
+                            new ScalarOptional(new Scalar((long) -maxDistance)),
+                            new ScalarOptional(new Scalar((long) maxDistance)))
+                    .add(new Scalar((long) maxDistance));
+            return all.to(distance.device(), ScalarType.Long)
+                    .index_select(0, at.reshape(-1))
+                    .view(distance.sizes());
+        }
         int count = bothWays ? buckets / 2 : buckets;
         Tensor zero = distance.mul(new Scalar(0L));
         Tensor side = bothWays ? distance.gt(new Scalar(0L)).to(ScalarType.Long).mul(new Scalar((long) count)) : zero;

@@ -32,6 +32,7 @@ import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.MemoryFormat;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -126,7 +127,7 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
         }
     }
 
-    private Inputs place(Inputs in) {
+    final Inputs place(Inputs in) {
         Parameter any = state.parameters().values().iterator().next();
         if (!any.tensor().is_cuda()) {
             return in.replace(in.tensors());
@@ -255,12 +256,18 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
 
     /**
      * Packs the Linear layers for fast inference at the given precision and frees the originals, and folds batch normalizations and activations into convolutions; {@link #train} undoes it. On a GPU the plain kernels
-     * are the fast ones and nothing is packed.
+     * are the fast ones and nothing is packed: bf16 makes the weights bf16, for good, as {@link #to} does.
+     *
+     * @throws HeadstartException on a GPU for int8 and int4, which have kernels for the CPU alone
      */
     public final void optimize(Precision precision) {
         exclusive(() -> {
             if (state.training()) {
                 throw new IllegalStateException("optimize() is for inference; call eval() first");
+            }
+            if (state.parameters().values().iterator().next().tensor().is_cuda()) {
+                onGpu(precision);
+                return;
             }
             Natives.blasThreads(false);
             // the largest first, which is held twice while it is packed: weights that are read one by one are not there
@@ -277,12 +284,16 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
                     }
                 }
             }
-            boolean cuda =
-                    state.parameters().values().iterator().next().tensor().is_cuda();
-            if (!cuda) {
-                state.foldNorms(quantized() ? Precision.INT8 : precision);
-            }
+            state.foldNorms(quantized() ? Precision.INT8 : precision);
         });
+    }
+
+    private void onGpu(Precision precision) {
+        if (precision == Precision.BF16) {
+            state.to(ScalarType.BFloat16, null);
+        } else if (precision != Precision.FP32 && !quantized()) { // a quantized folder was read as plain numbers
+            throw Models.onCpuAlone(precision);
+        }
     }
 
     /**

@@ -24,6 +24,7 @@ import java.util.Objects;
 import org.bytedeco.pytorch.LongOptional;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
@@ -220,7 +221,9 @@ public final class Seq2SeqHeads {
             Tensor ids = embeds == null ? in.required("input_ids") : in.optional("input_ids");
             Tensor like = embeds != null ? embeds : Objects.requireNonNull(ids);
             Tensor words = body.words().weight().tensor();
-            Tensor sized = words.narrow(0, 0, 1).unsqueeze(0).expand(like.size(0), like.size(1), words.size(1));
+            // of the states only size and type matter for the mask; a packed table may have left nothing here
+            Tensor sized = torch.empty(new long[] {1}, Ops.options(Ops.type(words), words.device()), null)
+                    .expand(like.size(0), like.size(1), 1);
             CausalMask mask = CausalMask.of(sized, in.optional("attention_mask"), false);
             Tensor encoded = in.optional("encoder_hidden_states"); // [B, S, E]
             Tensor hidden = Attention.additiveMask(in.optional("encoder_attention_mask"), Ops.type(words));

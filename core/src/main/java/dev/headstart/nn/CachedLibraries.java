@@ -43,7 +43,10 @@ final class CachedLibraries {
     private CachedLibraries() {}
 
     private static boolean wanted() {
-        return Boolean.getBoolean(PROPERTY) && Natives.platform().equals("linux-x86_64");
+        return Boolean.getBoolean(PROPERTY)
+                && Natives.platform().equals("linux-x86_64")
+                && !Natives.forGpu(
+                        CachedLibraries.class.getClassLoader()); // JavaCPP prefers those, whatever the list holds
     }
 
     private static Path list() {

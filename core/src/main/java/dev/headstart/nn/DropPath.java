@@ -5,6 +5,7 @@ import static org.bytedeco.pytorch.global.torch.rand;
 import java.util.Arrays;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /** Stochastic depth (Huang et al. 2016): while the model trains, a residual branch is left out for a sample with probability p. */
 public final class DropPath {
@@ -24,8 +25,12 @@ public final class DropPath {
         long[] shape = new long[(int) x.dim()];
         Arrays.fill(shape, 1);
         shape[0] = x.size(0);
-        Tensor keep =
-                rand(shape).to(x.device(), Ops.type(x)).add(new Scalar(1 - p)).floor(); // [B, 1, ...]
+        Tensor keep = rand(
+                        shape,
+                        Ops.options(ScalarType.Float, x.device())) // a GPU's own generator, which recomputing sets back
+                .to(Ops.type(x))
+                .add(new Scalar(1 - p))
+                .floor(); // [B, 1, ...]
         return x.div(new Scalar(1 - p)).mul(keep);
     }
 }

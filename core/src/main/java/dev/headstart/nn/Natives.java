@@ -9,6 +9,10 @@ import java.util.regex.Pattern;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.Loader;
 import org.bytedeco.javacpp.Pointer;
+import org.bytedeco.pytorch.Context;
+import org.bytedeco.pytorch.global.torch.Float32Backend;
+import org.bytedeco.pytorch.global.torch.Float32Op;
+import org.bytedeco.pytorch.global.torch.Float32Precision;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -114,7 +118,7 @@ public final class Natives {
             for (int i = 0; i < org.bytedeco.pytorch.global.torch.cuda_device_count(); i++) gpus.add("cuda:" + i);
         }
         return new Facts(
-                platform() + (present(Natives.class.getClassLoader(), platform() + "-gpu") ? "-gpu" : ""),
+                platform() + (forGpu(Natives.class.getClassLoader()) ? "-gpu" : ""),
                 library,
                 find(config, "TORCH_VERSION=([^,\\s]+)", "unknown"),
                 find(config, "BLAS_INFO=([^,\\s]+)", "unknown"),
@@ -129,7 +133,7 @@ public final class Natives {
     /** Throws where the class path holds no libtorch for this platform. */
     static void requirePresent(ClassLoader loader) {
         String platform = platform();
-        if (present(loader, platform) || present(loader, platform + "-gpu")) return;
+        if (present(loader, platform) || forGpu(loader)) return;
         if (!PUBLISHED.contains(platform)) {
             throw new HeadstartException("libtorch is not published for " + platform + ": Headstart runs on "
                     + String.join(", ", PUBLISHED.stream().sorted().toList()));
@@ -138,6 +142,22 @@ public final class Natives {
                 + " are not on the class path: add the dependency dev.headstart:headstart-native-" + platform
                 + (platform.startsWith("linux") ? " (or headstart-native-" + platform + "-gpu for CUDA)" : "")
                 + " of Headstart's own version");
+    }
+
+    /** Whether the class path holds this platform's libtorch for CUDA. */
+    static boolean forGpu(ClassLoader loader) {
+        return present(loader, platform() + "-gpu");
+    }
+
+    /**
+     * Convolutions and products of fp32 in fp32 on a GPU too. torch lets cuDNN round what it convolves to 10 bits (TF32), which moves the third digit of an
+     * image's scores.
+     */
+    public static void exactOnGpu() {
+        Context context = org.bytedeco.pytorch.global.torch.globalContext();
+        for (Float32Op op : new Float32Op[] {Float32Op.CONV, Float32Op.MATMUL, Float32Op.RNN}) {
+            context.setFloat32Precision(Float32Backend.CUDA, op, Float32Precision.IEEE);
+        }
     }
 
     private static boolean present(ClassLoader loader, String platform) {

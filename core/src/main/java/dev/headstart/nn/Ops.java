@@ -3,16 +3,20 @@ package dev.headstart.nn;
 import dev.headstart.HeadstartException;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import org.bytedeco.pytorch.Device;
+import org.bytedeco.pytorch.DeviceOptional;
 import org.bytedeco.pytorch.Dispatcher;
 import org.bytedeco.pytorch.GenericList;
 import org.bytedeco.pytorch.IValue;
 import org.bytedeco.pytorch.IValueVector;
 import org.bytedeco.pytorch.MemoryFormatOptional;
 import org.bytedeco.pytorch.OperatorHandle;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptions;
 import org.bytedeco.pytorch.Type;
 import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.DeviceType;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /** Operators that libtorch registers but its Java bindings lack, called through the dispatcher. */
@@ -41,6 +45,24 @@ public final class Ops {
     /** Options for a new CPU tensor of the given type; made once (options made per call leak). */
     public static TensorOptions options(ScalarType type) {
         return OPTIONS.computeIfAbsent(type, t -> Memory.keep(new TensorOptions(t)));
+    }
+
+    private record On(ScalarType type, DeviceType device, int index) {}
+
+    private static final Map<On, TensorOptions> ELSEWHERE = new ConcurrentHashMap<>();
+
+    /** Options for a new tensor of the given type on a device: what is made there need not be carried there, which on a GPU stalls both sides. */
+    public static TensorOptions options(ScalarType type, Device device) {
+        return device.is_cpu()
+                ? options(type)
+                : ELSEWHERE.computeIfAbsent(
+                        new On(type, device.type().intern(), device.index()),
+                        on -> Memory.scoped(() -> new TensorOptions(type).device(new DeviceOptional(device))));
+    }
+
+    /** 0, 1, ... n - 1 as int64 [n], made on a device. */
+    public static Tensor upTo(long n, Device device) {
+        return torch.arange(new Scalar(n), options(ScalarType.Long, device));
     }
 
     /** A new CPU tensor, not initialised. */

@@ -27,6 +27,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -209,12 +210,12 @@ public final class SentenceTransformer implements AutoCloseable {
         try (PointerScope scope = new PointerScope();
                 TensorSource source = Checkpoint.open(folder, false)) {
             Tensor w = owned(source, "linear.weight"); // [out, in]
-            TensorOptional b = optional(source, "linear.bias");
+            Tensor b = optional(source, "linear.bias");
             boolean projected = source.names().contains("residual.weight");
             Tensor r = projected ? owned(source, "residual.weight") : w; // [out, in]
             return (x, mask) -> {
-                Tensor y = act.apply(torch.linear(x, w, b));
-                return residual ? y.add(projected ? torch.linear(x, r) : x) : y;
+                Tensor y = act.apply(torch.linear(x, beside(x, w), optionalBeside(x, b)));
+                return residual ? y.add(projected ? torch.linear(x, beside(x, r)) : x) : y;
             };
         }
     }
@@ -244,9 +245,10 @@ public final class SentenceTransformer implements AutoCloseable {
     private Stage layerNorm(Path folder) {
         try (PointerScope scope = new PointerScope();
                 TensorSource source = Checkpoint.open(folder, false)) {
-            TensorOptional w = optional(source, "norm.weight");
-            TensorOptional b = optional(source, "norm.bias");
-            return (x, mask) -> torch.layer_norm(x, new long[] {x.size(-1)}, w, b, 1e-5, true);
+            Tensor w = optional(source, "norm.weight");
+            Tensor b = optional(source, "norm.bias");
+            return (x, mask) -> torch.layer_norm(
+                    x, new long[] {x.size(-1)}, optionalBeside(x, w), optionalBeside(x, b), 1e-5, true);
         }
     }
 
@@ -256,9 +258,17 @@ public final class SentenceTransformer implements AutoCloseable {
         return t;
     }
 
-    private TensorOptional optional(TensorSource source, String name) {
-        return Memory.keep(
-                source.names().contains(name) ? new TensorOptional(owned(source, name)) : new TensorOptional());
+    private @Nullable Tensor optional(TensorSource source, String name) {
+        return source.names().contains(name) ? owned(source, name) : null;
+    }
+
+    /** The weights of these small layers are on the CPU; vectors of a model on a GPU find them there. */
+    private static Tensor beside(Tensor x, Tensor w) {
+        return w.to(x.device(), ScalarType.Float);
+    }
+
+    private static TensorOptional optionalBeside(Tensor x, @Nullable Tensor w) {
+        return w == null ? new TensorOptional() : new TensorOptional(beside(x, w));
     }
 
     private static Tensor normalise(Tensor x) {

@@ -58,6 +58,29 @@ class PackedModelTest {
         }
     }
 
+    /** A decoder without its encoder, whose shared table a packed kernel holds. */
+    @ParameterizedTest
+    @EnumSource(Precision.class)
+    void aDecoderAloneIsPacked(Precision precision) {
+        Path folder = Shared.repositoryRoot().resolve("core/src/test/resources/seq2seq/bart-causal/model");
+        try (PreTrainedModel<?> model = AutoModelForCausalLM.fromPretrained(
+                folder.toString(), LoadOptions.defaults().withDevice("cpu"))) {
+            float[] plain;
+            try (ModelOutput out = forward(model)) {
+                plain = Tensors.floats(Objects.requireNonNull(out.tensors().get("logits")));
+            }
+            model.optimize(precision);
+            try (ModelOutput out = forward(model)) {
+                float[] packed =
+                        Tensors.floats(Objects.requireNonNull(out.tensors().get("logits")));
+                double tolerance = precision == Precision.FP32 ? 1e-5 : precision == Precision.INT4 ? 0.5 : 0.1;
+                for (int i = 0; i < plain.length; i++) {
+                    assertThat((double) packed[i]).isCloseTo(plain[i], offset(tolerance * (1 + Math.abs(plain[i]))));
+                }
+            }
+        }
+    }
+
     @Test
     void trainingGetsTheWeightsBack() {
         try (PreTrainedModel<?> model = load()) {

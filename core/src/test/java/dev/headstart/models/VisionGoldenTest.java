@@ -71,7 +71,10 @@ class VisionGoldenTest {
     }
 
     private static PreTrainedModel<?> load(Path model) {
-        return Models.load(new ModelFolder(model.toString(), model, false), null, LoadOptions.defaults());
+        return Models.load(
+                new ModelFolder(model.toString(), model, false),
+                null,
+                LoadOptions.defaults().withDevice("cpu"));
     }
 
     private static void check(PreTrainedModel<?> model, Path at) throws IOException {

@@ -8,6 +8,10 @@ import java.net.URL;
 import java.net.URLClassLoader;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.Float32Backend;
+import org.bytedeco.pytorch.global.torch.Float32Op;
+import org.bytedeco.pytorch.global.torch.Float32Precision;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -29,6 +33,19 @@ class NativesTest {
         assertThat(facts.torch()).matches("\\d+\\.\\d+\\.\\d+.*");
         assertThat(facts.threads()).isPositive();
         assertThat(facts.capability()).isNotEmpty();
+    }
+
+    @Test
+    void fp32IsWholeOnAGpu() {
+        Natives.load();
+        Natives.exactOnGpu();
+        for (Float32Op op : new Float32Op[] {Float32Op.CONV, Float32Op.MATMUL, Float32Op.RNN}) {
+            assertThat(torch.globalContext()
+                            .float32Precision(Float32Backend.CUDA, op)
+                            .intern())
+                    .isEqualTo(Float32Precision.IEEE);
+        }
+        assertThat(torch.globalContext().allowTF32CuBLAS()).isFalse();
     }
 
     @Test
