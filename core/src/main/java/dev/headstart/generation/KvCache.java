@@ -164,6 +164,11 @@ public final class KvCache implements AutoCloseable {
         return everything ? null : masks.computeIfAbsent(window, w -> makeMask(w, dtype));
     }
 
+    /** Whether {@link #mask} hides what comes after each token and nothing else, on a GPU, whose kernels know that by themselves. */
+    public boolean causal(int window) {
+        return begun(positions).is_cuda() && width > 1 && total == width && (window == 0 || total <= window);
+    }
+
     private Tensor makeMask(int window, torch.ScalarType dtype) {
         Tensor query = begun(positions).unsqueeze(-1); // [R, S, 1]
         Tensor key = Ops.upTo(total, query.device()).view(1, 1, -1); // [1, 1, L]

@@ -7,6 +7,8 @@ import dev.headstart.nn.Attention;
 import dev.headstart.nn.Ops;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.function.IntFunction;
+import java.util.function.IntPredicate;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
@@ -19,9 +21,28 @@ interface CausalMask {
     @Nullable
     Tensor of(int window);
 
+    /** Whether that mask hides what comes after each token and nothing else, on a GPU, whose kernels know that by themselves. */
+    default boolean causal(int window) {
+        return false;
+    }
+
     /** Inside a generation: what the cache's rows hold. */
     static CausalMask of(KvCache cache, ScalarType type) {
-        return window -> cache.mask(window, type);
+        return known(window -> cache.mask(window, type), cache::causal);
+    }
+
+    private static CausalMask known(IntFunction<@Nullable Tensor> mask, IntPredicate causal) {
+        return new CausalMask() {
+            @Override
+            public @Nullable Tensor of(int window) {
+                return mask.apply(window);
+            }
+
+            @Override
+            public boolean causal(int window) {
+                return causal.test(window);
+            }
+        };
     }
 
     /** {@link #of(Tensor, Tensor, boolean, Tensor)} of one text a row. */
@@ -50,7 +71,10 @@ interface CausalMask {
                 : padding.ne(new Scalar(0)).view(padding.size(0), 1, 1, -1);
         Tensor apart = padding != null || packed == null ? null : apart(packed);
         Map<Integer, Tensor> made = new HashMap<>();
-        return window -> made.computeIfAbsent(window, w -> {
+        long s = x.size(1);
+        boolean triangle = x.is_cuda() && !both && seen == null && apart == null;
+        IntPredicate causal = window -> triangle && (window == 0 || s <= window);
+        IntFunction<@Nullable Tensor> mask = window -> made.computeIfAbsent(window, w -> {
             Tensor hidden = both ? torch.zeros_like(query.sub(key)).ne(new Scalar(0)) : key.gt(query); // [S, S]
             if (w > 0) {
                 Tensor distance = both ? query.sub(key).abs() : query.sub(key);
@@ -63,9 +87,11 @@ interface CausalMask {
                 hidden = hidden.logical_or(apart); // [B or 1, 1, S, S]
             }
             ScalarType type = Ops.type(x);
-            Tensor mask = torch.zeros(hidden.shape(), Ops.options(type, x.device()));
-            return mask.masked_fill_(hidden, new Scalar(Attention.lowest(type))).view(-1, 1, x.size(1), x.size(1));
+            return torch.zeros(hidden.shape(), Ops.options(type, x.device()))
+                    .masked_fill_(hidden, new Scalar(Attention.lowest(type)))
+                    .view(-1, 1, s, s);
         });
+        return known(mask, causal);
     }
 
     /** True where two tokens belong to different texts (transformers find_packed_sequence_indices), [B or 1, 1, S, S]; null when there is one a row. */

@@ -271,6 +271,7 @@ final class Decoder extends CausalBody {
                     key,
                     value,
                     mask.of(c.windows.get(layer)),
+                    mask.causal(c.windows.get(layer)),
                     c.scale,
                     c.scoreCap,
                     dropout,

@@ -116,8 +116,8 @@ public final class Gpt2 {
                 k = all.keys();
                 v = all.values();
             }
-            Tensor context =
-                    Attention.mergeHeads(Attention.attend(q, k, v, mask.of(0), scale, attnDropout, trace)); // [B, S, E]
+            Tensor context = Attention.mergeHeads(
+                    Attention.attend(q, k, v, mask.of(0), mask.causal(0), scale, attnDropout, trace)); // [B, S, E]
             return residDropout.forward(cProj.forward(context));
         }
     }

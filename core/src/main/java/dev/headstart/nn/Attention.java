@@ -58,6 +58,23 @@ public final class Attention {
      */
     public static Tensor attend(
             Tensor q, Tensor k, Tensor v, @Nullable Tensor mask, double scale, Dropout drop, Trace trace) {
+        return attend(q, k, v, mask, false, scale, drop, trace);
+    }
+
+    /**
+     * The same with a mask of which it may be known what it hides.
+     *
+     * @param causal the mask hides what comes after each query and nothing else: a GPU's kernels know that by themselves, and read no mask
+     */
+    public static Tensor attend(
+            Tensor q,
+            Tensor k,
+            Tensor v,
+            @Nullable Tensor mask,
+            boolean causal,
+            double scale,
+            Dropout drop,
+            Trace trace) {
         if (trace.wantsAttention() || plainIsFaster(q, drop)) {
             Tensor scores = q.matmul(k.transpose(2, 3)).mul_(new Scalar(scale)); // [B, h, Sq, Sk]
             if (mask != null) {
@@ -77,9 +94,9 @@ public final class Attention {
                 q,
                 k,
                 v,
-                mask == null ? new TensorOptional() : new TensorOptional(mask),
+                mask == null || causal ? new TensorOptional() : new TensorOptional(mask),
                 drop.active(),
-                false,
+                causal,
                 new DoubleOptional(scale),
                 false);
     }

@@ -22,6 +22,7 @@ public final class GroupedAttention {
      * @param k [B, kv, Sk, d], h a multiple of kv
      * @param v [B, kv, Sk, d]
      * @param mask added to the scores, [B or 1, 1, Sq, Sk]; null when every position may be seen
+     * @param causal whether the mask hides what comes after each query and nothing else, on a GPU
      * @param scale usually 1 / sqrt(d)
      * @param cap bound of the scores, 0 for none
      * @param drop dropout on the attention weights
@@ -29,7 +30,15 @@ public final class GroupedAttention {
      * @return [B, h, Sq, d]
      */
     public static Tensor attend(
-            Tensor q, Tensor k, Tensor v, @Nullable Tensor mask, double scale, double cap, Dropout drop, Trace trace) {
+            Tensor q,
+            Tensor k,
+            Tensor v,
+            @Nullable Tensor mask,
+            boolean causal,
+            double scale,
+            double cap,
+            Dropout drop,
+            Trace trace) {
         long heads = q.size(1);
         long shared = k.size(1);
         boolean one = q.size(2) == 1 && !trace.wantsAttention();
@@ -44,7 +53,7 @@ public final class GroupedAttention {
         Tensor values = heads == shared ? v : repeat(v, heads);
         return cap > 0
                 ? weigh(q, keys, values, mask, scale, cap, drop, trace)
-                : Attention.attend(q, keys, values, mask, scale, drop, trace);
+                : Attention.attend(q, keys, values, mask, causal, scale, drop, trace);
     }
 
     private static Tensor weigh(
