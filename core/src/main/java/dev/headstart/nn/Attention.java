@@ -10,6 +10,8 @@ import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.ScalarTypeOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.DeviceType;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
@@ -94,7 +96,7 @@ public final class Attention {
                 q,
                 k,
                 v,
-                mask == null || causal ? new TensorOptional() : new TensorOptional(mask),
+                mask == null || causal ? new TensorOptional() : new TensorOptional(forFused(mask, q)),
                 drop.active(),
                 causal,
                 new DoubleOptional(scale),
@@ -105,6 +107,17 @@ public final class Attention {
     private static Tensor padding(Tensor mask, ScalarType type) {
         boolean same = Ops.type(mask) == type || mask.requires_grad() || mask.size(-2) > 1;
         return same ? mask : mask.clamp_min(new Scalar(lowest(type))).to(type);
+    }
+
+    /** On a GPU the mask in the type that the kernel computes in: autocast would make minus infinity of fp32's lowest value, and a row of these is not a number. */
+    private static Tensor forFused(Tensor mask, Tensor q) {
+        if (!q.is_cuda() || !mask.is_floating_point()) {
+            return mask;
+        }
+        ScalarType type = torch.is_autocast_enabled(DeviceType.CUDA) ? ScalarType.BFloat16 : Ops.type(q);
+        return Ops.type(mask) == type
+                ? mask
+                : mask.clamp_min(new Scalar(lowest(type))).to(type);
     }
 
     /** The fused kernel has no fast bf16 path on the CPU, where plain matrix products take half its time, and none that drops weights. */
