@@ -109,7 +109,7 @@ public final class Kernels {
         Kernel kernel = w.bits() == 4
                 ? new GroupInt4(w, layer.biasOrNull())
                 : generates
-                        ? new DynamicInt8(w, layer.biasOrNull(), shared)
+                        ? decodeInt8(w, layer.biasOrNull(), shared)
                         : int8(w, layer.biasOrNull(), layer.even());
         layer.pack(kernel, shared);
         layer.fix();
@@ -127,15 +127,20 @@ public final class Kernels {
         return OneDnnInt8.SUPPORTED ? new OneDnnInt8(w, bias, even && w.in() >= WIDE) : new DynamicInt8(w, bias, false);
     }
 
+    /** @param table whether an embedding reads rows of the weight */
+    private static Kernel decodeInt8(QuantizedWeight w, @Nullable TensorOptional bias, boolean table) {
+        return table && DecodeInt8.pays(w) ? new DecodeInt8(w, bias) : new DynamicInt8(w, bias, table);
+    }
+
     private static Kernel build(Tensor w, @Nullable TensorOptional bias, Precision precision, boolean table) {
         return switch (precision) {
             case FP32 -> new OneDnn(w, bias, ScalarType.Float);
             case BF16 -> new OneDnn(w, bias, ScalarType.BFloat16);
-            case INT8 -> new DynamicInt8(QuantizedWeight.int8(w), bias, table);
+            case INT8 -> decodeInt8(QuantizedWeight.int8(w), bias, table);
             case INT4 -> {
                 // what embeddings read has 8 bits either way, as in a quantized folder
                 QuantizedWeight q = table ? null : QuantizedWeight.int4(w, QuantizedWeight.GROUP);
-                yield q == null ? new DynamicInt8(QuantizedWeight.int8(w), bias, table) : new GroupInt4(q, bias);
+                yield q == null ? decodeInt8(QuantizedWeight.int8(w), bias, table) : new GroupInt4(q, bias);
             }
         };
     }

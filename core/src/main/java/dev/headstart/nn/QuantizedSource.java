@@ -79,9 +79,9 @@ public final class QuantizedSource implements TensorSource {
             return null;
         }
         QuantizedWeight w = new QuantizedWeight(
-                stored.tensor(in),
-                stored.tensor(name + "_scale"),
-                bits(in) == 4 ? stored.tensor(name + "_zero") : null);
+                Memory.handOver(stored.tensor(in)),
+                Memory.handOver(stored.tensor(name + "_scale")),
+                bits(in) == 4 ? Memory.handOver(stored.tensor(name + "_zero")) : null);
         Tensor zeros = w.zeros();
         boolean fits =
                 w.values().dim() == (zeros == null && stored.info(in).shape().size() == 4 ? 4 : 2)
