@@ -37,6 +37,7 @@ public final class Quantization {
     static final String METHOD = "headstart";
 
     private static final String RANGES = "activation_ranges";
+    private static final String RESULT = ".result"; // after the name of a weight: the range of what it makes
     private static final long SMALL = 4096; // elements; what is smaller stays plain
 
     private Quantization() {}
@@ -98,7 +99,10 @@ public final class Quantization {
                 tensors.putAll(QuantizedSource.tensors(
                         p.name(), QuantizedWeight.convolution(p.tensor().detach()), false));
                 if (examples != null) {
-                    ranges.putArray(p.name()).add(c.range().low()).add(c.range().high());
+                    put(ranges, p.name(), c.range());
+                    if (c.endsInSum()) {
+                        put(ranges, p.name() + RESULT, c.resultRange());
+                    }
                 }
             }
             int vocabulary = model.config().integer("vocab_size", -1);
@@ -127,6 +131,10 @@ public final class Quantization {
         }
     }
 
+    private static void put(ObjectNode ranges, String name, ActivationRange range) {
+        ranges.putArray(name).add(range.low()).add(range.high());
+    }
+
     private static void put(Map<String, Tensor> tensors, Parameter p, boolean transposed, int bits, int group) {
         Tensor stored = p.tensor().detach().to(ScalarType.Float);
         Tensor w = transposed ? stored.t().contiguous() : stored; // [out, in]
@@ -139,20 +147,31 @@ public final class Quantization {
     static void fold(PreTrainedModel<?> model) {
         JsonNode ranges = model.config().node().path("quantization_config").path(RANGES);
         for (ConvNorm c : model.state().convNorms()) {
-            JsonNode range = ranges.path(c.convolution().weight().name());
-            if (!range.isMissingNode()) {
-                if (range.size() != 2
-                        || !range.get(0).isNumber()
-                        || !range.get(1).isNumber()) {
-                    throw new HeadstartException(model.config().origin() + ": quantization_config." + RANGES + "."
-                            + c.convolution().weight().name() + " must be [lowest, highest], found " + range
-                            + "; quantize the model again");
-                }
-                c.range(new ActivationRange(
-                        range.get(0).floatValue(), range.get(1).floatValue()));
+            String name = c.convolution().weight().name();
+            if (ranges.has(name)) {
+                c.range(range(model, ranges, name));
+            } else if (!ranges.isMissingNode() && c.takesInt8()) {
+                throw damaged(model, name, ranges.path(name)); // the layer before it would give 8 bits of no meaning
+            }
+            if (ranges.has(name + RESULT)) {
+                c.resultRange(range(model, ranges, name + RESULT));
             }
         }
         model.state().foldNorms(Precision.INT8);
+    }
+
+    private static ActivationRange range(PreTrainedModel<?> model, JsonNode ranges, String name) {
+        JsonNode range = ranges.path(name);
+        if (range.size() != 2 || !range.get(0).isNumber() || !range.get(1).isNumber()) {
+            throw damaged(model, name, range);
+        }
+        return new ActivationRange(range.get(0).floatValue(), range.get(1).floatValue());
+    }
+
+    private static HeadstartException damaged(PreTrainedModel<?> model, String name, JsonNode found) {
+        return new HeadstartException(model.config().origin() + ": quantization_config." + RANGES + "." + name
+                + " must be [lowest, highest], found " + (found.isMissingNode() ? "nothing" : found)
+                + "; quantize the model again");
     }
 
     /** Whether config.json says that the weights are quantized by {@link #write}. @throws HeadstartException when by others */

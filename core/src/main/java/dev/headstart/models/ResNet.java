@@ -3,7 +3,6 @@ package dev.headstart.models;
 import static org.bytedeco.pytorch.global.torch.adaptive_avg_pool2d;
 import static org.bytedeco.pytorch.global.torch.avg_pool2d;
 import static org.bytedeco.pytorch.global.torch.constant_pad_nd;
-import static org.bytedeco.pytorch.global.torch.max_pool2d;
 
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
@@ -14,6 +13,7 @@ import dev.headstart.nn.Conv2d;
 import dev.headstart.nn.ConvNorm;
 import dev.headstart.nn.Init;
 import dev.headstart.nn.Linear;
+import dev.headstart.nn.MaxPool2d;
 import dev.headstart.nn.Memory;
 import dev.headstart.nn.Ops;
 import dev.headstart.nn.Trace;
@@ -37,6 +37,7 @@ public final class ResNet {
             .add("ResNetForImageClassification", ResNetForImageClassification::new);
 
     private static final double EPS = 1e-5;
+    private static final MaxPool2d POOL = new MaxPool2d(3, 2, 1);
     private static final Init KAIMING = new Init.KaimingFanOut();
 
     private ResNet() {}
@@ -117,6 +118,7 @@ public final class ResNet {
         private final Shortcut shortcut;
         private final boolean identity;
         private final Activation activation;
+        private final boolean bytes; // whether all layers that read the input or add to it can do so in 8 bits
 
         Block(Weights w, ResNetConfig c, long in, long out, long inner, long stride) {
             if (c.bottleneck()) {
@@ -134,17 +136,48 @@ public final class ResNet {
             }
             activation = c.hiddenAct();
             identity = in == out && stride == 1;
+            ConvNorm first = first(), last = last();
+            ConvNorm projection = null;
             if (identity) {
                 shortcut = x -> x;
             } else if (c.shortcut().equals("A")) {
                 long before = (out - in) / 2, after = out - in - before;
                 shortcut = x -> constant_pad_nd(thin(thin(x, 2, stride), 3, stride), 0, 0, 0, 0, before, after);
             } else if (c.shortcut().equals("D") && stride > 1) {
-                ConvLayer projection = new ConvLayer(w.sub("shortcut"), in, out, 1, 1, 1, Activation.LINEAR);
-                shortcut = x -> projection.forward(mean(x, stride));
+                ConvLayer mean = new ConvLayer(w.sub("shortcut"), in, out, 1, 1, 1, Activation.LINEAR);
+                projection = mean.layers;
+                shortcut = x -> mean.forward(mean(first.values(x), stride));
             } else {
-                shortcut = new ConvLayer(w.sub("shortcut"), in, out, 1, stride, 1, Activation.LINEAR)::forward;
+                ConvLayer strided = new ConvLayer(w.sub("shortcut"), in, out, 1, stride, 1, Activation.LINEAR);
+                projection = strided.layers;
+                shortcut = strided::forward;
             }
+            bytes = first.takesInt8() && last.takesInt8() && (projection == null || projection.takesInt8());
+            if (projection != null) {
+                last.addsResultOf(projection);
+            } else {
+                last.addsInputOf(first);
+            }
+        }
+
+        private ConvNorm first() {
+            return layers.get(0).layers;
+        }
+
+        private ConvNorm last() {
+            return layers.get(layers.size() - 1).layers;
+        }
+
+        /** Says that this block reads what {@code before} makes, in 8 bits where both compute in them. */
+        void reads(ConvNorm before) {
+            if (bytes) {
+                before.feeds(first());
+            }
+        }
+
+        /** The values of an input that may be in 8 bits. */
+        Tensor values(Tensor x) {
+            return first().values(x);
         }
 
         private static Tensor thin(Tensor x, long dim, long step) {
@@ -170,13 +203,12 @@ public final class ResNet {
          */
         Tensor forward(Tensor x, boolean last) {
             return Memory.local(() -> {
-                Tensor y = x;
+                Tensor in = bytes ? first().quantized(x) : x;
+                Tensor y = in;
                 for (ConvLayer layer : layers.subList(0, layers.size() - 1)) {
                     y = layer.forward(y);
                 }
-                return layers.get(layers.size() - 1)
-                        .layers
-                        .forward(y, shortcut.forward(x), activation, last || !identity);
+                return last().forward(y, shortcut.forward(in), activation, last || !identity || in != x);
             });
         }
     }
@@ -208,6 +240,10 @@ public final class ResNet {
                     1,
                     c.hiddenAct()));
             first = stem.get(0).layers.convolution();
+            for (int i = 0; i + 1 < stem.size(); i++) {
+                stem.get(i).layers.feeds(stem.get(i + 1).layers);
+            }
+            ConvNorm before = stem.get(stem.size() - 1).layers;
             long in = c.embeddingSize();
             for (int i = 0; i < c.depths().size(); i++) {
                 long out = c.hiddenSizes().get(i);
@@ -222,8 +258,16 @@ public final class ResNet {
                             c.bottleneckSizes().get(i),
                             stride));
                     in = out;
+                    stage.get(j).reads(before);
+                    before = stage.get(j).last();
                 }
                 stages.add(stage);
+            }
+        }
+
+        private static void record(Trace trace, Tensor x, Block next) {
+            if (trace.wantsHidden()) {
+                trace.hidden(next.values(x));
             }
         }
 
@@ -236,21 +280,16 @@ public final class ResNet {
                 x = layer.forward(x); // [B, E, H / 2, W / 2]
             }
             if (pooled) {
-                x = max_pool2d(
-                        x,
-                        new long[] {3, 3},
-                        new long[] {2, 2},
-                        new long[] {1, 1},
-                        new long[] {1, 1},
-                        false); // [B, E, H / 4, W / 4]
+                x = POOL.forward(x); // [B, E, H / 4, W / 4]
+            }
+            for (List<Block> stage : stages) {
+                record(trace, x, stage.get(0));
+                for (int i = 0; i < stage.size(); i++) {
+                    // the first one's input may be among the hidden states
+                    x = stage.get(i).forward(x, i > 0 || !trace.wantsHidden());
+                }
             }
             trace.hidden(x);
-            for (List<Block> stage : stages) {
-                for (int i = 0; i < stage.size(); i++) {
-                    x = stage.get(i).forward(x, i > 0); // the first one's may be among the hidden states
-                }
-                trace.hidden(x);
-            }
             return x.to(Ops.type(first.weight().tensor())); // bf16 ends here
         }
     }

@@ -1,7 +1,10 @@
 package dev.headstart.nn;
 
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.T_TensorTensor_T;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.MemoryFormat;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
@@ -41,5 +44,38 @@ public record ActivationRange(float low, float high) {
     /** The value that stands for zero. */
     int zero() {
         return low >= 0 ? 0 : 128;
+    }
+
+    /** The values in 8 bits, channels-last, uint8; memory of its own. @param x [B, C, H, W] */
+    Tensor bytes(Tensor x) {
+        return quantized(x).int_repr();
+    }
+
+    /** The same without a copy: the memory is freed with the innermost scope, whoever keeps the result. */
+    Tensor passingBytes(Tensor x) {
+        Tensor q = quantized(x);
+        return torch.from_blob(q.data_ptr(), q.shape(), strides(q), Ops.options(ScalarType.Byte));
+    }
+
+    private Tensor quantized(Tensor x) {
+        Tensor wide = x.to(ScalarType.Float).contiguous(MemoryFormat.ChannelsLast);
+        return torch.quantize_per_tensor(wide, scale(), zero(), ScalarType.QUInt8);
+    }
+
+    private static long[] strides(Tensor x) {
+        long[] strides = new long[4];
+        for (int i = 0; i < strides.length; i++) {
+            strides[i] = x.stride(i);
+        }
+        return strides;
+    }
+
+    /** What {@link #bytes} stand for, fp32; other values as they are. */
+    Tensor values(Tensor x) {
+        if (Ops.type(x) != ScalarType.Byte) {
+            return x;
+        }
+        Tensor wide = x.to(ScalarType.Float);
+        return (zero() == 0 ? wide : wide.sub_(new Scalar(zero()))).mul_(new Scalar(scale()));
     }
 }

@@ -2,9 +2,12 @@ package dev.headstart.nn;
 
 import static org.bytedeco.pytorch.global.torch.arange;
 
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.UnaryOperator;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A weight [out, in] as a table of its columns, for torch's sums of embeddings: the product with one row x is the sum of the columns, each times an element of x.
@@ -22,6 +25,8 @@ final class ColumnBlocks {
     private final Tensor inputs; // int32 [blocks * in]
     private final Tensor firsts; // int32 [blocks]
     private final Tensor steps; // int64 [in], where a row of the weight lies
+    private final Tensor factors; // fp32 [blocks, in]
+    private final AtomicReference<@Nullable Tensor> spare;
     private final Scalar divisor;
     private final Scalar step;
 
@@ -35,6 +40,8 @@ final class ColumnBlocks {
         inputs = Memory.keep(arange(new Scalar(blocks * in)).to(ScalarType.Int));
         firsts = Memory.keep(arange(new Scalar(blocks)).mul(new Scalar(in)).to(ScalarType.Int));
         steps = Memory.keep(arange(new Scalar(in)).mul(new Scalar(stride)).to(ScalarType.Long));
+        factors = Memory.keep(Ops.empty(ScalarType.Float, blocks, in));
+        spare = new AtomicReference<>(factors);
         divisor = Memory.keep(new Scalar(width));
         step = Memory.keep(new Scalar(stride * in - width));
     }
@@ -97,9 +104,23 @@ final class ColumnBlocks {
         return firsts;
     }
 
-    /** What each of the table's rows is multiplied by. @param x [..., in], one row; @return [blocks * in] */
-    Tensor factors(Tensor x) {
-        return x.reshape(1, in).expand(blocks, in).reshape(-1);
+    /**
+     * The sums for one row.
+     *
+     * @param x [..., in]
+     * @param sum the sums of the table's rows {@link #inputs} from {@link #firsts} on, [blocks, width], each row times one of the factors [blocks * in]
+     */
+    Tensor sums(Tensor x, UnaryOperator<Tensor> sum) {
+        Tensor row = x.reshape(1, in);
+        Tensor kept = spare.getAndSet(null); // fresh memory for every token costs more than filling it
+        if (kept == null) { // another thread is at it
+            return sum.apply(row.expand(blocks, in).reshape(-1));
+        }
+        try {
+            return sum.apply(kept.copy_(row).view(-1));
+        } finally {
+            spare.set(kept);
+        }
     }
 
     /** @param sums [blocks, width]; @param x the row that was multiplied, [..., in]; @return [..., out] */
@@ -123,6 +144,7 @@ final class ColumnBlocks {
         inputs.close();
         firsts.close();
         steps.close();
+        factors.close();
         divisor.close();
         step.close();
     }

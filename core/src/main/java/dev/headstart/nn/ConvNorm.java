@@ -1,8 +1,10 @@
 package dev.headstart.nn;
 
+import java.util.function.Supplier;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.MemoryFormat;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -15,7 +17,10 @@ public final class ConvNorm {
     private volatile @Nullable ConvKernel folded;
     private volatile ActivationRange range = ActivationRange.UNKNOWN;
     private volatile boolean observed;
+    private volatile ActivationRange result = ActivationRange.UNKNOWN;
     private @Nullable ConvNorm reader;
+    private Supplier<ActivationRange> added = () -> ActivationRange.UNKNOWN;
+    private boolean endsInSum;
 
     ConvNorm(Conv2d convolution, BatchNorm2d normalization) {
         this.convolution = convolution;
@@ -32,7 +37,11 @@ public final class ConvNorm {
         ConvKernel f = folded;
         if (f == null || GradMode.is_enabled()) {
             observe(x);
-            return activated(normalization.forward(convolution.forward(x)), act);
+            Tensor y = activated(normalization.forward(convolution.forward(x)), act);
+            if (observed && endsInSum) {
+                result = result.with(ActivationRange.of(y));
+            }
+            return y;
         }
         return f.apply(x, act, null, false);
     }
@@ -40,7 +49,7 @@ public final class ConvNorm {
     /**
      * A residual connection's end.
      *
-     * @param other [B, out, H', W']
+     * @param other [B, out, H', W']; in 8 bits where {@link #addsInputOf} or {@link #addsResultOf} says so
      * @param mayOverwrite whether nobody reads {@code other} afterwards
      * @return act(norm(conv(x)) + other)
      */
@@ -78,9 +87,43 @@ public final class ConvNorm {
         return folded != null;
     }
 
-    /** Says that {@code next} alone reads this layer's result, which may then stay in 8 bits. */
+    /**
+     * The input in 8 bits, when this layer computes in them and knows its range: for an input that several layers read, which is so rounded once. As it is
+     * otherwise, or when there are 8 bits of it already.
+     */
+    public Tensor quantized(Tensor x) {
+        return Ops.type(x) == ScalarType.Byte || folded == null || GradMode.is_enabled() || !reads8Bits()
+                ? x
+                : range.bytes(x);
+    }
+
+    /** The values of an input that may be in 8 bits. */
+    public Tensor values(Tensor x) {
+        return range.values(x);
+    }
+
+    /** Zero must be zero, so that what is padded with it stays right. */
+    private boolean reads8Bits() {
+        return folded instanceof Int8Conv2d && range.measured() && range.zero() == 0;
+    }
+
+    /**
+     * Says that {@code next} reads this layer's result, or the largest values of neighbouring places of it, and that everybody else who reads it takes 8 bits in
+     * the range of that input.
+     */
     public void feeds(ConvNorm next) {
         reader = next;
+    }
+
+    /** Says that what is added to this layer's result is what {@code other} reads. */
+    public void addsInputOf(ConvNorm other) {
+        added = () -> other.range;
+    }
+
+    /** Says that what is added to this layer's result is {@code other}'s, which nobody else reads. */
+    public void addsResultOf(ConvNorm other) {
+        other.endsInSum = true;
+        added = () -> other.result;
     }
 
     private void observe(Tensor x) {
@@ -104,6 +147,21 @@ public final class ConvNorm {
         range = measured;
     }
 
+    /** The values that the result takes, where it is {@linkplain #addsResultOf added} to another's: measured for 8 bits as {@link #range} is. */
+    public ActivationRange resultRange() {
+        return result;
+    }
+
+    /** Whether the result is added to another's. */
+    public boolean endsInSum() {
+        return endsInSum;
+    }
+
+    /** Takes a measured range of the result, for the next folding. */
+    public void resultRange(ActivationRange measured) {
+        result = measured;
+    }
+
     /** @param precision of the folded convolution */
     void fold(Precision precision) {
         unfold();
@@ -111,15 +169,14 @@ public final class ConvNorm {
             Tensor[] affine = normalization.affine();
             Tensor w = convolution.weight().tensor().detach();
             Tensor scaled = w.mul(affine[0].detach().view(-1, 1, 1, 1));
-            ConvNorm next = reader;
             folded = Kernels.convolution(
-                    scaled,
-                    affine[1].detach(),
-                    convolution.shape(),
-                    precision,
-                    range,
-                    next == null ? null : next.range);
+                    scaled, affine[1].detach(), convolution.shape(), precision, range, out(), added.get());
         });
+    }
+
+    private @Nullable ActivationRange out() {
+        ConvNorm next = reader;
+        return endsInSum ? result : next != null && next.takesInt8() ? next.range : null;
     }
 
     void unfold() {

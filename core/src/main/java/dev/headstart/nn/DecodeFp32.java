@@ -54,16 +54,18 @@ final class DecodeFp32 implements Kernel {
 
     private Tensor row(Tensor x, Activation act) {
         smallBatches = 0;
-        Tensor sums = embedding_bag(
-                        table,
-                        layout.inputs(),
-                        layout.firsts(),
-                        false,
-                        0,
-                        false,
-                        new TensorOptional(layout.factors(x)),
-                        false)
-                .get0(); // [blocks, width]
+        Tensor sums = layout.sums(
+                x,
+                factors -> embedding_bag(
+                                table,
+                                layout.inputs(),
+                                layout.firsts(),
+                                false,
+                                0,
+                                false,
+                                new TensorOptional(factors),
+                                false)
+                        .get0()); // [blocks, width]
         Tensor y = layout.result(sums, x);
         return act.apply(bias == null ? y : y.add_(bias));
     }

@@ -20,8 +20,8 @@ final class DecodeInt8 implements Kernel {
     private static final IValue ADD = Memory.keep(new IValue(0L));
     private static final IValue NONE = Memory.keep(new IValue());
 
-    /** Outputs a block: 12 registers of 16. */
-    private static final long WIDEST = 192;
+    /** Outputs a block: 16 registers of 16. */
+    private static final long WIDEST = 256;
 
     /** Bytes behind the values of each row of the table: what they are multiplied by and what is added, in fp32. */
     private static final long MORE = 8;
@@ -46,8 +46,7 @@ final class DecodeInt8 implements Kernel {
         layout.fill(t, w.values().view(ScalarType.Byte));
         Tensor values = t.narrow(2, 0, layout.width);
         values.bitwise_xor_(OFFSET); // from two's complement to distance from -128
-        t.narrow(2, layout.width, MORE)
-                .copy_(Tensor.create(1f, -MIDDLE).view(ScalarType.Byte));
+        t.narrow(2, layout.width, MORE).copy_(Tensor.create(1f, -MIDDLE).view(ScalarType.Byte));
         table = Memory.keep(t.view(layout.blocks * layout.in, layout.width + MORE));
         scales = Memory.keep(w.scales().to(ScalarType.Float).contiguous());
         tableValue = Memory.keep(new IValue(table));
@@ -70,9 +69,20 @@ final class DecodeInt8 implements Kernel {
         }
         ScalarType given = Ops.type(x);
         Tensor wide = given == ScalarType.Float ? x : x.to(ScalarType.Float);
-        Tensor sums = Ops.call(
-                SUM, tableValue, inputs, firsts, NO, ADD, NO, new IValue(layout.factors(wide)), NONE, NO); // [blocks, width]
-        Tensor y = layout.result(sums, x).mul(scales);
+        Tensor sums = layout.sums(
+                wide,
+                factors -> Ops.call(
+                        SUM,
+                        tableValue,
+                        inputs,
+                        firsts,
+                        NO,
+                        ADD,
+                        NO,
+                        new IValue(factors),
+                        NONE,
+                        NO)); // [blocks, width]
+        Tensor y = layout.result(sums, x).mul_(scales);
         y = act.apply(bias == null ? y : y.add_(bias));
         return given == ScalarType.Float ? y : y.to(given);
     }

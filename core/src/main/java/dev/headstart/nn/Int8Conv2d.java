@@ -1,6 +1,5 @@
 package dev.headstart.nn;
 
-import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.pytorch.IValue;
 import org.bytedeco.pytorch.OperatorHandle;
 import org.bytedeco.pytorch.Scalar;
@@ -12,7 +11,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * A convolution of 8-bit activations (a scale for all) and 8-bit weights (a scale a channel) through oneDNN, for inference on the CPU. The activations' range
- * is the one that was measured on examples; where there is none, the call's own. Between two such convolutions with measured ranges the activations stay 8-bit.
+ * is the one that was measured on examples; where there is none, the call's own. Between such convolutions with measured ranges the activations stay 8-bit,
+ * sums of residual connections too.
  */
 final class Int8Conv2d implements ConvKernel {
     private static final OperatorHandle PACK = Ops.find("onednn::qconv_prepack", "");
@@ -28,10 +28,15 @@ final class Int8Conv2d implements ConvKernel {
     private static final IValue RELU = Memory.keep(new IValue("relu"));
     private static final IValue SUM = Memory.keep(new IValue("sum"));
     private static final IValue ALPHA = Memory.keep(new IValue(new Scalar(1.0)));
+    private static final IValue GROUPS = Memory.keep(new IValue(1L));
     private static final int MIDDLE = 128;
 
     private final ActivationRange range;
-    private final @Nullable ActivationRange next;
+    private final Steps in;
+    private final @Nullable ActivationRange out;
+    private final Steps outSteps;
+    private final ActivationRange added;
+    private final Steps addedSteps;
     private final Tensor values;
     private final Tensor scales;
     private final Tensor zeros;
@@ -44,15 +49,50 @@ final class Int8Conv2d implements ConvKernel {
     private final PackedWeights signed;
     private final PackedWeights unsigned;
 
+    /** A range as the operators take it. */
+    private record Steps(IValue scale, IValue zero) {
+        private static final Steps FP32 = new Steps(ONE, ZERO);
+
+        static Steps of(ActivationRange r) {
+            return new Steps(new IValue(r.scale()), new IValue((long) r.zero()));
+        }
+
+        static Steps kept(@Nullable ActivationRange r) {
+            if (r == null || !r.measured()) {
+                return FP32;
+            }
+            Steps s = of(r);
+            return new Steps(Memory.keep(s.scale), Memory.keep(s.zero));
+        }
+
+        void close() {
+            if (this != FP32) {
+                scale.close();
+                zero.close();
+            }
+        }
+    }
+
     /**
      * @param weight [out, in, kernel, kernel]
      * @param bias [out]
      * @param range of the input
-     * @param next range of the input of the one convolution that alone reads the result; null for none
+     * @param out range of the result, where all who read it take it in 8 bits; null or not measured for fp32
+     * @param added range of what is added to the result, where it comes in 8 bits
      */
-    Int8Conv2d(Tensor weight, Tensor bias, Conv2d.Shape shape, ActivationRange range, @Nullable ActivationRange next) {
+    Int8Conv2d(
+            Tensor weight,
+            Tensor bias,
+            Conv2d.Shape shape,
+            ActivationRange range,
+            @Nullable ActivationRange out,
+            ActivationRange added) {
         this.range = range;
-        this.next = next;
+        this.out = out == null || !out.measured() ? null : out;
+        this.added = added;
+        in = Steps.kept(range);
+        outSteps = Steps.kept(out);
+        addedSteps = Steps.kept(added);
         QuantizedWeight q = QuantizedWeight.convolution(weight);
         values = Memory.keep(q.values());
         scales = Memory.keep(q.scales().contiguous());
@@ -75,57 +115,59 @@ final class Int8Conv2d implements ConvKernel {
 
     private Tensor pack(long zero, IValue size) {
         return Ops.call(
-                PACK,
-                new IValue(values),
-                scalesValue,
-                ONE,
-                new IValue(zero),
-                stride,
-                padding,
-                dilation,
-                new IValue(1L),
-                size);
+                PACK, new IValue(values), scalesValue, ONE, new IValue(zero), stride, padding, dilation, GROUPS, size);
     }
 
     @Override
     public Tensor apply(Tensor x, Activation act, @Nullable Tensor other, boolean mayOverwrite) {
         Kernels.refuseGradients("int8 convolution");
-        ActivationRange r = range.measured() || Ops.type(x) == ScalarType.Byte ? range : ActivationRange.of(x);
-        Tensor in = Ops.type(x) == ScalarType.Byte ? x : bytes(x, r);
-        IValue weight = (r.zero() == 0 ? unsigned : signed).of(in.shape(), NONE);
+        boolean given = Ops.type(x) == ScalarType.Byte;
+        ActivationRange r = range.measured() || given ? range : ActivationRange.of(x);
+        Tensor bytes = given ? x : r.passingBytes(x);
+        Steps steps = r == range ? in : Steps.of(r);
+        IValue weight = (r.zero() == 0 ? unsigned : signed).of(bytes.shape(), NONE);
         boolean relu = act == Activation.RELU;
         boolean inside = relu || act == Activation.LINEAR;
-        ActivationRange after = next;
-        if (other == null) {
-            boolean narrow = relu && after != null && after.measured() && after.zero() == 0;
-            Tensor y = Ops.call(
-                    PLAIN,
-                    new IValue(in),
-                    new IValue(r.scale()),
-                    new IValue((long) r.zero()),
-                    weight,
-                    scalesValue,
-                    zerosValue,
-                    bias,
-                    stride,
-                    padding,
-                    dilation,
-                    new IValue(1L),
-                    narrow && after != null ? new IValue(after.scale()) : ONE,
-                    ZERO,
-                    narrow ? BYTE : FLOAT,
-                    relu ? RELU : NO_ACT,
-                    NO_SCALARS,
-                    NONE);
-            return inside ? y : act.apply(y);
-        }
-        Tensor wide = other.to(ScalarType.Float).contiguous(MemoryFormat.ChannelsLast);
-        Tensor sum = mayOverwrite || !wide.is_same(other) ? wide : wide.clone();
-        Tensor y = Ops.call(
+        // what is rectified has no negative values, which a range with a zero in the middle would give half of its
+        // steps
+        boolean narrow = out != null
+                && (relu ? out.zero() == 0 : inside)
+                && (other == null || Ops.type(other) == ScalarType.Byte);
+        Tensor y = other == null
+                ? plain(bytes, steps, weight, relu, narrow)
+                : sum(bytes, steps, weight, relu, narrow, accumulator(other, narrow, mayOverwrite));
+        return inside ? y : act.apply(y);
+    }
+
+    private Tensor plain(Tensor bytes, Steps steps, IValue weight, boolean relu, boolean narrow) {
+        return Ops.call(
+                PLAIN,
+                new IValue(bytes),
+                steps.scale,
+                steps.zero,
+                weight,
+                scalesValue,
+                zerosValue,
+                bias,
+                stride,
+                padding,
+                dilation,
+                GROUPS,
+                narrow ? outSteps.scale : ONE,
+                narrow ? outSteps.zero : ZERO,
+                narrow ? BYTE : FLOAT,
+                relu ? RELU : NO_ACT,
+                NO_SCALARS,
+                NONE);
+    }
+
+    /** @param sum what is added; takes the result */
+    private Tensor sum(Tensor bytes, Steps steps, IValue weight, boolean relu, boolean narrow, Tensor sum) {
+        return Ops.call(
                 BINARY,
-                new IValue(in),
-                new IValue(r.scale()),
-                new IValue((long) r.zero()),
+                new IValue(bytes),
+                steps.scale,
+                steps.zero,
                 weight,
                 scalesValue,
                 zerosValue,
@@ -134,37 +176,33 @@ final class Int8Conv2d implements ConvKernel {
                 stride,
                 padding,
                 dilation,
-                new IValue(1L),
-                ONE,
-                ZERO,
-                FLOAT,
-                ONE,
-                ZERO,
+                GROUPS,
+                narrow ? outSteps.scale : ONE,
+                narrow ? outSteps.zero : ZERO,
+                narrow ? BYTE : FLOAT,
+                narrow ? addedSteps.scale : ONE,
+                narrow ? addedSteps.zero : ZERO,
                 SUM,
                 ALPHA,
                 relu ? RELU : NO_ACT,
                 NO_SCALARS,
                 NONE);
-        return inside ? y : act.apply(y);
     }
 
-    /** The activations in 8 bits, channels-last, [B, C, H, W] uint8. */
-    private static Tensor bytes(Tensor x, ActivationRange r) {
-        Tensor wide = x.to(ScalarType.Float).contiguous(MemoryFormat.ChannelsLast);
-        Tensor q = torch.quantize_per_tensor(wide, r.scale(), r.zero(), ScalarType.QUInt8);
-        Pointer memory = q.data_ptr();
-        long[] strides = new long[4];
-        for (int i = 0; i < strides.length; i++) {
-            strides[i] = q.stride(i);
-        }
-        return torch.from_blob(
-                memory, q.shape(), strides, Ops.options(ScalarType.Byte)); // q lives as long, in the same scope
+    /** What is added, in memory that the result may take and in the result's type. */
+    private Tensor accumulator(Tensor other, boolean narrow, boolean mayOverwrite) {
+        Tensor right = narrow ? other : added.values(other).to(ScalarType.Float);
+        Tensor arranged = right.contiguous(MemoryFormat.ChannelsLast);
+        return mayOverwrite || !arranged.is_same(other) ? arranged : arranged.clone();
     }
 
     @Override
     public void close() {
         signed.close();
         unsigned.close();
+        in.close();
+        outSteps.close();
+        addedSteps.close();
         bias.close();
         zerosValue.close();
         scalesValue.close();

@@ -108,9 +108,7 @@ public final class Kernels {
         layer.unpack();
         Kernel kernel = w.bits() == 4
                 ? new GroupInt4(w, layer.biasOrNull())
-                : generates
-                        ? decodeInt8(w, layer.biasOrNull(), shared)
-                        : int8(w, layer.biasOrNull(), layer.even());
+                : generates ? decodeInt8(w, layer.biasOrNull(), shared) : int8(w, layer.biasOrNull(), layer.even());
         layer.pack(kernel, shared);
         layer.fix();
     }
@@ -149,7 +147,8 @@ public final class Kernels {
      * The kernel of a convolution with its normalization folded in. In 8 bits, grouped and depthwise convolutions compute in fp32.
      *
      * @param range of the input, for 8 bits
-     * @param next range of the input of the one convolution that alone reads the result; null for none
+     * @param out range of the result, where all who read it take it in 8 bits; null for none
+     * @param added range of what is added to the result, where it comes in 8 bits
      */
     static ConvKernel convolution(
             Tensor weight,
@@ -157,10 +156,11 @@ public final class Kernels {
             Conv2d.Shape shape,
             Precision precision,
             ActivationRange range,
-            @Nullable ActivationRange next) {
+            @Nullable ActivationRange out,
+            ActivationRange added) {
         boolean few = precision == Precision.INT8 || precision == Precision.INT4;
         return few && Int8Conv2d.fits(weight, shape)
-                ? new Int8Conv2d(weight, bias, shape, range, next)
+                ? new Int8Conv2d(weight, bias, shape, range, out, added)
                 : new FusedConv2d(
                         weight, bias, shape, precision == Precision.BF16 ? ScalarType.BFloat16 : ScalarType.Float);
     }

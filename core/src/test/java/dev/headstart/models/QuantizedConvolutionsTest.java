@@ -8,18 +8,21 @@ import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
 import dev.headstart.hub.ModelFolder;
 import dev.headstart.nn.Precision;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.function.Consumer;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Folded convolutions, in fp32 and in 8 bits, beside the plain ones. */
@@ -51,20 +54,28 @@ class QuantizedConvolutionsTest {
     private static ObjectNode json(String text) {
         try {
             return (ObjectNode) new com.fasterxml.jackson.databind.ObjectMapper().readTree(text);
-        } catch (java.io.IOException e) {
+        } catch (IOException e) {
             throw new java.io.UncheckedIOException(e);
         }
     }
 
     private static Tensor pixels(long seed) {
+        return pixels(seed, 48);
+    }
+
+    private static Tensor pixels(long seed, int side) {
         torch.manual_seed(seed);
-        return torch.randn(4, 3, 48, 48);
+        return torch.randn(4, 3, side, side);
     }
 
     private static Map<String, float[]> outputs(PreTrainedModel<?> model) {
+        return outputs(model, 48);
+    }
+
+    private static Map<String, float[]> outputs(PreTrainedModel<?> model, int side) {
         try (PointerScope scope = new PointerScope();
                 ModelOutput out = model.forward(
-                        Inputs.of(Map.of("pixel_values", pixels(99))).withHiddenStates(true))) {
+                        Inputs.of(Map.of("pixel_values", pixels(99, side))).withHiddenStates(true))) {
             Map<String, float[]> all = new LinkedHashMap<>();
             out.tensors().forEach((name, t) -> all.put(name, Tensors.floats(t.contiguous())));
             return all;
@@ -134,21 +145,80 @@ class QuantizedConvolutionsTest {
         }
     }
 
-    @Test
-    void damagedRangesAreNamed() throws java.io.IOException {
-        Path in = model("basic"), out = dir.resolve("q");
-        Quantization.write(new ModelFolder("basic", in, false), 8, 32, out, model -> {
-            try (PointerScope scope = new PointerScope()) {
-                model.forward(Inputs.of(Map.of("pixel_values", pixels(1)))).close();
+    /**
+     * Stem, pooling, projections and sums stay in 8 bits from layer to layer; what is shown of the inside is values. Small images end at a single place. A folder
+     * of before sums were in 8 bits has no ranges of what is added to them. The limit is that of 8 bits above.
+     */
+    @ParameterizedTest
+    @CsvSource({"basic,48", "bottleneck,48", "bottleneck,8"})
+    void hiddenStatesOfAQuantizedFolderAreValues(String type, int side) throws IOException {
+        Path in = model(type), out = dir.resolve("q");
+        quantize(type, in, out);
+        float[][] logits = new float[2][];
+        for (int i = 0; i < logits.length; i++) {
+            if (i == 1) {
+                editRanges(out, ranges -> {
+                    List<String> results = new ArrayList<>();
+                    ranges.fieldNames().forEachRemaining(results::add);
+                    results.removeIf(name -> !name.endsWith(".result"));
+                    assertThat(results).hasSize(2); // of the projections
+                    ranges.remove(results);
+                });
+            }
+            try (PreTrainedModel<?> plain =
+                            Models.load(new ModelFolder(type, in, false), null, LoadOptions.defaults());
+                    PreTrainedModel<?> small =
+                            Models.load(new ModelFolder(type, out, false), null, LoadOptions.defaults())) {
+                Map<String, float[]> expected = outputs(plain, side), found = outputs(small, side);
+                assertThat(found).containsKeys("hidden_states.0", "hidden_states.1", "hidden_states.2");
+                found.forEach((name, values) -> assertThat(error(Objects.requireNonNull(expected.get(name)), values))
+                        .as(name)
+                        .isBetween(1e-5, 0.1));
+                logits[i] = logits(found);
+                try (PointerScope scope = new PointerScope();
+                        ModelOutput quick = small.forward(Inputs.of(Map.of("pixel_values", pixels(99, side))))) {
+                    assertThat(Tensors.floats(
+                                    Objects.requireNonNull(quick.tensors().get("logits"))))
+                            .as("writing sums over what nobody reads any more changes nothing")
+                            .containsExactly(logits[i]);
+                }
+            }
+        }
+        assertThat(logits[0]).as("sums in 8 bits and in fp32").isNotEqualTo(logits[1]);
+    }
+
+    private static void quantize(String id, Path in, Path out) {
+        Quantization.write(new ModelFolder(id, in, false), 8, 32, out, model -> {
+            for (int i = 0; i < 4; i++) {
+                try (PointerScope scope = new PointerScope()) {
+                    model.forward(Inputs.of(Map.of("pixel_values", pixels(i)))).close();
+                }
             }
         });
-        Path config = out.resolve("config.json");
+    }
+
+    private static void editRanges(Path folder, Consumer<ObjectNode> edit) throws IOException {
+        Path config = folder.resolve("config.json");
         ObjectNode json = json(Files.readString(config));
-        ((ObjectNode) json.path("quantization_config").path("activation_ranges"))
-                .put("resnet.embedder.embedder.convolution.weight", "wide");
+        edit.accept((ObjectNode) json.path("quantization_config").path("activation_ranges"));
         Files.writeString(config, json.toString());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"\"wide\"", "nothing"})
+    void damagedRangesAreNamed(String found) throws IOException {
+        Path in = model("basic"), out = dir.resolve("q");
+        quantize("basic", in, out);
+        String name = "resnet.embedder.embedder.convolution.weight";
+        editRanges(out, ranges -> {
+            if (found.equals("nothing")) {
+                ranges.remove(name);
+            } else {
+                ranges.put(name, "wide");
+            }
+        });
         assertThatThrownBy(() -> Models.load(new ModelFolder("q", out, false), null, LoadOptions.defaults()))
                 .isInstanceOf(HeadstartException.class)
-                .hasMessageContainingAll("activation_ranges", "embedder", "\"wide\"", "quantize the model again");
+                .hasMessageContainingAll("activation_ranges", name, "found " + found, "quantize the model again");
     }
 }

@@ -43,7 +43,7 @@ class DecodeInt8Test {
             Tensor b = torch.randn(out);
             assertThat(DecodeInt8.pays(q)).isEqualTo(Natives.platform().endsWith("x86_64"));
             DecodeInt8 kernel = new DecodeInt8(q, new TensorOptional(b));
-            Tensor ids = Tensor.create(new long[] {0, 191, 192, out - 1, 5, 5}).view(2, 3);
+            Tensor ids = Tensor.create(new long[] {0, 255, 256, out - 1, 5, 5}).view(2, 3);
             assertThat(kernel.table().rows(ids).equal(torch.embedding(w, ids))).isTrue();
             assertThat(kernel.weight().equal(w)).isTrue();
             for (long[] shape : new long[][] {{1, IN}, {1, 1, IN}, {IN}, {2, 3, IN}}) {
@@ -51,7 +51,8 @@ class DecodeInt8Test {
                 Tensor expected = torch.linear(x, w, new TensorOptional(b));
                 Tensor y = kernel.apply(x, Activation.LINEAR);
                 assertThat(y.shape()).isEqualTo(expected.shape());
-                // one row is not rounded: 512 products of up to 255 steps are added in fp32; several rows are, to 8 bits
+                // one row is not rounded: 512 products of up to 255 steps are added in fp32; several rows are, to 8
+                // bits
                 assertThat(error(expected, y)).isLessThan(x.numel() == IN ? 2e-6 : 0.02);
             }
             Tensor half = torch.randn(1, IN).to(torch.ScalarType.BFloat16);
