@@ -272,9 +272,11 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
             Natives.blasThreads(false);
             // the largest first, which is held twice while it is packed: weights that are read one by one are not there
             // yet
+            Memory.Trim trim = new Memory.Trim();
             for (boolean shared : new boolean[] {true, false}) {
                 for (Linear l : state.linears()) {
                     if (state.isShared(l.weight()) == shared) {
+                        trim.before(l.in() * l.out());
                         if (this instanceof GenerativeModel
                                 && !l.name().contains("encoder.")) { // an encoder reads many tokens at once
                             Kernels.packForDecoding(l, precision, shared);

@@ -58,4 +58,22 @@ public final class Memory {
             p.close();
         }
     }
+
+    /**
+     * Gives what loading has freed back to the system from time to time: between what was packed meanwhile lie holes of the size of a weight, which would count as
+     * this process's memory until something fits into them.
+     */
+    public static final class Trim {
+        private static final long ELEMENTS = 1 << 22;
+        private long since;
+
+        /** To be called before a weight of so many elements is packed. */
+        public void before(long elements) {
+            since += elements;
+            if (since >= ELEMENTS) {
+                Pointer.trimMemory();
+                since = 0;
+            }
+        }
+    }
 }

@@ -350,9 +350,11 @@ public final class WeightLoader {
         List<Linear> layers = state.linears().stream()
                 .sorted(Comparator.comparingLong(l -> -l.in() * l.out()))
                 .toList();
+        Memory.Trim trim = new Memory.Trim();
         for (Linear layer : layers) {
             String name = find(layer.weight().name());
             if (name != null) {
+                trim.before(layer.in() * layer.out());
                 Memory.scoped(() -> {
                     QuantizedWeight w = quantized.quantized(name);
                     if (w != null) {
