@@ -2,7 +2,7 @@
 
 gguf FOLDER PRECISION: writes FOLDER/model-PRECISION.gguf for llama.cpp.
 make gpt2|t5 FOLDER: writes a GPT-2 of the published 124M shape, or a T5-small, with random weights (seed 0).
-PEER FOLDER PRECISION THREADS: answers lines "generate N BEAMS;id id ...;id id ..." with "seconds;id id ...;id id ...".
+PEER FOLDER PRECISION THREADS: answers lines "generate N BEAMS;id id ...;id id ..." with "seconds;id id ...;id id ...". PEER_DEVICE=cuda: transformers on the GPU.
 """
 import json, os, sys, time
 
@@ -87,8 +87,9 @@ if peer == "transformers":
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
     torch.set_num_threads(threads)
+    device = os.environ.get("PEER_DEVICE", "cpu")
     kind = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
-    model = kind.from_pretrained(folder, dtype=torch.bfloat16 if precision == "bf16" else torch.float32).eval()
+    model = kind.from_pretrained(folder, dtype=torch.bfloat16 if precision == "bf16" else torch.float32).eval().to(device)
     if precision == "int8":
         from transformers.pytorch_utils import Conv1D
         for parent in list(model.modules()):  # torch's dynamic int8 knows nn.Linear alone
@@ -102,7 +103,7 @@ if peer == "transformers":
 
     def generate(rows, n, beams):
         with torch.inference_mode():
-            x = torch.tensor(rows)
+            x = torch.tensor(rows, device=device)
             out = model.generate(x, attention_mask=torch.ones_like(x), max_new_tokens=n, min_new_tokens=n, num_beams=beams, do_sample=False,
                                  pad_token_id=0)
         return out[:, 1 if seq2seq else x.shape[1]:].tolist()

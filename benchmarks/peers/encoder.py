@@ -5,6 +5,7 @@ Arguments: transformers|sentence-transformers|onnxruntime FOLDER fp32|bf16|int8 
   outputs FILE    writes the vectors as float32; answers their size
   bulk            answers the seconds that all texts took together, tokenization included
   single N        answers the seconds of each of the first N texts, one call a text
+PEER_DEVICE=cuda in the environment: on the GPU, in larger batches.
 """
 import json, os, subprocess, sys, time, warnings
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 warnings.filterwarnings("ignore")
 peer, folder, precision, threads, work = sys.argv[1:6]  # or: export FOLDER PRECISION THREADS FILE
 threads = int(threads)
+device = os.environ.get("PEER_DEVICE", "cpu")
 modules = os.path.join(folder, "modules.json")
 normalise = os.path.exists(modules) and any("Normalize" in m["type"] for m in json.load(open(modules)))
 limit = 512
@@ -47,7 +49,7 @@ class Transformers(Plain):
         from transformers import AutoModel
         self.torch = torch
         torch.set_num_threads(threads)
-        model = AutoModel.from_pretrained(folder, dtype=torch.bfloat16 if precision == "bf16" else torch.float32).eval()
+        model = AutoModel.from_pretrained(folder, dtype=torch.bfloat16 if precision == "bf16" else torch.float32).eval().to(device)
         self.model = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8) if precision == "int8" else model
 
     def use(self, attention):
@@ -55,10 +57,11 @@ class Transformers(Plain):
 
     def pooled(self, batch):
         with self.torch.inference_mode():
+            batch = {k: v.to(device) for k, v in batch.items()}
             x = self.model(**batch).last_hidden_state.float()
             m = batch["attention_mask"].unsqueeze(-1).float()
             y = (x * m).sum(1) / m.sum(1)
-            return (self.torch.nn.functional.normalize(y, dim=1) if normalise else y).numpy()
+            return (self.torch.nn.functional.normalize(y, dim=1) if normalise else y).cpu().numpy()
 
 
 class SentenceTransformers:
@@ -70,7 +73,7 @@ class SentenceTransformers:
         import torch
         from sentence_transformers import SentenceTransformer
         torch.set_num_threads(threads)
-        self.model = SentenceTransformer(folder, device="cpu", model_kwargs={"dtype": torch.bfloat16 if precision == "bf16" else torch.float32})
+        self.model = SentenceTransformer(folder, device=device, model_kwargs={"dtype": torch.bfloat16 if precision == "bf16" else torch.float32})
 
     def use(self, attention):
         self.model[0].auto_model.set_attn_implementation(attention)
@@ -175,7 +178,7 @@ for line in sys.stdin:
         best = tried[min(tried)]
         side.use(best)
         sizes = {}
-        for batch in (8, 16, 32):
+        for batch in (8, 16, 32) if device == "cpu" else (32, 64, 128, 256):
             sizes[seconds(sorted(texts, key=len)[::3])] = batch
         batch = sizes[min(sizes)]
         print(f"batches of {batch}, {best}", flush=True)

@@ -1,12 +1,13 @@
-"""Peer of TrainingBenchmark: full fine-tuning steps by Python transformers and torch.optim.AdamW. Lines in: "loss", "run"."""
-import contextlib, random, sys, time
+"""Peer of TrainingBenchmark: full fine-tuning steps by Python transformers and torch.optim.AdamW. Lines in: "loss", "run". PEER_DEVICE=cuda: on the GPU."""
+import contextlib, os, random, sys, time
 import torch
 from transformers import AutoModelForSequenceClassification
 
 model_dir, file, precision, threads, batch, batching = sys.argv[1:7]
 batch = int(batch)
+device = os.environ.get("PEER_DEVICE", "cpu")
 torch.set_num_threads(int(threads))
-model = AutoModelForSequenceClassification.from_pretrained(model_dir, dtype=torch.float32)
+model = AutoModelForSequenceClassification.from_pretrained(model_dir, dtype=torch.float32).to(device)
 rows = [[int(w) for w in line.split()] for line in open(file)]
 
 
@@ -31,14 +32,15 @@ optimizer = torch.optim.AdamW(
 
 
 def cast():
-    return torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
+    return torch.autocast(device, torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
 
 
 def loss(indexes):
     width = max(len(rows[i]) for i in indexes)
     ids = torch.tensor([rows[i] + [0] * (width - len(rows[i])) for i in indexes])
     mask = torch.tensor([[1] * len(rows[i]) + [0] * (width - len(rows[i])) for i in indexes])
-    return model(input_ids=ids, attention_mask=mask, labels=torch.tensor([i % 2 for i in indexes])).loss
+    labels = torch.tensor([i % 2 for i in indexes])
+    return model(input_ids=ids.to(device), attention_mask=mask.to(device), labels=labels.to(device)).loss
 
 
 print("ready", flush=True)

@@ -4,6 +4,7 @@ import dev.headstart.nn.Natives;
 import dev.headstart.nn.Ops;
 import java.util.function.Supplier;
 import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.IValue;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.OperatorHandle;
@@ -16,9 +17,12 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 final class MatrixPeak {
     private MatrixPeak() {}
 
-    /** GFLOP/s of the best of four shapes of BERT-base's Linears, weights prepacked by oneDNN. @param precision fp32, bf16 or int8 */
+    /** GFLOP/s of the best of four shapes of BERT-base's Linears, weights prepacked by oneDNN; on a GPU of a large square. @param precision fp32, bf16 or int8 */
     static double packed(String precision) {
         Natives.load();
+        if (torch.cuda_is_available()) {
+            return gpu(precision.equals("bf16") ? ScalarType.BFloat16 : ScalarType.Float);
+        }
         double best = 0;
         for (long m : new long[] {512, 2048}) {
             for (long[] shape : new long[][] {{768, 3072}, {3072, 768}}) {
@@ -54,6 +58,19 @@ final class MatrixPeak {
                             new IValue("none"),
                             none,
                             new IValue()));
+        }
+    }
+
+    private static double gpu(ScalarType type) {
+        try (PointerScope scope = new PointerScope();
+                NoGradGuard guard = new NoGradGuard()) {
+            long n = 8192;
+            Tensor x = torch.rand(new long[] {n, n}).to(new Device("cuda"), type);
+            return best(n, n, n, () -> {
+                Tensor y = x.mm(x);
+                torch.cuda_synchronize();
+                return y;
+            });
         }
     }
 

@@ -132,7 +132,7 @@ final class ExtractCommand implements Runnable {
     @Option(
             names = "--batch-tokens",
             paramLabel = "N",
-            description = "Tokens, padding counted, that go through the model together. Default: 1024.")
+            description = "Tokens, padding counted, that go through the model together. Default: 1024, on a GPU 16384.")
     private int batchTokens = PipelineOptions.DEFAULT.batchTokens();
 
     @Option(
@@ -184,9 +184,9 @@ final class ExtractCommand implements Runnable {
 
     @Override
     public void run() {
-        if (window < 1 || batchTokens < 1) {
-            throw new HeadstartException(
-                    "--window and --batch-tokens: expected at least 1, found " + window + " and " + batchTokens);
+        if (window < 1 || batchTokens < 0) {
+            throw new HeadstartException("--window: expected at least 1, --batch-tokens: not below 0; found " + window
+                    + " and " + batchTokens);
         }
         FeatureFormat target = FeatureFormat.of(format, output);
         EmbedOptions how = new EmbedOptions(prompt, promptName, truncateDim, false);

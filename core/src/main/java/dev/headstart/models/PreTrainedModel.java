@@ -208,6 +208,11 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
                 .forEach(p -> p.freeze(frozen)));
     }
 
+    /** Whether the weights lie on a GPU. */
+    public final boolean onGpu() {
+        return state.parameters().values().iterator().next().tensor().is_cuda();
+    }
+
     /**
      * Converts the model in place, as {@code torch.nn.Module.to}: parameters and buffers of floating-point numbers to a type, or all of them to a
      * device. Optimizers made before hold the old weights: make them afterwards.
@@ -265,7 +270,7 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
             if (state.training()) {
                 throw new IllegalStateException("optimize() is for inference; call eval() first");
             }
-            if (state.parameters().values().iterator().next().tensor().is_cuda()) {
+            if (onGpu()) {
                 onGpu(precision);
                 return;
             }

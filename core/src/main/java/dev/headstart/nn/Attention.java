@@ -109,15 +109,19 @@ public final class Attention {
         return same ? mask : mask.clamp_min(new Scalar(lowest(type))).to(type);
     }
 
-    /** On a GPU the mask in the type that the kernel computes in: autocast would make minus infinity of fp32's lowest value, and a row of these is not a number. */
+    /**
+     * On a GPU the mask in the type that the kernel computes in, and as its kernels need it. They multiply by log2(e), and autocast rounds: the lowest value would
+     * become minus infinity, of which a row that sees nothing has no mean. And they read 16 bytes at once, also of a slice that begins between two such places.
+     */
     private static Tensor forFused(Tensor mask, Tensor q) {
         if (!q.is_cuda() || !mask.is_floating_point()) {
             return mask;
         }
         ScalarType type = torch.is_autocast_enabled(DeviceType.CUDA) ? ScalarType.BFloat16 : Ops.type(q);
-        return Ops.type(mask) == type
-                ? mask
-                : mask.clamp_min(new Scalar(lowest(type))).to(type);
+        boolean asItIs = Ops.type(mask) == type && mask.size(-2) > 1;
+        Tensor ready =
+                asItIs ? mask : mask.clamp_min(new Scalar(lowest(type) / 2)).to(type);
+        return ready.data_ptr().address() % 16 == 0 ? ready : ready.clone();
     }
 
     /** The fused kernel has no fast bf16 path on the CPU, where plain matrix products take half its time, and none that drops weights. */

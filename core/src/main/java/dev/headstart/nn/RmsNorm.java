@@ -31,7 +31,8 @@ public final class RmsNorm {
     /** @param x [..., d]; @return x / sqrt(mean(x^2) + eps) * weight, [..., d] */
     public Tensor forward(Tensor x) {
         ScalarType type = Ops.type(x);
-        if (type == ScalarType.Float && !offset && !GradMode.is_enabled() && Ops.type(weight.tensor()) == type) {
+        boolean fused = !GradMode.is_enabled() || x.is_cuda(); // whose gradient is fused too
+        if (fused && type == ScalarType.Float && !offset && Ops.type(weight.tensor()) == type) {
             return rms_norm(x, shape, weight.optional(), optionalEps); // one call in place of five
         }
         Tensor wide = type == ScalarType.Float ? x : x.to(ScalarType.Float);

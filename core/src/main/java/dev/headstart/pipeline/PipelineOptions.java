@@ -7,11 +7,12 @@ import dev.headstart.LoadOptions;
  *
  * @param load revision, device, precision and so on
  * @param truncation whether a text over the model's limit is cut (with a warning) or is an error
- * @param batchTokens padded tokens that go through the model together
+ * @param batchTokens padded tokens that go through the model together; 0: 1,024 on a processor, where what the layers write then stays in the cache,
+ *     16,384 on a GPU
  */
 public record PipelineOptions(LoadOptions load, boolean truncation, int batchTokens) {
-    /** fp32, long texts cut with a warning, 1,024 tokens a batch: what the layers write then stays in the processor's cache. */
-    public static final PipelineOptions DEFAULT = new PipelineOptions(LoadOptions.defaults(), true, 1024);
+    /** fp32, long texts cut with a warning, batches as the device likes them. */
+    public static final PipelineOptions DEFAULT = new PipelineOptions(LoadOptions.defaults(), true, 0);
 
     /** These options with or without truncation. */
     public PipelineOptions withTruncation(boolean value) {
@@ -23,8 +24,13 @@ public record PipelineOptions(LoadOptions load, boolean truncation, int batchTok
         return new PipelineOptions(value, truncation, batchTokens);
     }
 
-    /** These options with another batch size. @param value padded tokens */
+    /** These options with another batch size. @param value padded tokens, or 0 */
     public PipelineOptions withBatchTokens(int value) {
         return new PipelineOptions(load, truncation, value);
+    }
+
+    /** The padded tokens of a batch on a device. */
+    int batchTokens(boolean gpu) {
+        return batchTokens > 0 ? batchTokens : gpu ? 16_384 : 1024;
     }
 }

@@ -147,12 +147,13 @@ abstract class TextPipeline implements Pipeline {
                 .mapToInt(Integer::intValue)
                 .toArray();
         boolean canPad = tokenizer.padId().isPresent();
+        int most = options.batchTokens(model.onGpu());
         int at = 0;
         while (at < order.length) {
             int longest = rows.get(order[at]).length();
             int end = at;
             while (end < order.length
-                    && (long) (end - at + 1) * longest <= Math.max(options.batchTokens(), longest)
+                    && (long) (end - at + 1) * longest <= Math.max(most, longest)
                     && (canPad || rows.get(order[end]).length() == longest)) {
                 end++;
             }

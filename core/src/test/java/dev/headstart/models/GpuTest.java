@@ -137,6 +137,8 @@ class GpuTest {
                 files.filter(Files::isDirectory).sorted().forEach(at -> {
                     boolean golden = Files.exists(at.resolve("case.json"))
                             && Files.exists(at.resolve("model/config.json"))
+                            && (hasWeights(at.resolve("model"))
+                                    || !Files.exists(at.resolve("model/preprocessor_config.json")))
                             && !Files.exists(at.resolve("adapter"));
                     boolean plain = Files.exists(at.resolve("config.json"))
                             && !Files.exists(at.resolveSibling("case.json"))

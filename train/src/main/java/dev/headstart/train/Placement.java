@@ -17,7 +17,7 @@ public final class Placement {
 
     /** Whether a model's weights lie on a GPU. */
     public static boolean onGpu(PreTrainedModel<?> model) {
-        return any(model).is_cuda();
+        return model.onGpu();
     }
 
     /**
