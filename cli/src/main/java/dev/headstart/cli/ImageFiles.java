@@ -3,6 +3,7 @@ package dev.headstart.cli;
 import dev.headstart.HeadstartException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.file.FileVisitOption;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -23,7 +24,7 @@ final class ImageFiles {
             throw new HeadstartException(
                     folder + ": expected a folder of images, found " + (Files.exists(folder) ? "a file" : "nothing"));
         }
-        try (Stream<Path> all = Files.walk(folder)) {
+        try (Stream<Path> all = Files.walk(folder, FileVisitOption.FOLLOW_LINKS)) {
             List<Path> found = all.filter(p -> {
                         String name = String.valueOf(p.getFileName()).toLowerCase(Locale.ROOT);
                         return ENDINGS.contains(name.substring(name.lastIndexOf('.') + 1)) && Files.isRegularFile(p);

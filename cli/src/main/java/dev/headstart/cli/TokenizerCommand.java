@@ -5,6 +5,7 @@ import dev.headstart.train.tokenizer.TokenizerTrainer;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.MalformedInputException;
+import java.nio.file.FileVisitOption;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -74,7 +75,7 @@ final class TokenizerCommand {
             List<Path> all = new ArrayList<>();
             for (Path file : files) {
                 if (Files.isDirectory(file)) {
-                    try (Stream<Path> inside = Files.walk(file)) {
+                    try (Stream<Path> inside = Files.walk(file, FileVisitOption.FOLLOW_LINKS)) {
                         inside.filter(f -> f.toString().endsWith(".txt"))
                                 .sorted()
                                 .forEach(all::add);

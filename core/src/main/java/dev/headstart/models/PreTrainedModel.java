@@ -133,7 +133,11 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
             return in.replace(in.tensors());
         }
         Map<String, Tensor> moved = new LinkedHashMap<>();
-        in.tensors().forEach((name, t) -> moved.put(name, t.to(any.tensor().device(), Ops.type(t))));
+        ScalarType type = Ops.type(any.tensor());
+        in.tensors().forEach((name, t) -> { // embeddings in the weights' type, as a table would give them
+            ScalarType own = name.endsWith("inputs_embeds") && any.tensor().is_floating_point() ? type : Ops.type(t);
+            moved.put(name, t.to(any.tensor().device(), own));
+        });
         return in.replace(moved);
     }
 

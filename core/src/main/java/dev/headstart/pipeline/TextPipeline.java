@@ -16,6 +16,7 @@ import java.util.Arrays;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Objects;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
@@ -107,11 +108,11 @@ abstract class TextPipeline implements Pipeline {
         int limit = Math.min(own, arguments.maxLength());
         Truncation truncation = cuts ? arguments.truncation() : Truncation.LONGEST_FIRST;
         EncodeOptions whole = arguments.options();
-        List<Encoding> all = new ArrayList<>(texts.size());
+        List<Encoding> all = new ArrayList<>(whole(texts, pairs, whole));
         int cut = 0;
         for (int i = 0; i < texts.size(); i++) {
             String pair = pairs == null ? null : pairs.get(i);
-            Encoding e = tokenizer.encode(texts.get(i), pair, whole);
+            Encoding e = all.get(i);
             if (e.length() > limit) {
                 if (!options.truncation() && e.length() > own) {
                     throw new HeadstartException("text " + (i + 1) + " has " + e.length()
@@ -120,13 +121,26 @@ abstract class TextPipeline implements Pipeline {
                 cut += limit == own ? 1 : 0;
                 e = tokenizer.encode(
                         texts.get(i), pair, whole.withTruncation(truncation).withMaxLength(limit));
+                all.set(i, e);
             }
-            all.add(e);
         }
         if (cut > 0) {
             LOG.warn("{} of {} texts were cut to the model's {} tokens", cut, texts.size(), limit);
         }
         return all;
+    }
+
+    /** Texts on all processors, where all or none have a second one. */
+    private List<Encoding> whole(List<String> texts, @Nullable List<@Nullable String> pairs, EncodeOptions how) {
+        if (pairs == null) {
+            return tokenizer.encode(texts, how).encodings();
+        }
+        List<String> seconds = pairs.stream().filter(Objects::nonNull).toList();
+        return seconds.size() == texts.size()
+                ? tokenizer.encode(texts, seconds, how).encodings()
+                : IntStream.range(0, texts.size())
+                        .mapToObj(i -> tokenizer.encode(texts.get(i), pairs.get(i), how))
+                        .toList();
     }
 
     /** Runs the model over all encodings, in batches of similar length. */

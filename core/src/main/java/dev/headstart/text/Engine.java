@@ -6,6 +6,7 @@ import dev.headstart.HeadstartException;
 import java.lang.ref.Cleaner;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.IntStream;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
 import java.util.function.IntFunction;
 import org.jspecify.annotations.Nullable;
@@ -93,10 +94,10 @@ final class Engine implements Backend {
         return call(t -> {
             long[] encodings =
                     b == null ? library.batchEncode(t, a, special) : library.batchEncodePair(t, a, b, special);
-            List<Columns> rows = new ArrayList<>(a.length);
-            for (int i = 0; i < a.length; i++)
-                rows.add(read(encodings[i], b == null ? List.of(a[i]) : List.of(a[i], b[i])));
-            return rows;
+            return IntStream.range(0, a.length)
+                    .parallel()
+                    .mapToObj(i -> read(encodings[i], b == null ? List.of(a[i]) : List.of(a[i], b[i])))
+                    .toList();
         });
     }
 

@@ -2,6 +2,7 @@ package dev.headstart.data;
 
 import dev.headstart.HeadstartException;
 import java.io.IOException;
+import java.nio.file.FileVisitOption;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
@@ -69,7 +70,7 @@ final class FolderReader extends RowReader {
 
     /** Whether there are images (true) or sounds (false) in the folder or one level below. */
     private static boolean kind(Path folder) {
-        try (Stream<Path> s = Files.walk(folder, 2)) {
+        try (Stream<Path> s = Files.walk(folder, 2, FileVisitOption.FOLLOW_LINKS)) {
             for (Path p : (Iterable<Path>) s::iterator) {
                 if (media(p, IMAGES)) {
                     return true;

@@ -8,6 +8,7 @@ import dev.headstart.data.RowReader;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.nio.charset.MalformedInputException;
+import java.nio.file.FileVisitOption;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -73,7 +74,7 @@ final class Corpus {
     }
 
     private static List<Path> inside(Path folder) {
-        try (Stream<Path> all = Files.walk(folder)) {
+        try (Stream<Path> all = Files.walk(folder, FileVisitOption.FOLLOW_LINKS)) {
             return all.filter(Files::isRegularFile)
                     .filter(f -> name(f).endsWith(".txt") || isTable(f))
                     .filter(f -> !LEGAL.matcher(name(f)).matches())
