@@ -10,5 +10,5 @@ shift
 exec "${HEADSTART:-$here/../../headstart}" compare --task text-classification --model "$mini,bert-base-uncased" --scratch-of "$mini" \
   --train "${SST2:?names the folder of train.tsv, dev.tsv, test.tsv}/train.tsv" --validation "$SST2/dev.tsv" --test "$SST2/test.tsv" \
   --label-names negative,positive --sizes 100,1000,all --modes scratch,head,lora,full \
-  --learning-rates "scratch=5e-4,head=1e-3,lora=5e-4,full=5e-5,${mini##*/}:lora=2e-3,${mini##*/}:full=5e-4" \
-  --epochs 3 --min-steps 100 --batch-size 32 --warmup-ratio 0.06 --max-length 64 --precision bf16 --output "$output" "$@"
+  --learning-rates "scratch=5e-4,head=1e-3,lora=5e-4,full=5e-5,${mini##*/}:lora=2e-3,${mini##*/}:full=4e-4" \
+  --epochs 3 --min-steps 300 --batch-size 32 --warmup-ratio 0.06 --max-length 64 --precision bf16 --output "$output" "$@"

@@ -16,7 +16,6 @@ import dev.headstart.train.metrics.PredictionFiles;
 import dev.headstart.train.metrics.SeqEval;
 import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
@@ -221,7 +220,7 @@ final class EvaluateCommand implements Runnable {
         Perplexity result;
         try {
             result = Perplexity.of(
-                    Files.readString(file),
+                    Perplexity.read(file),
                     given(model, "--model"),
                     PipelineOptions.DEFAULT.withLoad(load),
                     maxLength,

@@ -182,7 +182,7 @@ final class QuantizeCommand implements Runnable {
 
     private double perplexity(String folder) throws IOException {
         return Perplexity.of(
-                        Files.readString(Objects.requireNonNull(text)),
+                        Perplexity.read(Objects.requireNonNull(text)),
                         folder,
                         ON_CPU,
                         maxLength == null ? 0 : maxLength,

@@ -7,6 +7,9 @@ import dev.headstart.models.Outputs.CausalLMOutput;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.models.Tensors;
 import dev.headstart.text.Tokenizer;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Map;
 import org.bytedeco.javacpp.PointerScope;
@@ -35,6 +38,11 @@ public record Perplexity(double perplexity, double nll, long tokens) {
                         AutoModelForCausalLM.fromPretrained(id, options.load().packed())) {
             return of(tokenizer.encode(text).ids(), model, maxLength, stride);
         }
+    }
+
+    /** A file's text in UTF-8, its lines ended by one newline, as pre-training and Python read it. */
+    public static String read(Path file) throws IOException {
+        return Files.readString(file).replace("\r\n", "\n").replace('\r', '\n');
     }
 
     /**

@@ -8,8 +8,11 @@ import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
 import dev.headstart.models.AutoModelForCausalLM;
 import dev.headstart.testing.Shared;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /** Against transformers on our small GPT-2 (conformance/decoders.py prints the figures). */
 class PerplexityTest {
@@ -39,5 +42,11 @@ class PerplexityTest {
 
     private static void check(Perplexity got, double want) {
         assertThat(got.perplexity()).isCloseTo(want, offset(1e-4 * want));
+    }
+
+    @Test
+    void linesEndAsPreTrainingReadsThem(@TempDir Path folder) throws IOException {
+        Path file = Files.writeString(folder.resolve("text.txt"), "one\r\ntwo\rthree\nfour");
+        assertThat(Perplexity.read(file)).isEqualTo("one\ntwo\nthree\nfour");
     }
 }

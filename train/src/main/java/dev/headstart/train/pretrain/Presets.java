@@ -25,12 +25,17 @@ final class Presets {
             "attention_dropout",
             "activation_dropout");
 
+    /** Tokens of an example, unless told otherwise. */
+    static final int BLOCK = 128;
+
+    private static final List<String> POSITIONS = List.of("n_positions", "max_position_embeddings");
+
     private Presets() {}
 
     /** The configuration of a run, before the tokenizer is known. @throws HeadstartException when a field or name is wrong */
     static ObjectNode config(PretrainOptions o) {
         ObjectNode node = switch (o.config) {
-            case "mini", "small", "base" -> preset(o.objective, o.config);
+            case "mini", "small", "base" -> trained(preset(o.objective, o.config), o);
             default -> ConfigJson.read(Path.of(o.config)).node();
         };
         o.overrides.forEach((name, value) -> {
@@ -41,6 +46,17 @@ final class Presets {
             }
         });
         return node;
+    }
+
+    /** A table of positions is no longer than the examples: what lies behind would stay as it began, and a longer text would be read with it. */
+    private static ObjectNode trained(ObjectNode preset, PretrainOptions o) {
+        int block = o.blockSize > 0 ? o.blockSize : BLOCK;
+        for (String field : POSITIONS) {
+            if (preset.path(field).asInt() > block) {
+                preset.put(field, block);
+            }
+        }
+        return preset;
     }
 
     private static ObjectNode preset(Objective objective, String size) {
@@ -87,7 +103,7 @@ final class Presets {
 
     /** Most tokens that the configuration takes; 0 for no limit. */
     static int positions(ObjectNode node) {
-        for (String field : List.of("n_positions", "max_position_embeddings")) {
+        for (String field : POSITIONS) {
             if (node.path(field).asInt() > 0
                     && !node.path("model_type").asText().equals("t5")) {
                 return node.path(field).asInt();

@@ -251,7 +251,7 @@ public final class Pretrain {
             throw new HeadstartException(
                     "--block-size " + options.blockSize + " is more than this model can take (" + positions + ")");
         }
-        int fits = positions > 0 ? Math.min(positions, 128) : 128;
+        int fits = positions > 0 ? Math.min(positions, Presets.BLOCK) : Presets.BLOCK;
         return options.blockSize > 0 ? options.blockSize : fits;
     }
 

@@ -429,6 +429,29 @@ class PretrainTest {
         }
     }
 
+    @Test
+    void aTableOfPositionsEndsWithTheExamples() {
+        var mlm = PretrainOptions.Objective.MLM;
+        PretrainOptions plain = new PretrainOptions(mlm, List.of(data), dir.resolve("o"));
+        assertThat(Presets.config(plain).path("max_position_embeddings").asInt())
+                .isEqualTo(128);
+        assertThat(Presets.config(options(mlm, "o", 2))
+                        .path("max_position_embeddings")
+                        .asInt())
+                .isEqualTo(32);
+        PretrainOptions longer = plain.blockSize(32).config("mini", Map.of("max_position_embeddings", "64"));
+        assertThat(Presets.config(longer).path("max_position_embeddings").asInt())
+                .isEqualTo(64);
+    }
+
+    @Test
+    void aFolderMayBeALink() throws IOException {
+        Path link = Files.createSymbolicLink(dir.resolve("link"), data);
+        assertThat(new Corpus(List.of(link), 0.1).files())
+                .hasSameSizeAs(new Corpus(List.of(data), 0.1).files())
+                .isNotEmpty();
+    }
+
     // === Refusals ===
 
     private void refused(PretrainOptions o, String... parts) {
