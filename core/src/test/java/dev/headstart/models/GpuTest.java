@@ -21,8 +21,6 @@ import dev.headstart.nn.Natives;
 import dev.headstart.nn.Ops;
 import dev.headstart.nn.Parameter;
 import dev.headstart.nn.Recompute;
-import dev.headstart.pipeline.Pipeline;
-import dev.headstart.pipeline.PipelineOptions;
 import dev.headstart.testing.Shared;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -363,47 +361,6 @@ class GpuTest {
                 .config(GenerationConfig.empty().with(kwargs))
                 .generate()
                 .sequences();
-    }
-
-    static Stream<Path> pipelines() throws IOException {
-        try (Stream<Path> all = Files.list(Shared.repositoryRoot().resolve("core/src/test/resources/pipelines"))) {
-            return all.sorted().toList().stream();
-        }
-    }
-
-    @ParameterizedTest
-    @MethodSource("pipelines")
-    void pipelinesGiveTheSame(Path at) throws IOException {
-        JsonNode golden = JSON.readTree(at.resolve("case.json").toFile());
-        JsonNode runs =
-                golden.has("runs") ? golden.get("runs") : JSON.createArrayNode().add(golden.get("pipeline"));
-        PipelineOptions options =
-                PipelineOptions.DEFAULT.withLoad(LoadOptions.defaults().withDevice(DEVICE));
-        for (JsonNode run : runs) {
-            List<String> inputs = new ArrayList<>();
-            run.get("inputs").forEach(i -> inputs.add(i.isTextual() ? i.asText() : i.toString()));
-            String task = run.get("task").asText();
-            try (Pipeline pipeline = Pipeline.of(task, at.resolve("model").toString(), options)) {
-                JsonNode got = JSON.valueToTree(pipeline.run(inputs, run.get("kwargs")));
-                alike(at.getFileName() + " " + task + " " + run.get("kwargs"), got, run.get("expected"));
-            }
-        }
-    }
-
-    private static void alike(String where, JsonNode got, JsonNode want) {
-        if (want.isNumber()) {
-            assertThat(Math.abs(got.asDouble() - want.asDouble()))
-                    .as("%s: %s instead of %s", where, got, want)
-                    .isLessThanOrEqualTo(1e-4 + 1e-3 * Math.abs(want.asDouble()));
-        } else if (want.isContainerNode()) {
-            assertThat(got.size()).as(where).isEqualTo(want.size());
-            for (int i = 0; want.isArray() && i < want.size(); i++) {
-                alike(where + "[" + i + "]", got.get(i), want.get(i));
-            }
-            want.properties().forEach(e -> alike(where + "." + e.getKey(), got.path(e.getKey()), e.getValue()));
-        } else {
-            assertThat(got).as(where).isEqualTo(want);
-        }
     }
 
     /** The towers of CLIP, which pipelines call one by one. */
