@@ -27,8 +27,6 @@ public record QuantizedWeight(
     private static final ScalarTypeOptional NO_TYPE = Memory.keep(new ScalarTypeOptional());
     private static final long[] LAST = {-1};
     private static final long PIECE = 1 << 18; // elements
-    private static final int FITS = 5;
-    private static final Scalar LEAST = Memory.keep(new Scalar(1e-9));
     private static final double[] SHRINK = {1, 0.96, 0.92, 0.88, 0.84, 0.8, 0.75, 0.7};
 
     /** 8 bits, symmetric, a scale a channel. @param w [out, in, kernel, kernel] of a convolution without groups */
@@ -94,35 +92,23 @@ public record QuantizedWeight(
         Tensor g = w.to(ScalarType.Float).contiguous().view(out, in / group, group);
         Tensor low = g.amin(LAST, true); // [out, in / group, 1]
         Tensor high = g.amax(LAST, true);
-        Tensor mean = g.mean(LAST, true, NO_TYPE);
         Tensor best = null;
         Tensor bestScale = null;
         Tensor bestZero = null;
-        for (double part :
-                SHRINK) { // the extremes drawn in, then the line that fits the codes best, the codes of that line, ...
-            Tensor scale = bf16(high.sub(low).mul(new Scalar(part / 15)).clamp_min(LEAST));
+        for (double part : SHRINK) {
+            Tensor scale = bf16(high.sub(low).mul(new Scalar(part / 15)).clamp_min(new Scalar(1e-9)));
             Tensor zero = bf16(low.mul(new Scalar(part)).add(scale.mul(new Scalar(8.0))));
-            for (int i = 0; i <= FITS; i++) {
-                Tensor q = codes(g, scale, zero);
-                Tensor error = decoded(q, scale, zero).sub(g).square().sum(LAST, true, NO_TYPE);
-                if (best == null || bestScale == null || bestZero == null) {
-                    best = error;
-                    bestScale = scale;
-                    bestZero = zero;
-                } else {
-                    Tensor better = error.lt(best);
-                    best = where(better, error, best);
-                    bestScale = where(better, scale, bestScale);
-                    bestZero = where(better, zero, bestZero);
-                }
-                Tensor middle = q.mean(LAST, true, NO_TYPE);
-                Tensor away = q.sub(middle);
-                Tensor spread = away.square().sum(LAST, true, NO_TYPE).clamp_min(LEAST);
-                scale = bf16(away.mul(g.sub(mean))
-                        .sum(LAST, true, NO_TYPE)
-                        .div(spread)
-                        .clamp_min(LEAST));
-                zero = bf16(mean.sub(scale.mul(middle.sub(new Scalar(8.0)))));
+            Tensor error =
+                    decoded(codes(g, scale, zero), scale, zero).sub(g).square().sum(LAST, true, NO_TYPE);
+            if (best == null || bestScale == null || bestZero == null) {
+                best = error;
+                bestScale = scale;
+                bestZero = zero;
+            } else {
+                Tensor better = error.lt(best);
+                best = where(better, error, best);
+                bestScale = where(better, scale, bestScale);
+                bestZero = where(better, zero, bestZero);
             }
         }
         Tensor q = codes(g, requireNonNull(bestScale), requireNonNull(bestZero))
