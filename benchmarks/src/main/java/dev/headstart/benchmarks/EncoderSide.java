@@ -40,7 +40,8 @@ public final class EncoderSide {
                     case "texts" -> {
                         texts = Files.readAllLines(Path.of(words[1]));
                         own.apply(texts.subList(0, Math.min(64, texts.size()))); // a first turn, as the others have
-                        System.out.println("batches of " + options.batchTokens() + " tokens");
+                        System.out.println("batches of "
+                                + (options.batchTokens() == 0 ? "the device's" : options.batchTokens()) + " tokens");
                     }
                     case "outputs" -> {
                         List<float[]> vectors = own.apply(texts);

@@ -42,10 +42,8 @@ public final class GroupedAttention {
         long heads = q.size(1);
         long shared = k.size(1);
         boolean one = q.size(2) == 1 && !trace.wantsAttention();
-        if (one
-                && (heads != shared
-                        || cap > 0)) { // decoding: the queries of a group are the rows of one product, nothing is
-            // repeated
+        if (one && (heads != shared || cap > 0)) {
+            // decoding: the queries of a group are the rows of one product, nothing is repeated
             Tensor grouped = q.view(q.size(0), shared, heads / shared, q.size(3)); // [B, kv, h/kv, d]
             return weigh(grouped, k, v, mask, scale, cap, drop, trace).view(q.sizes()); // [B, h, 1, d]
         }

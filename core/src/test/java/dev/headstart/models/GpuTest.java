@@ -545,13 +545,7 @@ class GpuTest {
             } else {
                 segments.backward(loss);
             }
-            for (Parameter p : model.namedParameters().values()) {
-                Tensor g = p.tensor().grad();
-                if (g.defined()) {
-                    gradients.put(p.name(), Tensors.floats(g));
-                    p.tensor().mutable_grad().reset();
-                }
-            }
+            gradients.putAll(RecomputeTest.takeGradients(model));
             return new Step(loss.item_double(), gradients);
         }
     }

@@ -89,13 +89,7 @@ class RecomputeTest {
             } else {
                 segments.backward(loss);
             }
-            for (Parameter p : model.namedParameters().values()) {
-                Tensor g = p.tensor().grad();
-                if (g.defined()) {
-                    gradients.put(p.name(), Tensors.floats(g));
-                    p.tensor().mutable_grad().reset();
-                }
-            }
+            gradients.putAll(takeGradients(model));
             float next = torch.rand(1).item_float(); // later random numbers are the same too
             gradients.put("next", new float[] {next});
             return new Pass(loss.item_double(), gradients);
@@ -188,5 +182,18 @@ class RecomputeTest {
             }
             return bytes;
         }
+    }
+
+    /** The gradients by name; the model has none afterwards. */
+    static Map<String, float[]> takeGradients(PreTrainedModel<?> model) {
+        Map<String, float[]> gradients = new LinkedHashMap<>();
+        for (Parameter p : model.namedParameters().values()) {
+            Tensor g = p.tensor().grad();
+            if (g.defined()) {
+                gradients.put(p.name(), Tensors.floats(g));
+                p.tensor().mutable_grad().reset();
+            }
+        }
+        return gradients;
     }
 }

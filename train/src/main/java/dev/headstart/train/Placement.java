@@ -15,11 +15,6 @@ public final class Placement {
 
     private Placement() {}
 
-    /** Whether a model's weights lie on a GPU. */
-    public static boolean onGpu(PreTrainedModel<?> model) {
-        return model.onGpu();
-    }
-
     /**
      * A batch beside the model's weights: itself on the CPU; on a GPU copies in the caller's scope, through page-locked memory and without waiting for
      * what the GPU still has to do.

@@ -185,7 +185,7 @@ public final class Trainer {
     public Result train() {
         long begin = System.nanoTime();
         model.train();
-        boolean there = Placement.onGpu(model);
+        boolean there = model.onGpu();
         gpu |= there;
         TrainingData plain = data;
         List<ParameterGroup> trained = groups != null

@@ -2,7 +2,6 @@ package dev.headstart.train.finetune;
 
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.nn.Natives;
-import dev.headstart.train.Placement;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -22,7 +21,7 @@ public final class Usage {
 
     /** Says what is trained: on a GPU, what is known of processor and memory is not what it took. */
     public void of(PreTrainedModel<?> model) {
-        gpu = Placement.onGpu(model);
+        gpu = model.onGpu();
     }
 
     /** Since it was made. */
