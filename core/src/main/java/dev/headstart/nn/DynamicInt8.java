@@ -1,8 +1,7 @@
 package dev.headstart.nn;
 
-import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
+import java.util.Locale;
+import java.util.Set;
 import org.bytedeco.pytorch.IValue;
 import org.bytedeco.pytorch.IValueVector;
 import org.bytedeco.pytorch.OperatorHandle;
@@ -52,13 +51,16 @@ final class DynamicInt8 implements Kernel {
                 : Memory.keep(bias.get().detach().to(ScalarType.Float).clone());
     }
 
+    /** Whether products of 8 bits are added in 32; not where oneDNN's own variable keeps it to older instructions. */
     static boolean hasVnni() {
-        Path info = Path.of("/proc/cpuinfo");
-        try {
-            return Files.isReadable(info) && Files.readString(info).contains("avx512_vnni");
-        } catch (IOException e) {
-            return false;
-        }
+        return Processor.current().features().contains("avx512_vnni")
+                && !Set.of("SSE41", "AVX", "AVX2", "AVX512_CORE").contains(oneDnnLimit());
+    }
+
+    private static String oneDnnLimit() {
+        String limit = System.getenv("ONEDNN_MAX_CPU_ISA");
+        String former = System.getenv("DNNL_MAX_CPU_ISA");
+        return (limit != null ? limit : former != null ? former : "").toUpperCase(Locale.ROOT);
     }
 
     @Override

@@ -31,6 +31,9 @@ final class Int8Conv2d implements ConvKernel {
     private static final IValue GROUPS = Memory.keep(new IValue(1L));
     private static final int MIDDLE = 128;
 
+    /** Without VNNI oneDNN adds two products in 16 bits: 2 x 255 x 64 fits, 2 x 255 x 127 saturates. */
+    private static final int MOST = OneDnnInt8.SUPPORTED ? 127 : 64;
+
     private final ActivationRange range;
     private final Steps in;
     private final @Nullable ActivationRange out;
@@ -93,7 +96,7 @@ final class Int8Conv2d implements ConvKernel {
         in = Steps.kept(range);
         outSteps = Steps.kept(out);
         addedSteps = Steps.kept(added);
-        QuantizedWeight q = QuantizedWeight.convolution(weight);
+        QuantizedWeight q = QuantizedWeight.convolution(weight, MOST);
         values = Memory.keep(q.values());
         scales = Memory.keep(q.scales().contiguous());
         zeros = Memory.keep(torch.zeros(scales.shape()).to(ScalarType.Int));

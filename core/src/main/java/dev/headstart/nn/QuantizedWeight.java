@@ -31,17 +31,27 @@ public record QuantizedWeight(
 
     /** 8 bits, symmetric, a scale a channel. @param w [out, in, kernel, kernel] of a convolution without groups */
     public static QuantizedWeight convolution(Tensor w) {
-        QuantizedWeight flat = int8(w.flatten(1, -1));
+        return convolution(w, 127);
+    }
+
+    /** The same from -most to most. */
+    static QuantizedWeight convolution(Tensor w, int most) {
+        QuantizedWeight flat = symmetric(w.flatten(1, -1), most);
         return new QuantizedWeight(flat.values().view(w.shape()), flat.scales(), null);
     }
 
     /** 8 bits, symmetric, a scale a channel. @param w [out, in] */
     public static QuantizedWeight int8(Tensor w) {
+        return symmetric(w, 127);
+    }
+
+    private static QuantizedWeight symmetric(Tensor w, int most) {
         Tensor values = Ops.empty(ScalarType.Char, w.size(0), w.size(1));
         Tensor scales = Ops.empty(ScalarType.Float, w.size(0));
         inPieces(w, (start, rows) -> {
             Tensor wide = rows.to(ScalarType.Float);
-            Tensor scale = wide.abs().amax(LAST, true).div(new Scalar(127.0)).clamp_min(new Scalar(1e-12)); // [n, 1]
+            Tensor scale =
+                    wide.abs().amax(LAST, true).div(new Scalar((double) most)).clamp_min(new Scalar(1e-12)); // [n, 1]
             values.narrow(0, start, rows.size(0)).copy_(wide.div(scale).round());
             scales.narrow(0, start, rows.size(0)).copy_(scale.view(-1));
         });
