@@ -14,6 +14,7 @@ import dev.headstart.train.metrics.Bleu;
 import dev.headstart.train.metrics.Evaluation;
 import dev.headstart.train.metrics.PredictionFiles;
 import dev.headstart.train.metrics.SeqEval;
+import dev.headstart.train.vision.ImageEvaluation;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -36,8 +37,8 @@ import picocli.CommandLine.Spec;
         footer = {
             "",
             "Files are csv, tsv, jsonl, json, txt, Parquet or CoNLL. Rows are matched by an id column that both files have, else by order.",
-            "text-generation, fill-mask: columns nll and tokens. text-ranking: pairs with labels or scores, or queries with an answer and",
-            "negatives. text2text-generation: a column task gives each its own figures.",
+            "text-generation, fill-mask: columns nll and tokens. text-ranking: pairs with labels or scores, or queries with an answer and"
+                    + " negatives. text2text-generation: a column task gives each its own figures.",
             "perplexity takes --model and --input instead: exp of the mean negative log-likelihood a token, sliding window."
         })
 final class EvaluateCommand implements Runnable {
@@ -167,9 +168,22 @@ final class EvaluateCommand implements Runnable {
             perplexity();
             return;
         }
+        if (model != null && task.equals(Names.IMAGES)) {
+            LoadOptions load = LoadOptions.defaults()
+                    .withPrecision(precision)
+                    .withDevice(device.checked())
+                    .withOffline(offline ? Boolean.TRUE : null);
+            show(ImageEvaluation.run(
+                    model,
+                    given(references, "--data"),
+                    columns,
+                    load,
+                    new Evaluation.Options(resamples, confidence, seed)));
+            return;
+        }
         if (model != null) {
             show(ModelEvaluation.run(
-                    new FineTuneOptions(task, model, given(references, "--references"), Path.of(""))
+                    new FineTuneOptions(task, model, given(references, "--data"), Path.of(""))
                             .columns(columns)
                             .offline(offline)
                             .device(device.checked())

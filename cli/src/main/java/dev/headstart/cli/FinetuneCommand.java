@@ -1,6 +1,7 @@
 package dev.headstart.cli;
 
 import dev.headstart.data.Columns;
+import dev.headstart.data.OnError;
 import dev.headstart.train.TrainingArguments;
 import dev.headstart.train.finetune.FineTune;
 import dev.headstart.train.finetune.FineTuneOptions;
@@ -9,16 +10,19 @@ import dev.headstart.train.vision.ImageFineTuneOptions;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.OptionSpec;
 import picocli.CommandLine.Option;
 
 /** Adapts a pre-trained model to a task's data. */
 @Command(
         name = "finetune",
+        customSynopsis = "headstart finetune --task TASK --model ID --train FILE --output DIR [OPTIONS]",
         description = "Fine-tunes a pre-trained model on your data; the result is an ordinary model folder.")
-final class FinetuneCommand implements Runnable {
+final class FinetuneCommand implements Runnable, HeadstartCommand.Headed {
     @Option(
             names = "--task",
             required = true,
@@ -76,7 +80,7 @@ final class FinetuneCommand implements Runnable {
     @Mixin
     private OutputOptions output = new OutputOptions();
 
-    @Option(names = "--mode", description = "full, head (features computed once) or lora (${DEFAULT-VALUE}).")
+    @Option(names = "--mode", description = "full (default), head (features computed once) or lora.")
     private FineTuneOptions.Mode mode = FineTuneOptions.Mode.FULL;
 
     @Option(
@@ -133,14 +137,14 @@ final class FinetuneCommand implements Runnable {
     @Option(
             names = "--mixing-temperature",
             paramLabel = "T",
-            description = "Text to text with a column task: a task of e rows is drawn in proportion to min(e, K)^(1/T)"
+            description = "Text to text: with a column task, one of e rows is drawn in proportion to min(e, K)^(1/T)"
                     + " (${DEFAULT-VALUE}).")
     private double mixingTemperature = 1;
 
     @Option(
             names = "--mixing-limit",
             paramLabel = "K",
-            description = "Rows from which on a task counts as no larger (${DEFAULT-VALUE}).")
+            description = "Text to text: rows from which on a task counts as no larger (${DEFAULT-VALUE}).")
     private long mixingLimit = 1L << 21;
 
     @Option(names = "--no-generation-metrics", description = "Text to text: evaluate the loss alone, generate nothing.")
@@ -149,23 +153,27 @@ final class FinetuneCommand implements Runnable {
     @Option(
             names = "--loss",
             description =
-                    "sentence-embedding: multiple-negatives-ranking, cosent or cosine; default: by the columns (pairs"
+                    "Sentence embedding: multiple-negatives-ranking, cosent or cosine; default: by the columns (pairs"
                             + " and triplets, or scores).")
     private @Nullable String loss;
 
     @Option(
             names = "--matryoshka-dims",
             split = ",",
-            description = "sentence-embedding: train the vectors' first N elements too, for each N.")
+            description = "Sentence embedding: train the vectors' first N elements too, for each N.")
     private List<Integer> matryoshka = List.of();
 
     @Option(names = "--lora-half", description = "Write the adapter in 16 bit: half the file.")
     private boolean loraHalf;
 
-    @Option(names = "--mlm-probability", description = "Part of the tokens that is predicted (${DEFAULT-VALUE}).")
+    @Option(
+            names = "--mlm-probability",
+            description = "Masked words: part of the tokens that is predicted (${DEFAULT-VALUE}).")
     private double mlmProbability = 0.15;
 
-    @Option(names = "--doc-stride", description = "Tokens that pieces of a long context share (${DEFAULT-VALUE}).")
+    @Option(
+            names = "--doc-stride",
+            description = "Question answering: tokens that pieces of a long context share (${DEFAULT-VALUE}).")
     private int docStride = 128;
 
     @Option(
@@ -174,8 +182,32 @@ final class FinetuneCommand implements Runnable {
             description = "Which column is what: text=body, label=stars, ...")
     private Map<Columns.Role, String> columns = Map.of();
 
+    @Option(
+            names = "--on-error",
+            paramLabel = "skip|fail",
+            description = "What to do with rows and images that cannot be read. Default: fail.")
+    private OnError onError = OnError.FAIL;
+
     @Option(names = "--offline", description = "Fetch nothing.")
     private boolean offline;
+
+    @Override
+    public String heading(OptionSpec option) {
+        String name = option.longestName();
+        String about = String.join(" ", option.description());
+        if (name.startsWith("--lora-")) {
+            return "LoRA";
+        }
+        if (about.startsWith("Images: ")) {
+            return "Images";
+        }
+        if (about.startsWith("Text to text: ")
+                || about.startsWith("Sentence embedding: ")
+                || Set.of("--mlm-probability", "--doc-stride").contains(name)) {
+            return "Single tasks";
+        }
+        return TrainingOptions.has(option) ? "Training" : "";
+    }
 
     @Override
     public void run() {
@@ -195,6 +227,7 @@ final class FinetuneCommand implements Runnable {
                 .validation(validation)
                 .validationSplit(validationSplit)
                 .test(test)
+                .onError(onError)
                 .labelNames(labelNames)
                 .mode(mode)
                 .fresh(fresh)
@@ -244,6 +277,7 @@ final class FinetuneCommand implements Runnable {
                 .lora(loraRank, loraAlpha, loraDropout, loraTargets, loraMerge)
                 .offline(offline)
                 .device(device.checked())
+                .onError(onError)
                 .command(training.commandLine());
         columns.forEach(options::column);
         images.start(options, model);

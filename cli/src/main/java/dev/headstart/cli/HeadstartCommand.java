@@ -8,9 +8,13 @@ import java.io.FileOutputStream;
 import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -93,6 +97,13 @@ public final class HeadstartCommand implements Runnable {
                 addCommon(nested.getCommandSpec());
             }
             addCommon(spec);
+            if (spec.userObject() instanceof More command) {
+                sub.getHelpSectionMap().put(UsageMessageSpec.SECTION_KEY_FOOTER, help -> command.more());
+            }
+            if (spec.userObject() instanceof Headed command) {
+                sub.getHelpSectionMap()
+                        .put(UsageMessageSpec.SECTION_KEY_OPTION_LIST, help -> underHeadings(help, spec, command));
+            }
             if (spec.version().length == 0) spec.versionProvider(new Version());
             root.addSubcommand(entry.name(), sub);
         }
@@ -124,6 +135,32 @@ public final class HeadstartCommand implements Runnable {
         return root;
     }
 
+    /** A command whose help ends with what is known only when it is printed. */
+    interface More {
+        /** Lines, each with its end. */
+        String more();
+    }
+
+    /** A command with so many options that its help shows them in groups. */
+    interface Headed {
+        /** Above which group an option stands; the empty heading comes first. */
+        String heading(OptionSpec option);
+    }
+
+    private static String underHeadings(CommandLine.Help help, CommandSpec spec, Headed command) {
+        Map<String, List<OptionSpec>> groups = new TreeMap<>();
+        for (OptionSpec option : spec.options()) {
+            groups.computeIfAbsent(command.heading(option), h -> new ArrayList<>())
+                    .add(option);
+        }
+        StringBuilder text = new StringBuilder();
+        groups.forEach((heading, options) -> {
+            text.append(heading.isEmpty() ? "" : "%n%s%n".formatted(heading));
+            text.append(help.optionListExcludingGroups(options));
+        });
+        return text.toString();
+    }
+
     /** What every command has; {@link #execute} acts on them before picocli does. */
     private static void addCommon(CommandSpec spec) {
         add(spec, "--debug", "Log more, and print the stack trace of an error.");
@@ -141,7 +178,10 @@ public final class HeadstartCommand implements Runnable {
         String hint = e instanceof UnmatchedArgumentException u
                         && !u.getUnmatched().isEmpty()
                         && u.getUnmatched().get(0).startsWith("-")
-                ? " (an input that starts with - goes after --)"
+                ? " ("
+                        + hint(
+                                e.getCommandLine().getCommandSpec(),
+                                u.getUnmatched().get(0)) + ")"
                 : "";
         return name + ": " + oneLine(e.getMessage()) + hint + "; see " + name + " --help";
     }
@@ -218,6 +258,25 @@ public final class HeadstartCommand implements Runnable {
                 .findFirst()
                 .map(name -> " (did you mean '" + name + "'?)")
                 .orElse("");
+    }
+
+    /** What to do about an option that there is not. */
+    private static String hint(CommandSpec spec, String typed) {
+        return similarOption(spec, typed)
+                .map(known -> "did you mean " + known + "?")
+                .orElse((spec.userObject() instanceof RunCommand
+                                ? "the task's arguments go into --kwargs, the fields of an input into a JSON object; "
+                                : "")
+                        + "an input that starts with - goes after --");
+    }
+
+    /** What was meant by an option that there is not: one typed wrong, or with the underscores that it has elsewhere. */
+    private static Optional<String> similarOption(CommandSpec spec, String typed) {
+        String name = typed.replaceFirst("=.*", "").replace('_', '-');
+        return spec.options().stream()
+                .flatMap(option -> Arrays.stream(option.names()))
+                .filter(known -> known.startsWith("--") && distance(known, name) <= 2)
+                .min(Comparator.comparingInt(known -> distance(known, name)));
     }
 
     /** Levenshtein distance. */

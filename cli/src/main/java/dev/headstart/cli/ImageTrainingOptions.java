@@ -1,7 +1,6 @@
 package dev.headstart.cli;
 
 import dev.headstart.HeadstartException;
-import dev.headstart.data.OnError;
 import dev.headstart.train.vision.Augmentation;
 import dev.headstart.train.vision.ImageFineTuneOptions;
 import java.util.List;
@@ -86,12 +85,6 @@ final class ImageTrainingOptions {
                     "Images: which chooses the checkpoint: accuracy, f1_macro, auc, auc_ovr, loss (${DEFAULT-VALUE}).")
     private String metric = "accuracy";
 
-    @Option(
-            names = "--on-error",
-            paramLabel = "skip|fail",
-            description = "Images: what to do with files that cannot be read (${DEFAULT-VALUE}).")
-    private OnError onError = OnError.FAIL;
-
     /** Whether the model begins with new weights. @param model of --model, empty without */
     boolean fresh(String model) {
         if (init != null && !init.equals("random")) {
@@ -125,7 +118,6 @@ final class ImageTrainingOptions {
                 .layerDecay(layerDecay)
                 .gradualUnfreezing(unfreezing)
                 .classNames(classNames)
-                .metric(metric)
-                .onError(onError);
+                .metric(metric);
     }
 }

@@ -51,7 +51,8 @@ abstract class Names implements Iterable<String> {
     /** What a model can be run on to be scored. */
     static final class MeasuredTasks extends Names {
         MeasuredTasks() {
-            super(ModelEvaluation::tasks);
+            super(() -> Stream.concat(ModelEvaluation.tasks().stream(), Stream.of(IMAGES))
+                    .toList());
         }
     }
 

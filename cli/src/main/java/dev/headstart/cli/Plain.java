@@ -74,6 +74,16 @@ final class Plain {
         if (object.has("score")) {
             line.append(String.format(Locale.ROOT, " %.4f", object.get("score").asDouble()));
         }
+        if (object.path("box").isObject()) { // object-detection
+            JsonNode box = object.get("box");
+            line.append(String.format(
+                    Locale.ROOT,
+                    "  x %d..%d, y %d..%d",
+                    box.path("xmin").asLong(),
+                    box.path("xmax").asLong(),
+                    box.path("ymin").asLong(),
+                    box.path("ymax").asLong()));
+        }
         for (String more : List.of("word", "sequence")) {
             if (object.hasNonNull(more)) {
                 line.append("  ").append(object.get(more).asText());

@@ -8,13 +8,15 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.OptionSpec;
 import picocli.CommandLine.Option;
 
 /** Trains a model from nothing. */
 @Command(
         name = "pretrain",
+        customSynopsis = "headstart pretrain --objective NAME --data PATH --output DIR [OPTIONS]",
         description = "Trains BERT, GPT or T5 from nothing on your texts; the result is an ordinary model folder.")
-final class PretrainCommand implements Runnable {
+final class PretrainCommand implements Runnable, HeadstartCommand.Headed {
     @Mixin
     private TrainingOptions training = TrainingOptions.forPretraining();
 
@@ -102,6 +104,11 @@ final class PretrainCommand implements Runnable {
 
     @Option(names = "--offline", description = "Fetch nothing.")
     private boolean offline;
+
+    @Override
+    public String heading(OptionSpec option) {
+        return TrainingOptions.has(option) ? "Training" : "";
+    }
 
     @Override
     public void run() {

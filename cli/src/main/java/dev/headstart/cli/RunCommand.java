@@ -7,35 +7,51 @@ import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
+import dev.headstart.data.Format;
+import dev.headstart.data.ReadOptions;
+import dev.headstart.data.Row;
+import dev.headstart.data.RowReader;
 import dev.headstart.pipeline.Pipeline;
 import dev.headstart.pipeline.PipelineOptions;
 import dev.headstart.pipeline.Tasks;
 import dev.headstart.pipeline.TextGenerationPipeline;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
 
 /** One task on inputs from the command line. */
 @Command(
         name = "run",
         description =
-                "Runs a task on inputs: a text, a file (images, audio), or a JSON object where the task takes several"
-                        + " fields.")
-final class RunCommand implements Runnable {
+                "Runs a task on inputs: a text, a file (images), or a JSON object where the task takes several fields.")
+final class RunCommand implements Runnable, HeadstartCommand.More {
     private static final ObjectMapper JSON = JsonMapper.builder()
             .propertyNamingStrategy(PropertyNamingStrategies.SNAKE_CASE)
             .build();
 
-    @Parameters(
-            index = "0",
-            paramLabel = "TASK",
-            description = "For example fill-mask, text-classification, sentence-embedding.")
+    private static final Logger LOG = LoggerFactory.getLogger(RunCommand.class);
+
+    @Spec
+    private @Nullable CommandSpec spec;
+
+    @Parameters(index = "0", paramLabel = "TASK", description = "One of those below.")
     private String task = "";
 
-    @Parameters(index = "1..*", arity = "1..*", paramLabel = "INPUT", description = "What to run it on.")
+    @Parameters(
+            index = "1..*",
+            arity = "0..*",
+            paramLabel = "INPUT",
+            description = "What to run it on; - reads standard input, an input a line.")
     private List<String> inputs = List.of();
 
     @Option(names = "--model", paramLabel = "ID", description = "Folder or id; default: the task's own.")
@@ -49,7 +65,7 @@ final class RunCommand implements Runnable {
     @Option(
             names = "--kwargs",
             paramLabel = "JSON",
-            description = "The pipeline's call arguments: top_k, candidate_labels, ...")
+            description = "The pipeline's call arguments: {\"top_k\": 3}, {\"max_new_tokens\": 40}, ...")
     private String kwargs = "{}";
 
     @Option(names = "--precision", paramLabel = "P", description = "auto, fp32 (default), bf16, int8.")
@@ -70,6 +86,14 @@ final class RunCommand implements Runnable {
     @Override
     public void run() {
         Tasks.Task found = Tasks.find(task);
+        if (inputs.isEmpty()) {
+            throw new ParameterException(
+                    Objects.requireNonNull(spec).commandLine(),
+                    "Missing required parameter: 'INPUT', for " + task + " " + found.input());
+        }
+        if (inputs.equals(List.of("-"))) {
+            inputs = standardInput();
+        }
         for (int i = 0; i < inputs.size(); i++) {
             if (inputs.get(i).isBlank()) {
                 throw new HeadstartException("input " + (i + 1) + " is empty; give a text, a file, or a JSON object");
@@ -88,7 +112,7 @@ final class RunCommand implements Runnable {
         PipelineOptions options = PipelineOptions.DEFAULT.withLoad(load).withTruncation(!noTruncation);
         List<?> results;
         try (Pipeline pipeline = found.open(id, options)) {
-            JsonNode arguments = ForwardCommand.object("--kwargs", kwargs);
+            CallArguments arguments = new CallArguments(ForwardCommand.object("--kwargs", kwargs));
             if (!json
                     && inputs.size() == 1
                     && pipeline instanceof TextGenerationPipeline generator
@@ -98,9 +122,11 @@ final class RunCommand implements Runnable {
                     System.out.flush();
                 });
                 System.out.println();
+                warnOfUnused(arguments);
                 return;
             }
             results = pipeline.run(inputs, arguments);
+            warnOfUnused(arguments);
         }
         try {
             if (json) {
@@ -113,6 +139,50 @@ final class RunCommand implements Runnable {
         } catch (JsonProcessingException e) {
             throw new IllegalStateException(e);
         }
+    }
+
+    private void warnOfUnused(CallArguments arguments) {
+        List<String> unused = arguments.unused();
+        if (!unused.isEmpty()) {
+            LOG.warn("--kwargs: {} had no effect on {}", String.join(", ", unused), task);
+        }
+    }
+
+    private static List<String> standardInput() {
+        List<String> lines = new ArrayList<>();
+        ReadOptions options = ReadOptions.defaults().withFormat(Format.TXT).withEmptyRows(ReadOptions.EmptyRows.DROP);
+        try (RowReader reader = RowReader.open("-", options)) {
+            for (Row row : reader.readAll()) {
+                lines.add(row.text("text"));
+            }
+        }
+        if (lines.isEmpty()) {
+            throw new HeadstartException("standard input is empty; expected an input a line");
+        }
+        return lines;
+    }
+
+    @Override
+    public String more() {
+        StringBuilder text =
+                new StringBuilder(String.format("%nTasks, what an INPUT is, and the model without --model:%n"));
+        for (Tasks.Task each : Tasks.all()) {
+            String model = each.defaultModel();
+            text.append(String.format(
+                    "  %-31s %s%n  %-31s %s%n",
+                    each.name(),
+                    each.input(),
+                    "",
+                    model != null ? model : "none; name one, such as " + each.example()));
+        }
+        return text.append(
+                        String.format("  %-31s %s%n", "translation_en_to_de", "a text, from one language to another"))
+                .append(String.format("%nFor example:%n"))
+                .append(
+                        "  headstart run question-answering '{\"question\": \"Where does Anna live?\", \"context\": \"Anna lives in Bern.\"}'%n"
+                                .formatted())
+                .append("  headstart run text-classification --json - <sentences.txt%n".formatted())
+                .toString();
     }
 
     /** Whether the answer is one text that can be shown as it is made. */

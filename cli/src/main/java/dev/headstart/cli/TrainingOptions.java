@@ -4,6 +4,7 @@ import dev.headstart.HeadstartException;
 import dev.headstart.train.Schedule;
 import dev.headstart.train.Trainer;
 import dev.headstart.train.TrainingArguments;
+import java.lang.reflect.Field;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Objects;
@@ -13,6 +14,7 @@ import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Model.OptionSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
@@ -56,7 +58,9 @@ final class TrainingOptions {
             description = "Examples in a batch (${DEFAULT-VALUE}).")
     private int batchSize = 16;
 
-    @Option(names = "--eval-batch-size", description = "Examples in a batch of evaluation (${DEFAULT-VALUE}).")
+    @Option(
+            names = {"--eval-batch-size", "--per-device-eval-batch-size"},
+            description = "Examples in a batch of evaluation (${DEFAULT-VALUE}).")
     private int evalBatchSize = 32;
 
     @Option(names = "--gradient-accumulation-steps", description = "Batches that make one step (${DEFAULT-VALUE}).")
@@ -209,6 +213,11 @@ final class TrainingOptions {
         } finally {
             done.countDown();
         }
+    }
+
+    /** Whether an option is one of these. */
+    static boolean has(OptionSpec option) {
+        return option.userObject() instanceof Field field && field.getDeclaringClass() == TrainingOptions.class;
     }
 
     /** The command as typed, paths by their last name. */

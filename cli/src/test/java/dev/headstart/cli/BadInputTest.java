@@ -7,8 +7,10 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.cli.HeadstartCommandTest.Result;
 import dev.headstart.io.Safetensors;
 import dev.headstart.testing.Shared;
+import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -225,6 +227,79 @@ class BadInputTest {
                 "who?");
     }
 
+    @Test
+    void whatATaskTakesIsSaid() {
+        for (List<String> wrong : List.of(
+                List.of("run", "question-answering"),
+                List.of("run", "question-answering", "who?", "--context", "Anna"),
+                List.of("run", "text-classification", "x", "--top-k", "3"))) {
+            Result result = run(wrong);
+            assertThat(result.code()).isEqualTo(2);
+            assertThat(result.err().lines()).hasSize(1);
+            assertThat(result.err()).contains("see headstart run --help");
+        }
+        assertThat(run(List.of("run", "question-answering")).err())
+                .contains("Missing required parameter: 'INPUT'", "{\"question\": \"...\", \"context\": \"...\"}");
+        assertThat(run(List.of("run", "text-classification", "x", "--top-k", "3"))
+                        .err())
+                .contains("Unknown option: '--top-k'", "go into --kwargs");
+    }
+
+    @Test
+    void modelsThatCannotDoATaskSayWhatTheyCan() throws Exception {
+        fails(
+                List.of("run", "text-generation", "--model", MODEL.toString(), "x"),
+                "has no class ...ForCausalLM",
+                "BertForSequenceClassification, which can do: text-classification");
+        Result other = child(
+                Files.createDirectory(dir.resolve("home")),
+                List.of("run", "token-classification", "--model", MODEL.toString(), "the sea"));
+        assertThat(other.code()).as(other.err()).isZero();
+        assertThat(other.err())
+                .startsWith("WARN the head is read as that of BertForTokenClassification; config.json says"
+                        + " BertForSequenceClassification, which can do: text-classification");
+    }
+
+    @Test
+    void filesWhereNoneOrFoldersAreExpected() throws IOException {
+        Path none = dir.resolve("none.txt"), file = Files.writeString(dir.resolve("file"), "x");
+        fails(
+                List.of("evaluate", "--task", "perplexity", "--model", MODEL.toString(), "--input", none.toString()),
+                "none.txt: no such file");
+        fails(
+                List.of("quantize", "--model", MODEL.toString(), "--precision", "int8", "--output", file.toString()),
+                "expected a folder to write to, found a file");
+        assertThat(file).hasContent("x");
+    }
+
+    @Test
+    void argumentsThatDoNothingAreTold() throws Exception {
+        Result typo = child(
+                Files.createDirectory(dir.resolve("home")),
+                classify(MODEL, "--kwargs", "{\"topk\": 1, \"function_to_apply\": \"none\"}", "x"));
+        assertThat(typo.code()).as(typo.err()).isZero();
+        assertThat(typo.err()).isEqualTo("WARN --kwargs: topk had no effect on text-classification\n");
+    }
+
+    @Test
+    void standardInputHoldsAnInputALine() {
+        InputStream before = System.in;
+        try {
+            System.setIn(new ByteArrayInputStream("the sea\n\nthe end\n".getBytes(StandardCharsets.UTF_8)));
+            Result two = run(classify(MODEL, "--json", "-"));
+            assertThat(two.out())
+                    .isEqualTo(
+                            run(classify(MODEL, "--json", "the sea", "the end")).out())
+                    .contains("label");
+            System.setIn(new ByteArrayInputStream(new byte[] {'\n'}));
+            fails(classify(MODEL, "-"), "standard input is empty");
+            System.setIn(new ByteArrayInputStream(new byte[] {'a', (byte) 0xe9, '\n'}));
+            fails(classify(MODEL, "-"), "standard input line 1", "not UTF-8");
+        } finally {
+            System.setIn(before);
+        }
+    }
+
     // === Disk ===
 
     /** /dev/full is a disk without room that every Linux has. */
@@ -322,7 +397,7 @@ class BadInputTest {
                 "HTTPS_PROXY");
         check(
                 child(home, List.of("models", "fetch", "org/model", "--offline")),
-                "nothing may be fetched (HF_HUB_OFFLINE or --offline)");
+                "nothing may be fetched (HF_HUB_OFFLINE, --offline");
         try (Stream<Path> all = Files.walk(home.resolve(".cache"))) {
             assertThat(all.filter(p -> p.endsWith("config.json"))).isEmpty();
         }

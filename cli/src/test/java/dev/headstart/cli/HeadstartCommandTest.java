@@ -64,6 +64,9 @@ class HeadstartCommandTest {
             assertThat(result.lastLine()).startsWith("headstart").endsWith("--help");
         }
         assertThat(run("doktor").lastLine()).contains("did you mean 'doctor'?");
+        assertThat(run("doctor", "--jsno").lastLine()).contains("Unknown option: '--jsno' (did you mean --json?)");
+        assertThat(run("evaluate", "--task=perplexity", "--batch_size=3").lastLine())
+                .contains("(did you mean --batch-size?)");
     }
 
     @Test

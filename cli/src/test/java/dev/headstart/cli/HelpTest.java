@@ -3,6 +3,7 @@ package dev.headstart.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.headstart.cli.HeadstartCommandTest.Result;
+import dev.headstart.pipeline.Tasks;
 import dev.headstart.train.Schedule;
 import dev.headstart.train.finetune.FineTune;
 import dev.headstart.train.finetune.ModelEvaluation;
@@ -49,6 +50,33 @@ class HelpTest {
                         .toList())
                 .containsAll(Schedule.ids());
         assertThat(help("finetune")).contains("cosine_with_restarts", "inverse_sqrt");
+    }
+
+    @Test
+    void runNamesEveryTaskWhatItTakesAndItsModel() {
+        String out = HeadstartCommandTest.run("run", "--help").out();
+        for (Tasks.Task task : Tasks.all()) {
+            String model = task.defaultModel();
+            assertThat(out).contains("  " + task.name() + " ", task.input(), model != null ? model : task.example());
+        }
+    }
+
+    @Test
+    void manyOptionsStandUnderHeadings() {
+        String out = HeadstartCommandTest.run("finetune", "--help").out();
+        assertThat(out)
+                .containsSubsequence("--train=FILE", "\nImages\n", "--mixup", "\nLoRA\n", "--lora-r", "\nTraining\n");
+        assertThat(out).startsWith("Usage: headstart finetune --task TASK --model ID");
+        assertThat(out.lines().filter(l -> l.stripLeading().startsWith("--lora-r=")))
+                .hasSize(1);
+    }
+
+    @Test
+    void whatSubcommandsDoIsSaidInWholeSentences() {
+        for (String command : List.of("models", "tokenizer")) {
+            String out = HeadstartCommandTest.run(command, "--help").out();
+            assertThat(out.substring(out.indexOf("Commands:")).strip()).endsWith(".");
+        }
     }
 
     static Stream<List<String>> lines() {

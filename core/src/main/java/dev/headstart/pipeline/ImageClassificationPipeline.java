@@ -9,6 +9,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.function.IntFunction;
+import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -21,6 +22,14 @@ public final class ImageClassificationPipeline extends ImagePipeline {
 
     ImageClassificationPipeline(String id, PipelineOptions options) {
         super(id, AutoModelForImageClassification.fromPretrained(id, options.load()), options);
+    }
+
+    /** Names of the classes, in the order of the model's logits. */
+    public List<String> labels() {
+        Map<Integer, String> names = model.config().id2label();
+        return IntStream.range(0, model.config().numLabels())
+                .mapToObj(i -> names.getOrDefault(i, "LABEL_" + i))
+                .toList();
     }
 
     /** The five best classes of an image, best first. */

@@ -42,6 +42,9 @@ public record Perplexity(double perplexity, double nll, long tokens) {
 
     /** A file's text in UTF-8, its lines ended by one newline, as pre-training and Python read it. */
     public static String read(Path file) throws IOException {
+        if (!Files.exists(file)) {
+            throw new HeadstartException(file + ": no such file; give a text in UTF-8");
+        }
         return Files.readString(file).replace("\r\n", "\n").replace('\r', '\n');
     }
 

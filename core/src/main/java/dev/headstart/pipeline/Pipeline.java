@@ -131,8 +131,8 @@ public interface Pipeline extends AutoCloseable {
     static JsonNode required(String input, String first, String example) {
         JsonNode node = object(input, first);
         if (node == null) {
-            throw new HeadstartException("the input must be a JSON object like " + example + ", found "
-                    + (input.length() > 80 ? input.substring(0, 80) + "..." : input));
+            throw new HeadstartException("the input must be a JSON object like " + example + ", found '"
+                    + (input.length() > 80 ? input.substring(0, 80) + "..." : input) + "'");
         }
         return node;
     }

@@ -3,6 +3,7 @@ package dev.headstart.data;
 import dev.headstart.HeadstartException;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -11,12 +12,12 @@ public final class Problems {
     private static final Logger LOG = LoggerFactory.getLogger(Problems.class);
     private static final int SHOWN = 10;
 
-    private final OnError onError;
+    private final @Nullable OnError onError;
     private final Map<String, Long> byKind = new LinkedHashMap<>();
     private long skipped;
 
-    /** @param onError whether a bad row ends the run */
-    public Problems(OnError onError) {
+    /** @param onError whether a bad row ends the run; null: it does, and the message offers nothing else */
+    public Problems(@Nullable OnError onError) {
         this.onError = onError;
     }
 
@@ -28,8 +29,9 @@ public final class Problems {
      * @throws HeadstartException under {@link OnError#FAIL}
      */
     public void report(String kind, String message) {
-        if (onError == OnError.FAIL) {
-            throw new HeadstartException(message + "; correct it, or leave such rows out with --on-error skip");
+        if (onError != OnError.SKIP) {
+            throw new HeadstartException(message + "; correct it"
+                    + (onError == null ? "" : ", or leave such rows out with --on-error skip"));
         }
         skipped++;
         byKind.merge(kind, 1L, Long::sum);

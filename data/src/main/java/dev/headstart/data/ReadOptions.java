@@ -6,12 +6,15 @@ import org.jspecify.annotations.Nullable;
  * How {@link RowReader#open} reads.
  *
  * @param format null: by the file's name, else by its first lines
- * @param onError what to do with rows that cannot be read
+ * @param onError what to do with rows that cannot be read; null: the first one fails, and nobody is asked whether it should
  * @param header whether the first line of csv and tsv names the columns; null: by looking at it
  * @param emptyRows what to do with blank lines and rows of empty fields
  */
 public record ReadOptions(
-        @Nullable Format format, OnError onError, @Nullable Boolean header, EmptyRows emptyRows) {
+        @Nullable Format format,
+        @Nullable OnError onError,
+        @Nullable Boolean header,
+        EmptyRows emptyRows) {
     /** Blank lines and rows of empty fields. */
     public enum EmptyRows {
         /** A bad row, as any other. */
@@ -24,7 +27,7 @@ public record ReadOptions(
 
     /** Everything found out from the file, the first bad row fails. */
     public static ReadOptions defaults() {
-        return new ReadOptions(null, OnError.FAIL, null, EmptyRows.REPORT);
+        return new ReadOptions(null, null, null, EmptyRows.REPORT);
     }
 
     /** The same with this format; null finds it out. */
@@ -33,7 +36,7 @@ public record ReadOptions(
     }
 
     /** The same with this treatment of bad rows. */
-    public ReadOptions withOnError(OnError value) {
+    public ReadOptions withOnError(@Nullable OnError value) {
         return new ReadOptions(format, value, header, emptyRows);
     }
 

@@ -53,11 +53,14 @@ class RowReaderTest {
     @Test
     void raggedLineNamesFileRowAndFields() throws IOException {
         Path p = file("a.csv", "text,label\ngood,1\nbad\nfine,1\na,b,c\n");
-        assertThatThrownBy(() -> read(p, ReadOptions.defaults()))
+        assertThatThrownBy(() -> read(p, ReadOptions.defaults().withOnError(OnError.FAIL)))
                 .isInstanceOf(HeadstartException.class)
                 .hasMessageContaining("a.csv line 3 (row 2)")
                 .hasMessageContaining("expected 2 fields [text, label], found 1")
                 .hasMessageContaining("--on-error skip");
+        assertThatThrownBy(() -> read(p, ReadOptions.defaults())) // whoever has no such option does not offer it
+                .hasMessageContaining("found 1")
+                .hasMessageEndingWith("; correct it");
         try (RowReader r = RowReader.open(p, SKIP)) {
             assertThat(r.readAll()).extracting(x -> x.text("text")).containsExactly("good", "fine");
             assertThat(r.problems().summary()).isEqualTo("2 rows skipped (2 ragged line)");

@@ -77,6 +77,7 @@ public final class Trainer {
     private int withoutImprovement;
     private Map<String, Double> lastMetrics = Map.of();
     private long savedStep = -1;
+    private long evaluatedStep = -1;
 
     /**
      * How a run ended.
@@ -241,7 +242,7 @@ public final class Trainer {
             boolean last = step >= total;
             boolean evaluated = false;
             if (evaluation != null && !stop && (last || due(args.evalSteps, plan.stepsPerEpoch()))) {
-                evaluate(optimizer);
+                evaluate();
                 evaluated = true;
             }
             boolean early = args.earlyStoppingPatience > 0 && withoutImprovement >= args.earlyStoppingPatience;
@@ -251,9 +252,12 @@ public final class Trainer {
                 save(optimizer);
             }
             if (early || stop) {
-                reason = last ? "finished" : early ? "early stopping" : "interrupted";
+                reason = last && !unmeasured() ? "finished" : early ? "early stopping" : "interrupted";
                 break;
             }
+        }
+        if (step >= total && unmeasured() && !stop) { // a run that was stopped before its last evaluation goes on here
+            evaluate();
         }
         if (args.loadBestModelAtEnd && checkpoints != null && bestStep > 0 && bestStep != step && !stop) {
             Path path = checkpoints.path(bestStep);
@@ -275,6 +279,11 @@ public final class Trainer {
                 seconds,
                 tokens,
                 reason);
+    }
+
+    /** Whether the metrics are not those of the present weights. */
+    private boolean unmeasured() {
+        return evaluation != null && evaluatedStep != step;
     }
 
     private double epoch() {
@@ -413,7 +422,7 @@ public final class Trainer {
         }
     }
 
-    private void evaluate(Optimizer optimizer) {
+    private void evaluate() {
         Function<PreTrainedModel<?>, Map<String, Double>> evaluator = evaluation;
         if (evaluator == null) {
             return;
@@ -424,6 +433,7 @@ public final class Trainer {
         } finally {
             model.train();
         }
+        evaluatedStep = step;
         callbacks.forEach(c -> c.onEvaluate(step, epoch(), lastMetrics));
         String name = args.metricForBestModel == null ? "loss" : args.metricForBestModel;
         Double value = lastMetrics.get(name);
@@ -466,7 +476,7 @@ public final class Trainer {
             ObjectNode state = JSON.createObjectNode();
             state.put("global_step", step).put("max_steps", total).put("epoch", epoch());
             state.put("best_metric", Double.isNaN(best) ? null : best).put("best_step", bestStep);
-            state.put("without_improvement", withoutImprovement);
+            state.put("without_improvement", withoutImprovement).put("evaluated_step", evaluatedStep);
             state.put("examples", data.size());
             state.set("arguments", JSON.valueToTree(args.toMap()));
             state.set("metrics", JSON.valueToTree(lastMetrics));
@@ -527,6 +537,7 @@ public final class Trainer {
         best = state.path("best_metric").isNumber() ? state.path("best_metric").asDouble() : Double.NaN;
         bestStep = state.path("best_step").asLong(-1);
         withoutImprovement = state.path("without_improvement").asInt();
+        evaluatedStep = state.path("evaluated_step").asLong(step);
         lastMetrics = metricsOf(checkpoint);
         savedStep = step;
         LOG.info("resuming after step {} of {} from {}", step, total, checkpoint);

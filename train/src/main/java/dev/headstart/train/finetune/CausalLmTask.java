@@ -3,6 +3,7 @@ package dev.headstart.train.finetune;
 import dev.headstart.HeadstartException;
 import dev.headstart.data.Columns;
 import dev.headstart.data.Columns.Role;
+import dev.headstart.data.ReadOptions;
 import dev.headstart.data.Row;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.models.Tensors;
@@ -72,6 +73,11 @@ final class CausalLmTask extends FineTuneTask {
             throw new IllegalStateException("nothing read yet");
         }
         return columns;
+    }
+
+    @Override
+    ReadOptions.EmptyRows emptyRows() {
+        return ReadOptions.EmptyRows.DROP;
     }
 
     @Override

@@ -237,7 +237,7 @@ public final class FineTune {
         try (Features a = cachedTrain;
                 Features b = cachedValidation;
                 MovingAverage average = options.ema > 0 ? new MovingAverage(model, options.ema, options.output) : null;
-                TensorBoardLog events = new TensorBoardLog(options.output, options.resume)) {
+                TensorBoardLog events = new TensorBoardLog(options.output, options.resume, "tokens")) {
             Trainer run = new Trainer(
                             model,
                             options.arguments
@@ -357,7 +357,7 @@ public final class FineTune {
         ModelCard.write(out.resolve("README.md"), options, task, model, adapter, report, history, usage);
         ReportPage.write(out.resolve("report.html"), options, task, report, history);
         results(task, report, history, usage).write(out);
-        LOG.info("{}: {}", out, report.result().metrics());
+        LOG.info("{}: {}", out, TrainingLog.shown(report.result().metrics()));
     }
 
     private static RunResults results(FineTuneTask task, Report report, History history, Usage usage) {

@@ -1,6 +1,7 @@
 package dev.headstart.train.finetune;
 
 import dev.headstart.data.Columns;
+import dev.headstart.data.OnError;
 import dev.headstart.generation.GenerationConfig;
 import dev.headstart.train.TrainingArguments;
 import dev.headstart.train.metrics.Bleu;
@@ -90,6 +91,9 @@ public final class FineTuneOptions {
     List<Integer> matryoshka = List.of();
 
     @Nullable
+    OnError onError;
+
+    @Nullable
     String command;
 
     final Map<Columns.Role, String> columns = new EnumMap<>(Columns.Role.class);
@@ -100,6 +104,12 @@ public final class FineTuneOptions {
         this.model = model;
         this.train = train;
         this.output = output;
+    }
+
+    /** What to do with rows that cannot be read; null: the first one ends it. */
+    public FineTuneOptions onError(@Nullable OnError value) {
+        onError = value;
+        return this;
     }
 
     /** Data to evaluate on; without it a part of the training data is set aside. */

@@ -262,18 +262,27 @@ abstract class FineTuneTask {
                 + String.join(", ", classes.values()) + " (or their numbers, from 0)");
     }
 
+    /** What blank lines and rows of empty fields are: mistakes, but in running text. */
+    ReadOptions.EmptyRows emptyRows() {
+        return ReadOptions.EmptyRows.REPORT;
+    }
+
     /** Finds the columns. */
     Columns infer(RowReader reader, Map<Columns.Role, String> given) {
         return Columns.infer(reader, given, required(), optional());
     }
 
     private Columns read(Path file, Map<Columns.Role, String> given, List<Row> into) {
-        try (RowReader reader = RowReader.open(file, ReadOptions.defaults())) {
+        ReadOptions how = ReadOptions.defaults().withOnError(options.onError).withEmptyRows(emptyRows());
+        try (RowReader reader = RowReader.open(file, how)) {
             if (reader.peek(1).isEmpty()) {
                 throw new HeadstartException(file + ": no examples; expected at least one row of data");
             }
             Columns columns = infer(reader, given);
             into.addAll(reader.readAll());
+            if (reader.problems().skipped() > 0) {
+                LOG.warn("{}: {}", file, reader.problems().summary());
+            }
             return columns;
         }
     }

@@ -20,7 +20,7 @@ import java.util.Map;
 public record History(List<Step> steps, Map<Long, Map<String, Double>> evaluations) {
     private static final ObjectMapper JSON = new ObjectMapper();
 
-    /** One step of the log. */
+    /** One step of the log; what is counted in tokens is images where images are trained on. */
     public record Step(long step, double loss, double learningRate, long tokens, double tokensPerSecond) {}
 
     /** Reads training_log.jsonl. @throws HeadstartException when it cannot be read */
@@ -36,8 +36,9 @@ public record History(List<Step> steps, Map<Long, Map<String, Double>> evaluatio
                             step,
                             n.path("loss").asDouble(),
                             n.path("learning_rate").asDouble(),
-                            n.path("tokens").asLong(),
-                            n.path("tokens_per_second").asDouble()));
+                            n.path(n.has("images") ? "images" : "tokens").asLong(),
+                            n.path(n.has("images") ? "images_per_second" : "tokens_per_second")
+                                    .asDouble()));
                 } else {
                     Map<String, Double> metrics = new LinkedHashMap<>();
                     n.properties().forEach(e -> {

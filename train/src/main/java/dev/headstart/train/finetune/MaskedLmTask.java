@@ -3,6 +3,7 @@ package dev.headstart.train.finetune;
 import dev.headstart.HeadstartException;
 import dev.headstart.data.Columns;
 import dev.headstart.data.Columns.Role;
+import dev.headstart.data.ReadOptions;
 import dev.headstart.data.Row;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.models.Tensors;
@@ -65,6 +66,11 @@ final class MaskedLmTask extends FineTuneTask {
     @Override
     boolean greaterIsBetter() {
         return false;
+    }
+
+    @Override
+    ReadOptions.EmptyRows emptyRows() {
+        return ReadOptions.EmptyRows.DROP;
     }
 
     @Override

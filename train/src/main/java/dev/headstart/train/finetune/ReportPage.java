@@ -1,35 +1,83 @@
 package dev.headstart.train.finetune;
 
+import dev.headstart.train.Trainer;
 import dev.headstart.train.log.HtmlReport;
 import dev.headstart.train.log.HtmlReport.Chart;
 import dev.headstart.train.log.HtmlReport.Series;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.function.ToDoubleFunction;
+import org.jspecify.annotations.Nullable;
 
 /** report.html of a fine-tuned model: curves and what made them. */
-final class ReportPage {
+public final class ReportPage {
     private ReportPage() {}
 
+    /**
+     * What is told of a training.
+     *
+     * @param title what was trained
+     * @param subtitle how, on what
+     * @param metric the one that chose the weights
+     * @param unit what the throughput is counted in: tokens, images
+     * @param facts name and value
+     * @param test metrics on data that chose nothing; empty without
+     * @param arguments of the training
+     * @param command as typed; null from Java
+     */
+    public record Training(
+            String title,
+            String subtitle,
+            String metric,
+            String unit,
+            Map<String, String> facts,
+            Trainer.Result result,
+            Map<String, Double> test,
+            int testExamples,
+            Map<String, ?> arguments,
+            @Nullable String command) {}
+
     static void write(Path file, FineTuneOptions o, FineTuneTask task, FineTune.Report report, History history) {
-        String main = task.mainMetric();
-        HtmlReport page = new HtmlReport(o.task + ": " + o.model)
-                .subtitle("fine-tuned, " + o.mode.name().toLowerCase(Locale.ROOT) + ", on " + o.train.getFileName())
-                .headline(main, shown(report.result().metrics().getOrDefault(main, Double.NaN)))
-                .fact("training examples", String.format(Locale.ROOT, "%,d", report.trainExamples()))
-                .fact("validation examples", String.format(Locale.ROOT, "%,d", report.evalExamples()))
-                .fact(
-                        "parameters trained",
-                        String.format(Locale.ROOT, "%,d of %,d", report.trainedParameters(), report.parameters()))
-                .fact(
-                        "steps",
-                        report.result().steps() + ", best " + report.result().bestStep())
+        Map<String, String> facts = new LinkedHashMap<>();
+        facts.put("training examples", count(report.trainExamples()));
+        facts.put("validation examples", count(report.evalExamples()));
+        facts.put("parameters trained", count(report.trainedParameters()) + " of " + count(report.parameters()));
+        write(
+                file,
+                new Training(
+                        o.task + ": " + o.model,
+                        "fine-tuned, " + o.mode.name().toLowerCase(Locale.ROOT) + ", on " + o.train.getFileName(),
+                        task.mainMetric(),
+                        "tokens",
+                        facts,
+                        report.result(),
+                        report.test(),
+                        report.testExamples(),
+                        o.arguments.toMap(),
+                        o.command),
+                history);
+    }
+
+    /** A whole number for people. */
+    public static String count(long n) {
+        return String.format(Locale.ROOT, "%,d", n);
+    }
+
+    /** Writes the page. */
+    public static void write(Path file, Training t, History history) {
+        String main = t.metric();
+        HtmlReport page = new HtmlReport(t.title())
+                .subtitle(t.subtitle())
+                .headline(main, shown(t.result().metrics().getOrDefault(main, Double.NaN)));
+        t.facts().forEach(page::fact);
+        page.fact("steps", t.result().steps() + ", best " + t.result().bestStep())
                 .fact("time of the steps", TrainingLog.time(history.seconds()))
-                .fact("tokens", String.format(Locale.ROOT, "%,d", history.tokens()))
-                .fact("ended by", report.result().reason());
+                .fact(t.unit(), count(history.tokens()))
+                .fact("ended by", t.result().reason());
         double[] x = history.steps().stream().mapToDouble(History.Step::step).toArray();
         List<Series> losses = new ArrayList<>(List.of(Series.line("training", x, values(history, History.Step::loss))));
         losses.addAll(evaluated(history, "loss", "validation"));
@@ -47,19 +95,19 @@ final class ReportPage {
         page.chart(Chart.of(
                         "Throughput",
                         "step",
-                        "tokens/s",
-                        List.of(Series.line("tokens/s", x, values(history, History.Step::tokensPerSecond))))
+                        t.unit() + "/s",
+                        List.of(Series.line(t.unit() + "/s", x, values(history, History.Step::tokensPerSecond))))
                 .smoothed()
                 .fromZero());
-        table(page, "Validation", report.result().metrics());
-        if (!report.test().isEmpty()) {
-            table(page, "Test (" + report.testExamples() + " examples that chose nothing)", report.test());
+        table(page, "Validation", t.result().metrics());
+        if (!t.test().isEmpty()) {
+            table(page, "Test (" + t.testExamples() + " examples that chose nothing)", t.test());
         }
         List<List<String>> arguments = new ArrayList<>();
-        o.arguments.toMap().forEach((k, v) -> arguments.add(List.of(k, String.valueOf(v))));
+        t.arguments().forEach((k, v) -> arguments.add(List.of(k, String.valueOf(v))));
         page.table("Arguments", List.of("argument", "value"), arguments);
-        if (o.command != null) {
-            page.code("Command", o.command);
+        if (t.command() != null) {
+            page.code("Command", t.command());
         }
         page.write(file);
     }

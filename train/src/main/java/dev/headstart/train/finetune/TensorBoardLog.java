@@ -7,14 +7,17 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /** Curves as TensorBoard events, under the names that transformers' Trainer uses. */
-final class TensorBoardLog implements TrainerCallback, AutoCloseable {
+public final class TensorBoardLog implements TrainerCallback, AutoCloseable {
     private final Path folder;
     private final boolean resume;
+    private final String unit;
     private @Nullable TensorBoardWriter writer;
 
-    TensorBoardLog(Path output, boolean resume) {
+    /** @param output folder to make runs in; @param resume whether to go on there; @param unit what the examples are counted in: tokens, images */
+    public TensorBoardLog(Path output, boolean resume, String unit) {
         folder = output.resolve("runs");
         this.resume = resume;
+        this.unit = unit;
     }
 
     @Override
@@ -32,7 +35,7 @@ final class TensorBoardLog implements TrainerCallback, AutoCloseable {
         if (w != null) {
             w.scalar("train/loss", s.step(), s.loss());
             w.scalar("train/learning_rate", s.step(), s.learningRate());
-            w.scalar("train/tokens_per_second", s.step(), s.tokens() / s.seconds());
+            w.scalar("train/" + unit + "_per_second", s.step(), s.tokens() / s.seconds());
             if (s.gradNorm() != null) {
                 w.scalar("train/grad_norm", s.step(), s.gradNorm());
             }

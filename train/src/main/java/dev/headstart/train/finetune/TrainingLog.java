@@ -104,7 +104,8 @@ public final class TrainingLog implements TrainerCallback {
         LOG.info("evaluation after step {}: {}", step, shown(metrics));
     }
 
-    static String shown(Map<String, Double> metrics) {
+    /** Metrics for people. */
+    public static String shown(Map<String, Double> metrics) {
         StringBuilder b = new StringBuilder();
         metrics.forEach(
                 (name, v) -> b.append(b.isEmpty() ? "" : ", ").append(String.format(Locale.ROOT, "%s %.4f", name, v)));

@@ -296,7 +296,7 @@ public final class Pretrain {
                 tokenizer.savePretrained(out);
                 new PretrainReport(options, model, tokenizer, corpus, report, usage, goal.blockSize).write(log);
                 delete(out.resolve(WORK));
-                LOG.info("{}: {}", out, result.metrics());
+                LOG.info("{}: {}", out, TrainingLog.shown(result.metrics()));
             }
             return report;
         }

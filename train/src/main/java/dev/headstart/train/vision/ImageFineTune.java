@@ -18,7 +18,10 @@ import dev.headstart.train.Trainer;
 import dev.headstart.train.TrainerCallback;
 import dev.headstart.train.finetune.FineTune;
 import dev.headstart.train.finetune.FineTuneOptions.Mode;
+import dev.headstart.train.finetune.History;
+import dev.headstart.train.finetune.ReportPage;
 import dev.headstart.train.finetune.RunResults;
+import dev.headstart.train.finetune.TensorBoardLog;
 import dev.headstart.train.finetune.TrainingLog;
 import dev.headstart.train.finetune.Usage;
 import dev.headstart.train.metrics.Evaluation;
@@ -51,6 +54,7 @@ import org.slf4j.LoggerFactory;
 public final class ImageFineTune {
     private static final Logger LOG = LoggerFactory.getLogger(ImageFineTune.class);
     private static final long SPLIT_SEED = 7;
+    private static final String LOG_FILE = "training_log.jsonl";
     private final ImageFineTuneOptions options;
     private volatile @Nullable Trainer trainer;
     private volatile boolean stop;
@@ -225,7 +229,8 @@ public final class ImageFineTune {
         }
         model.channelsLast();
         boolean up = !options.metric.equals("loss");
-        try (MovingAverage average = options.ema > 0 ? new MovingAverage(model, options.ema, options.output) : null) {
+        try (MovingAverage average = options.ema > 0 ? new MovingAverage(model, options.ema, options.output) : null;
+                TensorBoardLog events = new TensorBoardLog(options.output, options.resume, "images")) {
             Trainer run = new Trainer(
                             model,
                             options.arguments
@@ -238,7 +243,8 @@ public final class ImageFineTune {
                     .checkpoints(options.output)
                     .resume(options.resume)
                     .evaluation(m -> evaluate(m, validation, average))
-                    .callback(new TrainingLog(options.output.resolve("training_log.jsonl"), options.resume, "images"))
+                    .callback(new TrainingLog(options.output.resolve(LOG_FILE), options.resume, "images"))
+                    .callback(events)
                     .callback(new TrainerCallback() {
                         @Override
                         public void onSave(long step, Path staging) {
@@ -277,6 +283,31 @@ public final class ImageFineTune {
             }
             return report;
         }
+    }
+
+    private ReportPage.Training told(Report report) {
+        Map<String, String> facts = new LinkedHashMap<>();
+        facts.put("training images", ReportPage.count(report.trainImages()));
+        facts.put("validation images", ReportPage.count(report.evalExamples()));
+        facts.put("classes", ReportPage.count(report.trainExamples().size()));
+        facts.put(
+                "parameters trained",
+                ReportPage.count(report.trainedParameters()) + " of " + ReportPage.count(report.parameters()));
+        return new ReportPage.Training(
+                "image-classification: " + options.model,
+                (options.fresh ? "trained from nothing" : "fine-tuned")
+                        + ", "
+                        + options.mode.name().toLowerCase(java.util.Locale.ROOT)
+                        + ", on "
+                        + options.train.getFileName(),
+                options.metric,
+                "images",
+                facts,
+                report.result(),
+                report.test(),
+                report.testExamples(),
+                options.arguments.toMap(),
+                options.command);
     }
 
     private RunResults results(Report report, Usage usage) {
@@ -384,6 +415,7 @@ public final class ImageFineTune {
         }
         processor.savePretrained(out);
         ImageModelCard.write(out.resolve("README.md"), options, model, report, usage);
-        LOG.info("{}: {}", out, report.result().metrics());
+        ReportPage.write(out.resolve("report.html"), told(report), History.read(out.resolve(LOG_FILE)));
+        LOG.info("{}: {}", out, TrainingLog.shown(report.result().metrics()));
     }
 }

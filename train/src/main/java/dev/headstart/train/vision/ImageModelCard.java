@@ -63,11 +63,14 @@ final class ImageModelCard {
         settings(b, o);
         b.append(String.format(
                 Locale.ROOT,
-                "\nTrained in %.0f s (%,.0f images/s, evaluations included), %.2f epochs, ended by: %s. %s.\n",
+                "\nTrained in %.0f s (%,.0f images/s, evaluations included), %.2f epochs, ended by: %s. Energy: %s.\n"
+                        + "%s; %s.\n",
                 report.result().seconds(),
                 report.result().tokens() / Math.max(1e-9, report.result().seconds()),
                 report.result().epochs(),
                 report.result().reason(),
+                usage.energy(),
+                Usage.software(),
                 usage.hardware()));
         byte[] text = b.toString().getBytes(StandardCharsets.UTF_8);
         StagedFile.write(file, out -> out.write(ByteBuffer.wrap(text)));

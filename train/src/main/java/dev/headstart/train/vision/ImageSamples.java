@@ -60,9 +60,10 @@ final class ImageSamples {
      *
      * @param location folder, table or {@code FILE.npz#SPLIT}
      * @param columns which columns are image and label, where their names do not say so
+     * @param onError what to do with rows that cannot be read; null: the first one ends it
      * @throws HeadstartException when there are none, or rows lack a label
      */
-    static ImageSamples open(Path location, Map<Role, String> columns, OnError onError) {
+    static ImageSamples open(Path location, Map<Role, String> columns, @Nullable OnError onError) {
         String name = location.toString();
         int mark = name.lastIndexOf(".npz#");
         if (mark >= 0) {

@@ -137,8 +137,62 @@ class FineTuneTest {
                 .hasMessageContaining("step 3: the loss is NaN");
     }
 
+    /** Stopped in its last step, a run lacks its evaluation, which it makes up for when it goes on. */
+    @Test
+    void stoppedBeforeTheLastEvaluation() {
+        int[] evaluations = {0};
+        for (boolean resume : new boolean[] {false, true, true}) {
+            try (PreTrainedModel<?> m = AutoModelForSequenceClassification.fromPretrained(model.toString(), OFFLINE)) {
+                Trainer trainer = new Trainer(
+                                m, TrainingArguments.defaults().maxSteps(2).batchSize(4), words())
+                        .checkpoints(dir.resolve("last"))
+                        .resume(resume)
+                        .evaluation(x -> Map.of("loss", 1.0 / ++evaluations[0]));
+                trainer.callback(new TrainerCallback() {
+                    @Override
+                    public void onStep(Step s) {
+                        if (s.step() == 2) {
+                            trainer.requestStop();
+                        }
+                    }
+                });
+                Trainer.Result result = trainer.train();
+                assertThat(result.steps()).isEqualTo(2);
+                assertThat(result.reason()).isEqualTo(resume ? "finished" : "interrupted");
+                assertThat(result.metrics()).isEqualTo(resume ? Map.of("loss", 1.0 / evaluations[0]) : Map.of());
+            }
+        }
+        assertThat(evaluations[0]).isPositive();
+    }
+
     private void run(String folder, boolean resume, int stopAfter, Objective objective, List<Double> losses) {
-        TrainingData words = new TrainingData() {
+        try (PreTrainedModel<?> m = AutoModelForSequenceClassification.fromPretrained(model.toString(), OFFLINE)) {
+            Trainer trainer = new Trainer(
+                            m,
+                            TrainingArguments.defaults()
+                                    .learningRate(1e-3)
+                                    .maxSteps(10)
+                                    .gradientCheckpointing(checkpointing)
+                                    .batchSize(4),
+                            words())
+                    .objective(objective)
+                    .checkpoints(dir.resolve(folder))
+                    .resume(resume);
+            trainer.callback(new TrainerCallback() {
+                        @Override
+                        public void onStep(Step s) {
+                            losses.add(s.loss());
+                            if (s.step() == stopAfter) {
+                                trainer.requestStop();
+                            }
+                        }
+                    })
+                    .train();
+        }
+    }
+
+    private static TrainingData words() {
+        return new TrainingData() {
             @Override
             public int size() {
                 return 20;
@@ -157,29 +211,6 @@ class FineTuneTest {
                 return Map.of("input_ids", Tensors.int64(ids).view(indexes.length, 3), "labels", Tensors.int64(labels));
             }
         };
-        try (PreTrainedModel<?> m = AutoModelForSequenceClassification.fromPretrained(model.toString(), OFFLINE)) {
-            Trainer trainer = new Trainer(
-                            m,
-                            TrainingArguments.defaults()
-                                    .learningRate(1e-3)
-                                    .maxSteps(10)
-                                    .gradientCheckpointing(checkpointing)
-                                    .batchSize(4),
-                            words)
-                    .objective(objective)
-                    .checkpoints(dir.resolve(folder))
-                    .resume(resume);
-            trainer.callback(new TrainerCallback() {
-                        @Override
-                        public void onStep(Step s) {
-                            losses.add(s.loss());
-                            if (s.step() == stopAfter) {
-                                trainer.requestStop();
-                            }
-                        }
-                    })
-                    .train();
-        }
     }
 
     @Test

@@ -9,6 +9,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
 import dev.headstart.data.Columns;
+import dev.headstart.data.OnError;
 import dev.headstart.data.ReadOptions;
 import dev.headstart.data.Row;
 import dev.headstart.data.RowReader;
@@ -80,6 +81,27 @@ class GenerationTasksTest {
             }
             return all;
         }
+    }
+
+    /** Running text has blank lines; a table with empty rows has a mistake, which may be left out. */
+    @Test
+    void blankLinesOfTextAreNoMistakes() throws IOException {
+        Path text = lines("text.txt", "", "the sea", "", "", "the end", "  ", "over", "");
+        FineTuneOptions split =
+                options("text-generation", Path.of("none"), text).validationSplit(0.3);
+        for (FineTuneTask task : List.of(new CausalLmTask(split), new MaskedLmTask(split))) {
+            FineTuneTask.Splits rows = task.readSplits();
+            assertThat(rows.train().size() + rows.validation().size()).isEqualTo(3);
+        }
+        Path table = lines("table.csv", "text,label", "the sea,a", ",", "the end,b", "over,a", "was,b");
+        FineTuneOptions labelled =
+                options("text-classification", Path.of("none"), table).validation(table);
+        assertThatThrownBy(() -> FineTuneTask.of(labelled).readSplits())
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("table.csv line 3")
+                .hasMessageEndingWith("the row is empty; correct it");
+        assertThat(FineTuneTask.of(labelled.onError(OnError.SKIP)).readSplits().train())
+                .hasSize(4);
     }
 
     /** Against transformers' LabelSmoother: conformance/label_smoothing.py. */

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
 import dev.headstart.HeadstartException;
+import dev.headstart.LoadOptions;
 import dev.headstart.data.OnError;
 import dev.headstart.io.Safetensors;
 import dev.headstart.models.AutoModelForImageClassification;
@@ -15,6 +16,7 @@ import dev.headstart.testing.Shared;
 import dev.headstart.train.Schedule;
 import dev.headstart.train.TrainingArguments;
 import dev.headstart.train.finetune.FineTuneOptions.Mode;
+import dev.headstart.train.metrics.Evaluation;
 import dev.headstart.vision.Image;
 import dev.headstart.vision.ImageProcessor;
 import java.awt.image.BufferedImage;
@@ -141,6 +143,25 @@ class ImageFineTuneTest {
                 .contains("RandAugment", "| mixup | 0.2 |", "| accuracy |")
                 .containsPattern("\\| train \\| train \\| \\d+ \\| `[0-9a-f]{64}` \\|"); // what the folder held
         assertThat(out.resolve("training_log.jsonl")).content().contains("images_per_second");
+        assertThat(out.resolve("report.html"))
+                .content()
+                .contains("image-classification: ", "images/s", "Validation accuracy")
+                .doesNotContain("tokens");
+        assertThat(out.resolve("runs")).isNotEmptyDirectory();
+
+        // Measured through the pipeline it reaches the same.
+        Evaluation measured = ImageEvaluation.run(
+                out.toString(), val, Map.of(), LoadOptions.defaults(), Evaluation.Options.VALUES_ALONE);
+        assertThat(measured.examples()).isEqualTo(64);
+        assertThat(measured.values(0).get("accuracy"))
+                .isCloseTo(report.result().metrics().get("accuracy"), within(1e-9));
+        assertThat(measured.values(0).get("auc"))
+                .isCloseTo(report.result().metrics().get("auc"), within(1e-3));
+        Files.move(val.resolve("lying"), val.resolve("leaning"));
+        assertThatThrownBy(() -> ImageEvaluation.run(
+                        out.toString(), val, Map.of(), LoadOptions.defaults(), Evaluation.Options.VALUES_ALONE))
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("label 'leaning' is no class of this model, which has lying, standing");
     }
 
     @Test
