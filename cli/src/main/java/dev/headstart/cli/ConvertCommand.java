@@ -7,6 +7,7 @@ import dev.headstart.hub.Hub;
 import dev.headstart.io.Checkpoint;
 import dev.headstart.io.Safetensors;
 import dev.headstart.io.TensorSource;
+import dev.headstart.train.OutputFolder;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -55,14 +56,7 @@ final class ConvertCommand implements Runnable {
         Path source =
                 Files.isRegularFile(file) ? file : Hub.standard().resolve(model).path();
         try {
-            if (Files.isDirectory(output)) {
-                try (Stream<Path> files = Files.list(output)) {
-                    if (files.findAny().isPresent()) {
-                        throw new HeadstartException(
-                                output + ": expected a new or empty folder, found files in it; choose another");
-                    }
-                }
-            }
+            OutputFolder.check(output, false, "choose another");
             boolean whole = false;
             try {
                 Files.createDirectories(output);

@@ -51,8 +51,8 @@ import picocli.CommandLine.Spec;
         description = "Computes features of many texts or images and writes them to a file.",
         footer = {
             "",
-            "The output's ending, or --format, chooses safetensors, npy, csv, jsonl or parquet. Until it is whole it stands in OUTPUT.partial;",
-            "after a break the same command with --resume goes on, without a lost or doubled row."
+            "The output's ending, or --format, chooses safetensors, npy, csv, jsonl or parquet. Until it is whole it stands in OUTPUT.partial;"
+                    + " after a break the same command with --resume goes on, without a lost or doubled row."
         })
 final class ExtractCommand implements Runnable {
     private static final int WINDOW_CHARS = 1 << 20;

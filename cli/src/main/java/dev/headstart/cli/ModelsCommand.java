@@ -247,8 +247,9 @@ final class ModelsCommand implements Runnable {
     @Command(
             name = "fetch",
             description = {
-                "Brings models here, or their newest version. ID is a name, name@revision, or maven:group:artifact:version",
-                "(with #sha256=... to pin it). Prints each model's folder."
+                "Brings models here, or their newest version.",
+                "ID is a name, name@revision, or maven:group:artifact:version (with #sha256=... to pin it). Prints each model's"
+                        + " folder."
             })
     static final class Fetch implements Callable<Integer> {
         @Parameters(paramLabel = "ID", arity = "1..*", description = "What to fetch.")
@@ -287,8 +288,9 @@ final class ModelsCommand implements Runnable {
     @Command(
             name = "prune",
             description = {
-                "Removes models from Headstart's own cache: those named, or all. The cache shared with Python is touched only with",
-                "--shared, and then only models that are named. Maven's local repository is never touched."
+                "Removes models from Headstart's own cache: those named, or all.",
+                "The cache shared with Python is touched only with --shared, and then only models that are named. Maven's local"
+                        + " repository is never touched."
             })
     static final class Prune implements Callable<Integer> {
         @Parameters(

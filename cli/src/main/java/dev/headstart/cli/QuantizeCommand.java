@@ -13,14 +13,13 @@ import dev.headstart.pipeline.Perplexity;
 import dev.headstart.pipeline.Pipeline;
 import dev.headstart.pipeline.PipelineOptions;
 import dev.headstart.pipeline.Tasks;
+import dev.headstart.train.OutputFolder;
 import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
@@ -96,14 +95,7 @@ final class QuantizeCommand implements Runnable {
         }
         ModelFolder source = Hub.standard().resolve(model);
         try {
-            if (Files.isDirectory(output)) {
-                try (Stream<Path> files = Files.list(output)) {
-                    if (files.findAny().isPresent()) {
-                        throw new HeadstartException(
-                                output + ": expected a new or empty folder, found files in it; choose another");
-                    }
-                }
-            }
+            OutputFolder.check(output, false, "choose another");
             Quantization.Report report = Quantization.write(
                     source,
                     precision.equals("int4") ? 4 : 8,

@@ -6,6 +6,8 @@ import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
 import dev.headstart.data.OnError;
 import dev.headstart.data.Problems;
+import dev.headstart.hub.FileSelection;
+import dev.headstart.hub.Hub;
 import dev.headstart.io.StagedFile;
 import dev.headstart.pipeline.ImageFeatures;
 import dev.headstart.pipeline.PipelineOptions;
@@ -25,7 +27,10 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
@@ -37,12 +42,14 @@ import picocli.CommandLine.Spec;
         footer = {
             "",
             "A query that names a file is an image; anything else is a text and needs a CLIP model. Scores are cosines"
-                    + " of the",
-            "model's features, -1 to 1. Files that cannot be read are reported and left out (--on-error fail: the"
-                    + " first ends it)."
+                    + " of the model's features, -1 to 1. Files that cannot be read are reported and left out (--on-error fail:"
+                    + " the first ends it)."
         })
 final class SearchCommand implements Runnable {
     private static final int WINDOW = 32;
+    private static final String CLIP = "openai/clip-vit-base-patch32";
+    private static final String SMALL = "headstart/cifar10-resnet14";
+    private static final Logger LOG = LoggerFactory.getLogger(SearchCommand.class);
 
     @Spec
     private @Nullable CommandSpec spec;
@@ -60,8 +67,11 @@ final class SearchCommand implements Runnable {
     @Option(
             names = "--model",
             paramLabel = "ID",
-            description = "CLIP for texts; for images any model with image features (${DEFAULT-VALUE}).")
-    private String model = "openai/clip-vit-base-patch32";
+            description = {
+                "CLIP for texts; for images any model with image features. Default: " + CLIP
+                        + ", for an image where that" + " cannot be had " + SMALL + "."
+            })
+    private @Nullable String model;
 
     @Option(names = "--top-k", paramLabel = "K", description = "How many to show (${DEFAULT-VALUE}).")
     private int topK = 10;
@@ -72,11 +82,14 @@ final class SearchCommand implements Runnable {
     @Option(
             names = "--on-error",
             paramLabel = "skip|fail",
-            description = "What to do with files that cannot be read (${DEFAULT-VALUE}).")
+            description = "What to do with files that cannot be read (skip).")
     private OnError onError = OnError.SKIP;
 
     @Option(names = "--precision", paramLabel = "P", description = "auto, fp32 (default), bf16, int8.")
     private @Nullable String precision;
+
+    @Mixin
+    private DeviceOption device = new DeviceOption();
 
     @Option(names = "--json", description = "Print [{\"score\", \"path\"}].")
     private boolean json;
@@ -96,8 +109,12 @@ final class SearchCommand implements Runnable {
         Path file = imageQuery();
         Image example = file == null ? null : Image.read(file);
         PrintWriter err = Objects.requireNonNull(spec).commandLine().getErr();
-        LoadOptions load = LoadOptions.defaults().withPrecision(precision).withOffline(offline ? Boolean.TRUE : null);
-        try (ImageFeatures features = new ImageFeatures(model, PipelineOptions.DEFAULT.withLoad(load))) {
+        LoadOptions load = LoadOptions.defaults()
+                .withPrecision(precision)
+                .withDevice(device.checked())
+                .withOffline(offline ? Boolean.TRUE : null);
+        String id = model != null ? model : standard(example != null, load);
+        try (ImageFeatures features = new ImageFeatures(id, PipelineOptions.DEFAULT.withLoad(load))) {
             float[] wanted = unit(
                     example != null
                             ? features.images(List.of(features.prepare(example)))
@@ -110,12 +127,28 @@ final class SearchCommand implements Runnable {
             }
             print(hits, Objects.requireNonNull(spec).commandLine().getOut());
             if (html != null) {
-                byte[] page = ContactSheet.of(query, example, model, hits).getBytes(StandardCharsets.UTF_8);
+                byte[] page = ContactSheet.of(query, example, id, hits).getBytes(StandardCharsets.UTF_8);
                 StagedFile.write(html, out -> out.write(ByteBuffer.wrap(page)));
             }
             err.println(files.size() - problems.skipped() + " images searched; " + problems.summary());
             err.flush();
         }
+    }
+
+    /** The model where none is named: images alone can be compared by one that needs no hub. */
+    private static String standard(boolean images, LoadOptions load) {
+        if (images) {
+            try {
+                Hub.standard().resolve(CLIP, FileSelection.NO_WEIGHTS, load);
+            } catch (HeadstartException e) {
+                LOG.warn(
+                        "{}; images are compared by {}, which knows ten kinds of things: --model names a better one",
+                        e.getMessage(),
+                        SMALL);
+                return SMALL;
+            }
+        }
+        return CLIP;
     }
 
     /** The query as a file, when it is one or looks like one. */

@@ -42,7 +42,7 @@ class ConvertCommandTest {
         assertThat(out.resolve("config.json")).hasContent("{}");
         var again = HeadstartCommandTest.run("convert", "--model", model.toString(), "--output", out.toString());
         assertThat(again.code()).isEqualTo(1);
-        assertThat(again.err()).contains("expected a new or empty folder");
+        assertThat(again.err()).contains("the folder is not empty; choose another");
     }
 
     @ParameterizedTest

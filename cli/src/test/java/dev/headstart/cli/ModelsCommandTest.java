@@ -63,7 +63,10 @@ class ModelsCommandTest {
                     .contains(FakeHub.sha256("weights".getBytes(java.nio.charset.StandardCharsets.UTF_8)));
             Result unknown = headstart.run("models", "info", "org/other");
             assertThat(unknown.code()).isEqualTo(1);
-            assertThat(unknown.err().lines()).singleElement().asString().contains("'org/other' is not on this machine");
+            assertThat(unknown.err().lines())
+                    .singleElement()
+                    .asString()
+                    .contains("'org/other' is not on this machine", "headstart models fetch org/other");
 
             prune(headstart, own, shared);
             assertThat(headstart.run("models", "list").out()).startsWith("no models yet");

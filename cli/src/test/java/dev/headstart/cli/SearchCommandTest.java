@@ -2,10 +2,12 @@ package dev.headstart.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.headstart.cli.HeadstartCommandTest.Result;
+import dev.headstart.hub.Hub;
 import dev.headstart.models.AutoModel;
 import dev.headstart.models.Inputs;
 import dev.headstart.models.PreTrainedModel;
@@ -125,6 +127,20 @@ class SearchCommandTest {
                 }
             }
         }
+    }
+
+    /** Where no CLIP can be had, images are compared by what the project brings. */
+    @Test
+    void imagesNeedNoHub() throws IOException {
+        assumeTrue(Hub.standard().zoo().contains("headstart/cifar10-resnet14"));
+        Path query = photos.resolve("a<2>.png");
+        Result r = HeadstartCommandTest.run(
+                "search", "--query", query.toString(), "--folder", photos.toString(), "--offline", "--json");
+        assertThat(json(r).get(0).path("path").asText()).isEqualTo(query.toString());
+        Result text =
+                HeadstartCommandTest.run("search", "--query", "a car", "--folder", photos.toString(), "--offline");
+        assertThat(text.code()).isEqualTo(1);
+        assertThat(text.lastLine()).contains("openai/clip-vit-base-patch32");
     }
 
     @Test

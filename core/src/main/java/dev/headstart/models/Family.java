@@ -105,6 +105,7 @@ public final class Family {
                         : Optional.empty())
                 .orElseThrow(() -> new HeadstartException(
                         "model_type " + modelType + " has no class ...$suffix; it has ".replace("$suffix", suffix)
-                                + String.join(", ", classes.keySet())));
+                                + String.join(", ", classes.keySet())
+                                + TaskHint.of(config, suffix)));
     }
 }

@@ -34,9 +34,12 @@ import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** Loads any model by its config.json: the registry of families and the one way from a folder to a model. */
 public final class Models {
+    private static final Logger LOG = LoggerFactory.getLogger(Models.class);
     private static final List<Family> FAMILIES = List.of(
             Bert.FAMILY,
             Roberta.FAMILY,
@@ -302,6 +305,10 @@ public final class Models {
             loader.finish(name);
         } catch (HeadstartException e) { // weights are missing
             throw new HeadstartException(e.getMessage() + TaskHint.of(config, name), e);
+        }
+        String other = TaskHint.ofAlike(config, name);
+        if (!other.isEmpty()) {
+            LOG.warn("the head is read as that of {}{}", name, other);
         }
     }
 

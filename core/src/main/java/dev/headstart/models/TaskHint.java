@@ -1,6 +1,7 @@
 package dev.headstart.models;
 
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 
 /** Which tasks a checkpoint of a class can do, for messages. */
@@ -24,6 +25,19 @@ final class TaskHint {
     }
 
     private TaskHint() {}
+
+    /** Heads whose weights have the same names, so that one fills the other without a word. */
+    private static final List<String> ALIKE = List.of("ForSequenceClassification", "ForTokenClassification");
+
+    /** What to say of a checkpoint whose head fills that of a class for another task; empty when it does not. */
+    static String ofAlike(ConfigJson config, String wanted) {
+        boolean other = !config.architectures().isEmpty()
+                && ALIKE.stream().anyMatch(wanted::endsWith)
+                && ALIKE.stream()
+                        .filter(head -> !wanted.endsWith(head))
+                        .anyMatch(config.architectures().get(0)::endsWith);
+        return other ? of(config, wanted) : "";
+    }
 
     /** What to say of a checkpoint whose weights do not fill a class: empty when config.json names that class, or one that says nothing. */
     static String of(ConfigJson config, String wanted) {

@@ -187,6 +187,21 @@ class MavenModelsTest {
                 .exists();
     }
 
+    /** An artifact of the catalog by its coordinates is the model of the catalog, of which the artifact holds the weights alone. */
+    @Test
+    void coordinatesOfTheCatalogAreItsModels() {
+        MavenCatalog.Entry entry = java.util.Objects.requireNonNull(MavenCatalog.find("intfloat/e5-small-v2"));
+        String[] part = entry.artifact().split(":");
+        files.put(
+                "/maven2/" + part[0].replace('.', '/') + "/" + part[1] + "/" + part[2] + "/" + part[1] + "-" + part[2]
+                        + ".jar",
+                new byte[] {1});
+        assertThatThrownBy(() -> resolve("maven:" + entry.artifact()))
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("expected " + entry.sha256());
+        assertThat(notes).anyMatch(n -> n.startsWith("intfloat/e5-small-v2: Maven artifact"));
+    }
+
     @Test
     void whatCannotBeFetchedIsOneLine() throws IOException {
         assertThatThrownBy(() -> resolve("maven:org.example:tiny-bert"))
