@@ -91,10 +91,13 @@ public final class Kernels {
             if (precision == Precision.FP32 && table == shared && DecodeFp32.pays(w)) {
                 return new DecodeFp32(w, bias);
             }
-            Tensor rows = w.contiguous();
-            return precision == Precision.BF16 && table == shared && HalfDecode.supported(rows)
-                    ? new HalfDecode(rows, bias, table)
-                    : build(rows, bias, precision, table);
+            boolean half = precision == Precision.BF16 && table == shared && HalfDecode.fits(w);
+            if (half && HalfDecode.pays(w, table)) {
+                return new HalfDecode(w, bias, table);
+            }
+            return half && !shared && HalfRows.SUPPORTED
+                    ? new PackedHalf(w, bias)
+                    : build(w.contiguous(), bias, precision, table);
         });
     }
 

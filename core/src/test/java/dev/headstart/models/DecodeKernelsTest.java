@@ -13,6 +13,8 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.stream.LongStream;
 import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.NoGradGuard;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -27,7 +29,7 @@ class DecodeKernelsTest {
     private Path model() throws IOException {
         Path config = folder.resolve("config.json");
         Files.writeString(config, """
-            {"model_type": "gpt2", "initializer_range": 0.1, "vocab_size": 1000, "n_embd": 512, "n_layer": 2, "n_head": 8, "n_positions": 128}
+            {"model_type": "gpt2", "initializer_range": 0.1, "vocab_size": 8200, "n_embd": 512, "n_layer": 2, "n_head": 8, "n_positions": 128}
             """);
         try (PreTrainedModel<?> model = Models.fromConfig(
                 ConfigJson.read(config),
@@ -81,12 +83,28 @@ class DecodeKernelsTest {
 
     private static void compare(PreTrainedModel<?> packed, Path path, double most) {
         try (PreTrainedModel<?> plain = load(path, "")) {
-            for (int tokens : new int[] {1, 6, 6, 100, 1}) { // a small batch again is packed another way
+            for (int tokens : new int[] {1, 6, 6, 30, 100, 30, 30, 1}) { // a small batch again is packed another way
                 assertThat(error(logits(plain, tokens), logits(packed, tokens)))
                         .as(tokens + " tokens")
                         .isLessThan(most);
             }
             assertThat(packed.numParameters()).isEqualTo(plain.numParameters());
+        }
+    }
+
+    /** Gemma's activations grow beyond 65,504: here the first layer's, by a norm whose weights are 30,000. */
+    @Test
+    void activationsBeyondHalfPrecisionStayFinite(@TempDir Path large, @TempDir Path rounded) throws IOException {
+        try (PreTrainedModel<?> model = load(model(), "");
+                NoGradGuard none = new NoGradGuard()) {
+            Objects.requireNonNull(model.namedParameters().get("transformer.h.0.ln_2.weight"))
+                    .tensor()
+                    .fill_(new Scalar(30_000.0));
+            model.savePretrained(large);
+        }
+        try (PreTrainedModel<?> packed = load(large, "bf16")) {
+            packed.savePretrained(rounded);
+            compare(packed, rounded, 0.02);
         }
     }
 
