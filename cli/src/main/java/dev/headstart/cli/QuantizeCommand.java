@@ -6,6 +6,7 @@ import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
 import dev.headstart.hub.Hub;
 import dev.headstart.hub.ModelFolder;
+import dev.headstart.models.PreTrainedModel;
 import dev.headstart.models.Quantization;
 import dev.headstart.pipeline.ClassScore;
 import dev.headstart.pipeline.ImageCalibration;
@@ -13,13 +14,16 @@ import dev.headstart.pipeline.Perplexity;
 import dev.headstart.pipeline.Pipeline;
 import dev.headstart.pipeline.PipelineOptions;
 import dev.headstart.pipeline.Tasks;
+import dev.headstart.pipeline.TextCalibration;
 import dev.headstart.train.OutputFolder;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
@@ -38,6 +42,7 @@ final class QuantizeCommand implements Runnable {
             PipelineOptions.DEFAULT.withLoad(LoadOptions.defaults().withDevice("cpu"));
 
     private static final int EXAMPLES = 256;
+    private static final long SEED = 42;
 
     @Spec
     private @Nullable CommandSpec spec;
@@ -71,9 +76,11 @@ final class QuantizeCommand implements Runnable {
 
     @Option(
             names = "--calibrate",
-            paramLabel = "DIR",
-            description = "Images on which the ranges of the convolutions' inputs are measured (256 of them, spread"
-                    + " evenly); without them every call finds its own.")
+            paramLabel = "PATH",
+            description = "Examples of what the model will read. A folder of images (256 of them, spread evenly): the"
+                    + " ranges of the convolutions' inputs are measured on them; without them every call finds its own."
+                    + " int4: a folder of images or a text, to which the rounded weights are fitted (GPTQ); without one"
+                    + " a model that generates writes its own, others round each weight by itself.")
     private @Nullable Path calibrate;
 
     @Option(
@@ -96,14 +103,8 @@ final class QuantizeCommand implements Runnable {
         ModelFolder source = Hub.standard().resolve(model);
         try {
             OutputFolder.check(output, false, "choose another");
-            Quantization.Report report = Quantization.write(
-                    source,
-                    precision.equals("int4") ? 4 : 8,
-                    group,
-                    output,
-                    calibrate == null
-                            ? null
-                            : ImageCalibration.of(source.path(), ImageFiles.under(calibrate), EXAMPLES));
+            int bits = precision.equals("int4") ? 4 : 8;
+            Quantization.Report report = Quantization.write(source, bits, group, output, examples(source, bits));
             ConvertCommand.copyOthers(source.path(), output, List.of("config.json"));
             ObjectNode result = JsonNodeFactory.instance
                     .objectNode()
@@ -149,6 +150,18 @@ final class QuantizeCommand implements Runnable {
             throw new HeadstartException(
                     output + ": cannot be written (" + e.getMessage() + "); choose another folder", e);
         }
+    }
+
+    private @Nullable Consumer<PreTrainedModel<?>> examples(ModelFolder source, int bits) throws IOException {
+        if (calibrate == null) {
+            return bits == 4 ? TextCalibration.ownText(source.path(), SEED) : null;
+        }
+        if (bits == 4 && !Files.exists(calibrate)) {
+            throw new HeadstartException(calibrate + ": expected a text or a folder of images, found nothing");
+        }
+        return bits == 4 && !Files.isDirectory(calibrate)
+                ? TextCalibration.of(source.path(), Perplexity.read(calibrate))
+                : ImageCalibration.of(source.path(), ImageFiles.under(calibrate), EXAMPLES);
     }
 
     /** The part of the images whose best class has the name of their folder. */

@@ -9,6 +9,7 @@ import dev.headstart.hub.ModelFolder;
 import dev.headstart.io.Safetensors;
 import dev.headstart.nn.ActivationRange;
 import dev.headstart.nn.ConvNorm;
+import dev.headstart.nn.InputProducts;
 import dev.headstart.nn.Linear;
 import dev.headstart.nn.Parameter;
 import dev.headstart.nn.Precision;
@@ -17,9 +18,11 @@ import dev.headstart.nn.QuantizedWeight;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.function.Consumer;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.NoGradGuard;
@@ -38,6 +41,7 @@ public final class Quantization {
 
     private static final String RANGES = "activation_ranges";
     private static final String RESULT = ".result"; // after the name of a weight: the range of what it makes
+    private static final long MOST_PRODUCTS = 1L << 28; // elements, 1 GB
     private static final long SMALL = 4096; // elements; what is smaller stays plain
 
     private Quantization() {}
@@ -56,7 +60,8 @@ public final class Quantization {
      *
      * @param bits 8 or 4
      * @param group inputs that share a scale in 4 bits: 32, 64, 128 or 256
-     * @param examples runs the model on examples, on which the ranges of the convolutions' inputs are measured; null to find them in every call
+     * @param examples runs the model on examples, perhaps several times: on them the ranges of the convolutions' inputs are measured, and the inputs to which
+     *     layers of 4 bits are fitted; null for ranges that every call finds, and for weights of 4 bits that are rounded each by itself
      */
     public static Report write(
             ModelFolder source, int bits, int group, Path output, @Nullable Consumer<PreTrainedModel<?>> examples) {
@@ -73,23 +78,29 @@ public final class Quantization {
                 tensors.put(p.name(), p.tensor());
                 before += p.tensor().nbytes();
             }
-            int layers = 0;
-            for (Linear l : model.linears()) {
-                boolean shared = model.state().isShared(l.weight());
-                if (tensors.containsKey(l.weight().name()) && l.in() * l.out() >= SMALL) {
-                    layers++;
-                    put(tensors, l.weight(), l.transposed(), shared ? 8 : bits, group);
-                }
-            }
             List<ConvNorm> convolutions = model.state().convNorms().stream()
                     .filter(ConvNorm::takesInt8)
                     .toList();
-            if (examples != null) {
-                if (convolutions.isEmpty()) {
-                    throw new HeadstartException(source.id() + ": nothing to calibrate: only convolutions with batch"
-                            + " normalization have measured ranges; leave --calibrate out");
-                }
+            if (examples != null && convolutions.isEmpty() && bits == 8) {
+                throw new HeadstartException(source.id() + ": nothing to calibrate: with 8 bits only convolutions with"
+                        + " batch normalization have measured ranges; leave --calibrate out");
+            }
+            if (examples != null && !convolutions.isEmpty()) {
                 model.state().observe(() -> examples.accept(model));
+            }
+            int layers = 0;
+            for (List<Linear> some : passes(model.linears())) {
+                try (InputProducts products = InputProducts.of(
+                        bits == 8 || examples == null ? List.of() : fourBits(model, some, group),
+                        () -> Objects.requireNonNull(examples).accept(model))) {
+                    for (Linear l : some) {
+                        if (tensors.containsKey(l.weight().name()) && l.in() * l.out() >= SMALL) {
+                            layers++;
+                            int own = model.state().isShared(l.weight()) ? 8 : bits;
+                            put(tensors, l.weight(), l.transposed(), own, group, products.of(l));
+                        }
+                    }
+                }
             }
             ObjectNode ranges = JsonNodeFactory.instance.objectNode();
             for (ConvNorm c : convolutions) {
@@ -110,7 +121,7 @@ public final class Quantization {
                 if (tensors.containsKey(p.name())
                         && p.tensor().dim() == 2
                         && p.tensor().size(0) == vocabulary) {
-                    put(tensors, p, false, 8, group);
+                    put(tensors, p, false, 8, group, null);
                 }
             }
             Files.createDirectories(output);
@@ -135,12 +146,43 @@ public final class Quantization {
         ranges.putArray(name).add(range.low()).add(range.high());
     }
 
-    private static void put(Map<String, Tensor> tensors, Parameter p, boolean transposed, int bits, int group) {
+    /** @param products of the layer's inputs, where they were measured */
+    private static void put(
+            Map<String, Tensor> tensors,
+            Parameter p,
+            boolean transposed,
+            int bits,
+            int group,
+            @Nullable Tensor products) {
         Tensor stored = p.tensor().detach().to(ScalarType.Float);
         Tensor w = transposed ? stored.t().contiguous() : stored; // [out, in]
-        QuantizedWeight q = bits == 4 ? QuantizedWeight.int4(w, group) : null;
+        QuantizedWeight q = null;
+        if (bits == 4) {
+            q = products == null ? QuantizedWeight.int4(w, group) : QuantizedWeight.int4(w, group, products);
+        }
         tensors.remove(p.name());
         tensors.putAll(QuantizedSource.tensors(p.name(), q == null ? QuantizedWeight.int8(w) : q, transposed));
+    }
+
+    private static List<Linear> fourBits(PreTrainedModel<?> model, List<Linear> layers, int group) {
+        return layers.stream()
+                .filter(l -> !model.state().isShared(l.weight()) && l.in() % group == 0 && l.in() * l.out() >= SMALL)
+                .toList();
+    }
+
+    /** Layers whose inputs are measured together: the examples run several times where the products would take too much memory. */
+    private static List<List<Linear>> passes(List<Linear> layers) {
+        List<List<Linear>> passes = new ArrayList<>();
+        long size = 0;
+        for (Linear l : layers) {
+            size += InputProducts.size(l);
+            if (passes.isEmpty() || size > MOST_PRODUCTS) {
+                passes.add(new ArrayList<>());
+                size = InputProducts.size(l);
+            }
+            passes.get(passes.size() - 1).add(l);
+        }
+        return passes;
     }
 
     /** Folds the convolutions of a quantized model, with the ranges that config.json holds, and computes in 8 bits. */

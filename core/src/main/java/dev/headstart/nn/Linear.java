@@ -4,6 +4,7 @@ import static org.bytedeco.pytorch.global.torch.linear;
 
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.Consumer;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
@@ -28,6 +29,7 @@ public final class Linear {
     private volatile boolean fixed;
     private volatile List<Linear> joined = List.of();
     private volatile boolean even;
+    private volatile @Nullable Consumer<Tensor> observer;
 
     /** A low-rank delta: y += scaling * dropout(x) A^T B^T, with A [r, in] and B [out, r]. */
     public record Lora(Parameter a, Parameter b, double scaling, Dropout dropout) {
@@ -116,7 +118,16 @@ public final class Linear {
         return joined;
     }
 
+    /** Shows the inputs of the plain kernel from now on; null for nobody. */
+    void observe(@Nullable Consumer<Tensor> seen) {
+        observer = seen;
+    }
+
     private Tensor plain(Tensor x) {
+        Consumer<Tensor> seen = observer;
+        if (seen != null) {
+            seen.accept(x);
+        }
         Tensor w = transposed ? weight.tensor().transpose(0, 1) : weight.tensor(); // [out, in]
         return bias == null ? linear(x, w) : linear(x, w, bias.optional());
     }

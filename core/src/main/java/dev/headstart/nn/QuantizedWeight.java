@@ -4,10 +4,14 @@ import static java.util.Objects.requireNonNull;
 import static org.bytedeco.pytorch.global.torch.stack;
 import static org.bytedeco.pytorch.global.torch.where;
 
+import dev.headstart.HeadstartException;
+import java.util.function.UnaryOperator;
+import org.bytedeco.pytorch.MemoryFormatOptional;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.ScalarTypeOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
@@ -27,6 +31,9 @@ public record QuantizedWeight(
     private static final ScalarTypeOptional NO_TYPE = Memory.keep(new ScalarTypeOptional());
     private static final long[] LAST = {-1};
     private static final long PIECE = 1 << 18; // elements
+    private static final MemoryFormatOptional NO_FORMAT = Memory.keep(new MemoryFormatOptional());
+    private static final int FITS = 2;
+    private static final double DAMPING = 0.01;
     private static final double[] SHRINK = {1, 0.96, 0.92, 0.88, 0.84, 0.8, 0.75, 0.7};
 
     /** 8 bits, symmetric, a scale a channel. @param w [out, in, kernel, kernel] of a convolution without groups */
@@ -79,56 +86,173 @@ public record QuantizedWeight(
      * @return null where the sizes do not allow it
      */
     public static @Nullable QuantizedWeight int4(Tensor w, int group) {
+        long in = w.size(1);
+        if (in % group != 0) {
+            return null;
+        }
+        QuantizedWeight all = empty4(w.size(0), in, group);
+        inPieces(w, (start, rows) -> {
+            long out = rows.size(0);
+            Tensor g = rows.to(ScalarType.Float).contiguous().view(out, in / group, group);
+            Grid grid = Grid.of(g, 0);
+            all.rows(start, out).put(pairs(grid.codes(g).view(out, in)), grid);
+        });
+        return all;
+    }
+
+    /**
+     * 4 bits for inputs whose products are known: each weight makes up for what rounding took from those before it, so that the layer's outputs change
+     * least, not its weights. Frantar et al. 2022 (GPTQ, arXiv 2210.17323), in the form of Chee et al. 2023 (LDLQ, arXiv 2307.13304): the errors of the
+     * weights before, times a triangular factor of the products, are added to a weight before it is rounded.
+     *
+     * @param w [out, in]
+     * @param group inputs that share a scale: 32, 64, 128 or 256
+     * @param products sum of x^T x over examples, [in, in] ({@link InputProducts})
+     * @return null where the sizes do not allow it
+     */
+    public static @Nullable QuantizedWeight int4(Tensor w, int group, Tensor products) {
         long out = w.size(0);
         long in = w.size(1);
         if (in % group != 0) {
             return null;
         }
-        Tensor values = Ops.empty(ScalarType.Byte, out, in / 2);
-        Tensor scales = Ops.empty(ScalarType.BFloat16, out, in / group);
-        Tensor zeros = Ops.empty(ScalarType.BFloat16, out, in / group);
-        inPieces(w, (start, rows) -> {
-            QuantizedWeight q = int4Rows(rows, group);
-            values.narrow(0, start, rows.size(0)).copy_(q.values);
-            scales.narrow(0, start, rows.size(0)).copy_(q.scales);
-            zeros.narrow(0, start, rows.size(0)).copy_(requireNonNull(q.zeros));
+        QuantizedWeight all = empty4(out, in, group);
+        Memory.scoped(() -> {
+            Tensor plain = w.to(ScalarType.Float).t().contiguous(); // [in, out]
+            Tensor errors = torch.zeros_like(plain);
+            Tensor factor = errorFactor(products); // [in, in]
+            for (long start = 0; start < in; start += group) {
+                long from = start;
+                Memory.scoped(() -> {
+                    Tensor wanted = plain.narrow(0, from, group); // [group, out]
+                    if (from > 0) {
+                        Tensor before = factor.narrow(0, 0, from).narrow(1, from, group);
+                        wanted = wanted.add(before.t().mm(errors.narrow(0, 0, from)));
+                    }
+                    Grid grid = Grid.of(wanted.t().contiguous().view(out, 1, group), FITS);
+                    Tensor codes = within(grid, wanted, plain.narrow(0, from, group), factor, errors, from);
+                    all.inputs(from, group).put(pairs(codes.t().contiguous()), grid);
+                });
+            }
         });
-        return new QuantizedWeight(values, scales, zeros);
+        return all;
     }
 
-    private static QuantizedWeight int4Rows(Tensor w, int group) {
-        long out = w.size(0);
-        long in = w.size(1);
-        Tensor g = w.to(ScalarType.Float).contiguous().view(out, in / group, group);
-        Tensor low = g.amin(LAST, true); // [out, in / group, 1]
-        Tensor high = g.amax(LAST, true);
-        Tensor best = null;
-        Tensor bestScale = null;
-        Tensor bestZero = null;
-        for (double part : SHRINK) {
-            Tensor scale = bf16(high.sub(low).mul(new Scalar(part / 15)).clamp_min(new Scalar(1e-9)));
-            Tensor zero = bf16(low.mul(new Scalar(part)).add(scale.mul(new Scalar(8.0))));
-            Tensor error =
-                    decoded(codes(g, scale, zero), scale, zero).sub(g).square().sum(LAST, true, NO_TYPE);
-            if (best == null || bestScale == null || bestZero == null) {
-                best = error;
-                bestScale = scale;
-                bestZero = zero;
-            } else {
-                Tensor better = error.lt(best);
-                best = where(better, error, best);
-                bestScale = where(better, scale, bestScale);
-                bestZero = where(better, zero, bestZero);
-            }
+    /** One group, input by input. @param wanted what is to be rounded, [group, out]; @param plain the weights; @return [group, out] */
+    private static Tensor within(Grid grid, Tensor wanted, Tensor plain, Tensor factor, Tensor errors, long from) {
+        Tensor scale = grid.scale.view(-1); // [out]
+        Tensor zero = grid.zero.view(-1);
+        Tensor codes = torch.empty_like(wanted);
+        for (long i = 0; i < wanted.size(0); i++) {
+            long at = i;
+            Memory.scoped(() -> {
+                Tensor row = wanted.select(0, at);
+                if (at > 0) {
+                    Tensor before = factor.select(1, from + at).narrow(0, from, at); // [i]
+                    row = row.add(errors.narrow(0, from, at).t().mv(before));
+                }
+                Tensor q = codes(row, scale, zero);
+                codes.select(0, at).copy_(q);
+                errors.select(0, from + at).copy_(plain.select(0, at).sub(decoded(q, scale, zero)));
+            });
         }
-        Tensor q = codes(g, requireNonNull(bestScale), requireNonNull(bestZero))
-                .to(ScalarType.Byte)
-                .view(out, in / 2, 2);
-        Tensor pairs = q.select(2, 0).add(q.select(2, 1).mul(new Scalar(16L))); // [out, in / 2]
+        return codes;
+    }
+
+    /**
+     * How much of each input's error the inputs after it take over: with P = R D R^T, R upper triangular with ones on its diagonal, that is R. A hundredth
+     * of the mean square is added to every input's, so that what examples do not show is not taken for zero.
+     */
+    private static Tensor errorFactor(Tensor products) {
+        return Memory.local(() -> {
+            Tensor p = products.to(ScalarType.Double, false, true, NO_FORMAT);
+            double mean = p.trace().item_double() / p.size(0);
+            if (!(mean < Double.POSITIVE_INFINITY)) {
+                throw new HeadstartException("the layers' inputs on the examples are not finite numbers: 4 bits cannot"
+                        + " be fitted to them; calibrate on other examples");
+            }
+            p.diagonal().add_(new Scalar(mean == 0 ? 1 : DAMPING * mean));
+            Tensor lower = torch.linalg_cholesky(p.flip(0, 1)); // of the inputs in reverse
+            Tensor r = lower.flip(0, 1); // upper triangular, P = R R^T
+            return r.div_(r.diagonal()).to(ScalarType.Float);
+        });
+    }
+
+    private static QuantizedWeight empty4(long out, long in, int group) {
         return new QuantizedWeight(
-                pairs,
-                bestScale.to(ScalarType.BFloat16).view(out, in / group),
-                bestZero.to(ScalarType.BFloat16).view(out, in / group));
+                Ops.empty(ScalarType.Byte, out, in / 2),
+                Ops.empty(ScalarType.BFloat16, out, in / group),
+                Ops.empty(ScalarType.BFloat16, out, in / group));
+    }
+
+    /** @param codes [out, in]; @return uint8 [out, in / 2] */
+    private static Tensor pairs(Tensor codes) {
+        Tensor q = codes.to(ScalarType.Byte).view(codes.size(0), -1, 2);
+        return q.select(2, 0).add(q.select(2, 1).mul(new Scalar(16L)));
+    }
+
+    private void put(Tensor pairs, Grid grid) {
+        values.copy_(pairs);
+        scales.copy_(grid.scale.view(scales.shape()));
+        requireNonNull(zeros).copy_(grid.zero.view(scales.shape()));
+    }
+
+    /** Where the sixteen values of each group lie. @param scale from one to the next, fp32 of bfloat16's values, [out, groups, 1]; @param zero of code 8 */
+    private record Grid(Tensor scale, Tensor zero) {
+        /**
+         * The best of several, from all the values of a group to a part of them, by the mean square.
+         *
+         * @param g [out, groups, group]
+         * @param fits how often the line through a group's codes that fits its values best is tried in the grid's place, and then the codes of that line
+         */
+        static Grid of(Tensor g, int fits) {
+            Tensor low = g.amin(LAST, true); // [out, groups, 1]
+            Tensor high = g.amax(LAST, true);
+            Tensor best = null;
+            Grid found = null;
+            for (double part : SHRINK) {
+                Tensor scale = high.sub(low).mul(new Scalar(part / 15));
+                Grid grid = Grid.of(scale, s -> low.mul(new Scalar(part)).add(s.mul(new Scalar(8.0))));
+                for (int i = 0; i <= fits; i++) {
+                    Tensor codes = grid.codes(g);
+                    Tensor error = decoded(codes, grid.scale, grid.zero)
+                            .sub(g)
+                            .square()
+                            .sum(LAST, true, NO_TYPE);
+                    if (best == null || found == null) {
+                        best = error;
+                        found = grid;
+                    } else {
+                        Tensor better = error.lt(best);
+                        best = where(better, error, best);
+                        found = new Grid(where(better, grid.scale, found.scale), where(better, grid.zero, found.zero));
+                    }
+                    if (i < fits) {
+                        grid = fitted(g, codes);
+                    }
+                }
+            }
+            return requireNonNull(found);
+        }
+
+        private static Grid of(Tensor scale, UnaryOperator<Tensor> zero) {
+            Tensor s = bf16(scale.clamp_min(new Scalar(1e-9)));
+            return new Grid(s, bf16(zero.apply(s)));
+        }
+
+        /** Least squares. */
+        private static Grid fitted(Tensor g, Tensor codes) {
+            Tensor mean = g.mean(LAST, true, NO_TYPE);
+            Tensor middle = codes.mean(LAST, true, NO_TYPE);
+            Tensor away = codes.sub(middle);
+            Tensor spread = away.square().sum(LAST, true, NO_TYPE).clamp_min(new Scalar(1e-9));
+            Tensor slope = away.mul(g.sub(mean)).sum(LAST, true, NO_TYPE).div(spread);
+            return Grid.of(slope, s -> mean.sub(s.mul(middle.sub(new Scalar(8.0)))));
+        }
+
+        Tensor codes(Tensor g) {
+            return QuantizedWeight.codes(g, scale, zero);
+        }
     }
 
     private static Tensor bf16(Tensor x) {
@@ -194,6 +318,15 @@ public record QuantizedWeight(
         return q.mul_(scales.to(type).unsqueeze(-1))
                 .add_(zeros.to(type).unsqueeze(-1))
                 .view(codes.size(0), -1);
+    }
+
+    /** Some of the inputs of a weight of 4 bits, whole groups. */
+    private QuantizedWeight inputs(long start, long count) {
+        long group = group();
+        return new QuantizedWeight(
+                values.narrow(1, start / 2, count / 2),
+                scales.narrow(1, start / group, count / group),
+                requireNonNull(zeros).narrow(1, start / group, count / group));
     }
 
     /** Some of the rows. */

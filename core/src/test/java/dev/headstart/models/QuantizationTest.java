@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
+import dev.headstart.generation.Generation;
 import dev.headstart.hub.ModelFolder;
 import dev.headstart.nn.Linear;
 import dev.headstart.nn.Precision;
@@ -13,10 +14,15 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Map;
 import java.util.Objects;
+import java.util.SplittableRandom;
 import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.pytorch.Generator;
+import org.bytedeco.pytorch.GeneratorOptional;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -53,7 +59,10 @@ class QuantizationTest {
     }
 
     private static float[] logits(PreTrainedModel<?> model) {
-        long[][] ids = {{5, 9, 13, 40, 7, 22}};
+        return logits(model, new long[][] {{5, 9, 13, 40, 7, 22}});
+    }
+
+    private static float[] logits(PreTrainedModel<?> model, long[][] ids) {
         try (PointerScope scope = new PointerScope();
                 ModelOutput out = model.forward(Inputs.of(Map.of("input_ids", Tensors.int64(ids))))) {
             return Tensors.floats(Objects.requireNonNull(out.tensors().get("logits")));
@@ -108,6 +117,56 @@ class QuantizationTest {
             Tensor w = Tensor.create(values, 64, 64);
             QuantizedWeight q = Objects.requireNonNull(QuantizedWeight.int4(w, 32));
             assertThat(Tensors.floats(q.dequantized(ScalarType.Float))).containsExactly(values);
+        }
+    }
+
+    /** Inputs of which some are large and most come together, as in a trained model: the outputs change less where the weights are fitted to them. */
+    @Test
+    void fourBitsAreFittedToTheInputs() {
+        try (PointerScope scope = new PointerScope()) {
+            Generator seed = Generation.newGenerator(3L);
+            GeneratorOptional generator = new GeneratorOptional(seed);
+            Tensor w = torch.empty(96, 128).normal_(0, 1, generator);
+            Tensor common = torch.empty(512, 8).normal_(0, 1, generator);
+            Tensor x = common.mm(torch.empty(8, 128).normal_(0, 1, generator))
+                    .add(torch.empty(512, 128).normal_(0, 0.5, generator)); // [512, 128]
+            QuantizedWeight alone = Objects.requireNonNull(QuantizedWeight.int4(w, 32));
+            QuantizedWeight fitted = Objects.requireNonNull(QuantizedWeight.int4(w, 32, x.t().mm(x)));
+            Tensor y = x.mm(w.t());
+            float[] expected = Tensors.floats(y);
+            double before = error(
+                    expected,
+                    Tensors.floats(x.mm(alone.dequantized(ScalarType.Float).t())));
+            double after = error(
+                    expected,
+                    Tensors.floats(x.mm(fitted.dequantized(ScalarType.Float).t())));
+            assertThat(after).isBetween(1e-6, 0.5 * before);
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"llama", "gpt2"})
+    void aModelOfFourBitsIsNearerWithExamples(String name) throws IOException {
+        Path in = model(name);
+        ModelFolder source = new ModelFolder(name, in, false);
+        SplittableRandom random = new SplittableRandom(5);
+        long[][] seen = new long[64][];
+        Arrays.setAll(seen, i -> random.longs(32, 3, 45).toArray());
+        Quantization.write(source, 4, 32, folder.resolve("alone"), null);
+        Quantization.write(source, 4, 32, folder.resolve("fitted"), model -> {
+            try (PointerScope scope = new PointerScope();
+                    ModelOutput out = model.forward(Inputs.of(Map.of("input_ids", Tensors.int64(seen))))) {
+                // only the inputs of the layers count
+            }
+        });
+        long[][] others = new long[16][];
+        Arrays.setAll(others, i -> random.longs(32, 3, 45).toArray());
+        try (PreTrainedModel<?> plain = load(in);
+                PreTrainedModel<?> alone = load(folder.resolve("alone"));
+                PreTrainedModel<?> fitted = load(folder.resolve("fitted"))) {
+            float[] expected = logits(plain, others);
+            assertThat(error(expected, logits(fitted, others)))
+                    .isBetween(1e-6, 0.9 * error(expected, logits(alone, others)));
         }
     }
 
