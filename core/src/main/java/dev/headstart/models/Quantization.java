@@ -31,7 +31,8 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Models with weights of 8 or 4 bits. The Linear layers are quantized, with 8 bits a scale a channel, with 4 bits a scale and a zero a group; embedding
+ * Models with weights of 8 or 4 bits. The Linear layers are quantized, with 8 bits a scale a channel, with 4 bits a scale and a zero a group, fitted to what
+ * the layers read where there are examples; embedding
  * tables and output layers tied to them have 8 bits either way, and so have convolutions with batch normalization; norms, biases and small layers stay as they are. config.json says so in
  * {@code quantization_config}: {@code {"quant_method": "headstart", "bits": 4, "group_size": 32}}.
  */
