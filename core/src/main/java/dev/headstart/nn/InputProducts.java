@@ -26,14 +26,16 @@ public final class InputProducts implements AutoCloseable {
         }
         layers.forEach(l -> products.sums.computeIfAbsent(first(l), any -> new Sum()));
         Natives.blasThreads(true);
+        boolean done = false;
         try {
             products.sums.forEach((layer, sum) -> layer.observe(sum::add));
             body.run();
-        } catch (RuntimeException e) {
-            products.close();
-            throw e;
+            done = true;
         } finally {
             products.sums.keySet().forEach(l -> l.observe(null));
+            if (!done) {
+                products.close();
+            }
         }
         return products;
     }
