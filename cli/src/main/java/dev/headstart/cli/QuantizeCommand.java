@@ -152,16 +152,22 @@ final class QuantizeCommand implements Runnable {
         }
     }
 
-    private @Nullable Consumer<PreTrainedModel<?>> examples(ModelFolder source, int bits) throws IOException {
+    private @Nullable Consumer<PreTrainedModel<?>> examples(ModelFolder source, int bits) {
         if (calibrate == null) {
             return bits == 4 ? TextCalibration.ownText(source.path(), SEED) : null;
         }
         if (bits == 4 && !Files.exists(calibrate)) {
             throw new HeadstartException(calibrate + ": expected a text or a folder of images, found nothing");
         }
-        return bits == 4 && !Files.isDirectory(calibrate)
-                ? TextCalibration.of(source.path(), Perplexity.read(calibrate))
-                : ImageCalibration.of(source.path(), ImageFiles.under(calibrate), EXAMPLES);
+        if (bits == 8 || Files.isDirectory(calibrate)) {
+            return ImageCalibration.of(source.path(), ImageFiles.under(calibrate), EXAMPLES);
+        }
+        try {
+            return TextCalibration.of(source.path(), Perplexity.read(calibrate));
+        } catch (IOException e) {
+            throw new HeadstartException(
+                    calibrate + ": cannot be read as a text in UTF-8 (" + e.getMessage() + "); give another", e);
+        }
     }
 
     /** The part of the images whose best class has the name of their folder. */

@@ -95,6 +95,7 @@ class QuantizeCommandTest {
         Path few = Files.writeString(dir.resolve("few.txt"), "It was late.");
         refused("int4", dir.resolve("nothing.txt"), "nothing.txt", "expected a text or a folder of images");
         refused("int4", few, "at least 128");
+        refused("int4", Files.write(dir.resolve("no.txt"), new byte[] {(byte) 0xff, 0}), "no.txt", "UTF-8");
         refused("int8", prose(), "expected a folder of images", "a file");
     }
 
