@@ -1,6 +1,6 @@
 """Adapters written by Python peft, with what it computes: core/src/test/resources/peft. Needs torch, transformers 5.23 and peft.
 
-    python conformance/peft_adapters.py core/src/test/resources/peft      writes the golden
+    python conformance/peft_adapters.py core/src/test/resources/peft [NAME ...]     writes the golden
     python conformance/peft_adapters.py --check FOLDER                    loads FOLDER/{bert,gpt2,llama}/java with peft and compares with expected.safetensors
 """
 import sys
@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import (BertConfig, BertForSequenceClassification, GPT2Config, GPT2LMHeadModel, LlamaConfig,
                           LlamaForCausalLM)
 
+TIED = dict(vocab_size=40, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=8, max_position_embeddings=24, tie_word_embeddings=True)
 CASES = {
     "bert": (BertForSequenceClassification,
              BertConfig(vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
@@ -26,6 +27,11 @@ CASES = {
               LlamaConfig(vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24,
                           max_position_embeddings=24),
               LoraConfig(task_type="CAUSAL_LM", r=2, lora_alpha=5, target_modules=["q_proj", "lm_head"])),
+    # of two that share a table one is saved whole, or both: each then has a table of its own
+    "tied-head": (LlamaForCausalLM, LlamaConfig(**TIED), LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["v_proj"], modules_to_save=["lm_head"])),
+    "tied-words": (LlamaForCausalLM, LlamaConfig(**TIED), LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["v_proj"], modules_to_save=["embed_tokens"], exclude_modules=".*0.self.*")),
+    "tied-both": (LlamaForCausalLM, LlamaConfig(**TIED), LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["v_proj"], modules_to_save=["embed_tokens", "lm_head"])),
+    "tied-kept": (LlamaForCausalLM, LlamaConfig(**TIED), LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["v_proj"], modules_to_save=["embed_tokens"], ensure_weight_tying=True)),
 }
 
 
@@ -36,8 +42,10 @@ def inputs():
     return {"input_ids": ids, "attention_mask": mask}
 
 
-def write(root):
+def write(root, names):
     for name, (cls, config, lora) in CASES.items():
+        if names and name not in names:
+            continue
         torch.manual_seed(1)
         folder = root / name
         base = cls(config).eval()
@@ -69,4 +77,4 @@ def check(root, written):
 if sys.argv[1] == "--check":
     check(Path("core/src/test/resources/peft"), Path(sys.argv[2]))
 else:
-    write(Path(sys.argv[1]))
+    write(Path(sys.argv[1]), sys.argv[2:])

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Many tiny image models with randomly drawn configurations and what transformers computes for them, in the form that check.py reads; nothing of it is committed.
-usage: vision_fuzz.py FOLDER [--seed N] [--count N] [--only family]     (needs transformers 5.23, torch 2.10)
+usage: vision_fuzz.py FOLDER [--seed N] [--count N] [--only family] [--train]    (needs transformers 5.23, torch 2.10)
 then   check.py --bin ./headstart --root FOLDER
 A configuration that the reference itself cannot build or run is drawn again, so every case has an answer."""
 import argparse, json, random, shutil, sys
@@ -8,13 +8,14 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 import transformers as t
-from tiny_models import flat, randomise, some
+from tiny_models import flat, randomise, some, training_case
 
 ap = argparse.ArgumentParser()
 ap.add_argument("folder", type=Path)
 ap.add_argument("--seed", type=int, default=1)
 ap.add_argument("--count", type=int, default=12, help="cases a family")
 ap.add_argument("--only", default="")
+ap.add_argument("--train", action="store_true", help="training steps in place of outputs")
 args = ap.parse_args()
 torch.set_num_threads(1)
 t.logging.set_verbosity_error()
@@ -22,6 +23,8 @@ ACTS = ["gelu", "gelu_new", "relu", "silu", "quick_gelu", "gelu_pytorch_tanh", "
 
 
 def write(name, cls, config, inputs, hidden, attn, kwargs, seed):
+    if args.train:
+        return train(name, cls, config, inputs, kwargs, seed)
     model = getattr(t, cls)._from_config(config, attn_implementation="eager") if attn else getattr(t, cls)(config)
     model.eval()
     randomise(model, seed)
@@ -44,6 +47,22 @@ def write(name, cls, config, inputs, hidden, attn, kwargs, seed):
     save_file({k: v.clone().contiguous() for k, v in outputs.items()}, folder / "outputs.safetensors")
     (folder / "case.json").write_text(json.dumps({"family": name.split("/")[0], "architecture": cls, "inputs": {k: list(v.shape) for k, v in tensors.items()},
         "forward": {"atol": 1e-4, "rtol": 1e-3, "output_hidden_states": hidden, "output_attentions": attn, "kwargs": kwargs}}, indent=1) + "\n")
+
+
+def train(name, cls, config, inputs, kwargs, seed):
+    if kwargs or not ("labels" in inputs or "bool_masked_pos" in inputs and "For" in cls):
+        raise ValueError("no loss")
+    for c in [config] + [getattr(config, x) for x in ("vision_config", "text_config") if hasattr(config, x)]:
+        for k in vars(c):
+            if "drop" in k and isinstance(getattr(c, k), float):
+                setattr(c, k, 0.0)
+    model = getattr(t, cls)._from_config(config, attn_implementation="eager") if cls not in ("ResNetForImageClassification",) else getattr(t, cls)(config)
+    randomise(model, seed)
+    r, g = random.Random(seed), torch.Generator().manual_seed(seed)
+    batches = [{k: v if isinstance(v, torch.Tensor) else torch.randn(*v, generator=g) for k, v in inputs.items()} for _ in range(r.randint(2, 4))]
+    why = training_case(args.folder / name, name.split("/")[0], model, r, batches, str(config))
+    if why:
+        raise ValueError(why)
 
 
 def labels(r, b, config):

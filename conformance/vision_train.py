@@ -2,12 +2,12 @@
 """Training steps of image models: losses and weights after as torch, transformers and peft compute them, in the form that check.py --train reads.
 usage: vision_train.py FOLDER [--only NAME]     some of them are in train/src/test/resources/vision-train (needs transformers 5.23, torch 2.10, peft)
 Each case is also run in float64: what the two runs disagree on, times 20, is the tolerance; weights whose gradient is noise alone are left out."""
-import argparse, copy, json, shutil
+import argparse, json, shutil
 from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 import transformers as t
-from tiny_models import randomise
+from tiny_models import randomise, saved, steps
 
 ap = argparse.ArgumentParser()
 ap.add_argument("folder", type=Path)
@@ -16,36 +16,6 @@ args = ap.parse_args()
 torch.set_num_threads(1)
 t.logging.set_verbosity_error()
 STEPS = 5
-
-
-def steps(model, batches, spec, dtype):
-    model = copy.deepcopy(model).to(dtype).train()
-    named = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    no = set(spec.get("no_decay", []))
-    groups = [{"params": [p for n, p in named.items() if n not in no], "weight_decay": spec["weight_decay"]}, {"params": [p for n, p in named.items() if n in no], "weight_decay": 0.0}]
-    groups = [g for g in groups if g["params"]]
-    if spec["optimizer"] == "sgd":
-        o = torch.optim.SGD(groups, lr=spec["lr"], momentum=spec.get("momentum", 0), dampening=spec.get("dampening", 0), nesterov=spec.get("nesterov", False))
-    else:
-        o = torch.optim.AdamW(groups, lr=spec["lr"], betas=spec["betas"], eps=spec["eps"])
-    losses, norms = [], []
-    for lr, b in zip(spec["lrs"], batches):
-        for g in o.param_groups:
-            g["lr"] = lr
-        o.zero_grad()
-        loss = model(**{k: v.to(dtype) if v.is_floating_point() else v.bool() if k == "bool_masked_pos" else v for k, v in b.items()}).loss
-        loss.backward()
-        norms.append(float(torch.nn.utils.clip_grad_norm_(named.values(), spec["max_grad_norm"] or 1e30)))
-        o.step()
-        losses.append(loss.item())
-    return model, losses, norms
-
-
-def saved(model, folder):
-    model.save_pretrained(folder)
-    result = load_file(folder / "model.safetensors")
-    shutil.rmtree(folder)
-    return result
 
 
 def case(name, cls, config, batches, lora=None, seed=2, **spec):
@@ -131,3 +101,8 @@ case("clip/classification", "CLIPForImageClassification", t.CLIPConfig(vision_co
      num_labels=3), make(img, cls(3)))
 case("clip/lora", "CLIPForImageClassification", t.CLIPConfig(vision_config=dict(v, projection_dim=8), text_config=dict(hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2, vocab_size=50),
      num_labels=3), make(img, cls(3)), lora=dict(r=2, lora_alpha=4, target_modules=["q_proj", "v_proj"], modules_to_save=["classifier"], bias="lora_only"), lr=0.01)
+case("clip/one-image", "CLIPForImageClassification", t.CLIPConfig(vision_config=dict(v, projection_dim=8), text_config=dict(hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2, vocab_size=50),
+     num_labels=3), make((1, 3, 16, 16), cls(3, 1)), optimizer="sgd", lr=0.05, weight_decay=0.0, max_grad_norm=0.5)
+case("segformer/lora", "SegformerForSemanticSegmentation", t.SegformerConfig(num_encoder_blocks=2, depths=[1, 1], sr_ratios=[2, 1], hidden_sizes=[8, 12], patch_sizes=[7, 3], strides=[4, 2], num_attention_heads=[1, 2],
+     mlp_ratios=[2, 2], decoder_hidden_size=10, num_labels=3, drop_path_rate=0.0, classifier_dropout_prob=0.0), make((2, 3, 32, 24), lambda g: {"labels": torch.randint(0, 3, (2, 32, 24), generator=g)}),
+     lora=dict(r=2, lora_alpha=4, target_modules=["q_proj", "v_proj"]), lr=0.01)

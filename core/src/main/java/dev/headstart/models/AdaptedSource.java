@@ -8,7 +8,10 @@ import java.util.Map;
 import java.util.Set;
 import org.bytedeco.pytorch.Tensor;
 
-/** A base model's checkpoint in which the modules that an adapter holds whole (PEFT's modules_to_save: heads) stand in place of its own. */
+/**
+ * A base model's checkpoint in which the modules that an adapter holds whole (PEFT's modules_to_save: heads) stand where it has none of their shape: the
+ * model can then be built, and the adapter loaded onto it.
+ */
 final class AdaptedSource implements TensorSource {
     private static final String PREFIX = "base_model.model.";
     private final TensorSource base;
@@ -25,7 +28,11 @@ final class AdaptedSource implements TensorSource {
             if (name.startsWith(PREFIX) && !name.contains(".lora_")) {
                 String own = name.substring(PREFIX.length());
                 boolean strip = !prefixed && !prefix.isEmpty() && own.startsWith(prefix + ".");
-                whole.put(strip ? own.substring(prefix.length() + 1) : own, name);
+                String here = strip ? own.substring(prefix.length() + 1) : own;
+                if (!base.names().contains(here)
+                        || !base.info(here).shape().equals(adapter.info(name).shape())) {
+                    whole.put(here, name);
+                }
             }
         }
         names = new LinkedHashSet<>(base.names());

@@ -223,8 +223,7 @@ public final class Bart {
 
         BartStack(Weights w, ConfigJson config, BartConfig c, Embedding words, String side) {
             this.c = c;
-            this.words = words;
-            w.sub("embed_tokens").tie("weight", words.weight());
+            this.words = w.sub("embed_tokens").tiedEmbedding(words, c.pad);
             boolean decoder = side.equals("decoder");
             name = decoder ? "decoder_input_ids" : "input_ids";
             positions = positions(w.sub("embed_positions"), c);

@@ -173,10 +173,12 @@ public final class Clip {
                         + imageSize + " x " + imageSize + "; resize them, or pass interpolate_pos_encoding");
             }
             Tensor x = patches.forward(pixels).flatten(2, -1).transpose(1, 2); // [B, N, D]
-            Tensor place = positions.weight().tensor().unsqueeze(0); // [1, S, D]
-            if (interpolate && !(x.size(1) == place.size(1) - 1 && height == w)) {
-                place = Vision.positions(place, 1, height / patchSize, w / patchSize);
-            }
+            long places = positions.weight().size(0);
+            // looked up, so that its gradient shares no memory with the class embedding's
+            Tensor place = interpolate && !(x.size(1) == places - 1 && height == w)
+                    ? Vision.positions(
+                            positions.weight().tensor().unsqueeze(0), 1, height / patchSize, w / patchSize)
+                    : positions.forward(Places.upTo(places, x)).unsqueeze(0); // [1, S, D]
             x = Vision.concat(1, cls.tensor().view(1, 1, -1).expand(b, 1, width), x)
                     .add(place); // [B, S, D]
             x = run(layers, before.forward(x), null, trace);

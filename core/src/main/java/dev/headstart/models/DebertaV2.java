@@ -33,6 +33,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.ScalarOptional;
 import org.bytedeco.pytorch.Tensor;
@@ -248,15 +249,26 @@ public final class DebertaV2 {
             scale = c.scale();
         }
 
-        /** @param x [B, S, H]; @param mask additive, [B, 1, S, S]; @return [B, S, H] */
-        Tensor forward(Tensor x, @Nullable Tensor mask, @Nullable Relative at, Trace trace) {
-            Tensor q = Attention.splitHeads(query.forward(x), heads); // [B, h, S, H/h]
+        /**
+         * @param x [B, S, H]
+         * @param mask additive, [B, 1, S, S]
+         * @param rows 1 for queries that count, [B, 1, S, 1]: the scores of others, which see nothing, pass no gradient (masked_fill); null when none flows
+         * @return [B, S, H]
+         */
+        Tensor forward(
+                Tensor x, @Nullable Tensor mask, @Nullable Tensor rows, @Nullable Relative at, Trace trace) {
+            Tensor q = counted(Attention.splitHeads(query.forward(x), heads), rows); // [B, h, S, H/h]
             Tensor k = Attention.splitHeads(key.forward(x), heads);
             Tensor v = Attention.splitHeads(value.forward(x), heads);
-            Tensor added = at == null ? mask : sum(mask, positions(q, k, at)); // [B, h, S, S]
+            Tensor places = at == null ? null : positions(q, k, at);
+            Tensor added = sum(mask, places == null ? null : counted(places, rows)); // [B, h, S, S]
             Tensor context =
                     Attention.mergeHeads(Attention.attend(q, k, v, added, scale, attentionDropout, trace)); // [B, S, H]
             return norm.forward(dropout.forward(output.forward(context)).add(x));
+        }
+
+        private static Tensor counted(Tensor x, @Nullable Tensor rows) {
+            return rows == null ? x : x.mul(rows);
         }
 
         /** Content to position plus position to content, [B, h, S, S]; null where there is neither. */
@@ -304,9 +316,10 @@ public final class DebertaV2 {
             activation = c.hiddenAct();
         }
 
-        /** @param x [B, S, H]; @param mask additive, [B, 1, S, S]; @return [B, S, H] */
-        Tensor forward(Tensor x, @Nullable Tensor mask, @Nullable Relative at, Trace trace) {
-            Tensor a = Memory.local(() -> attention.forward(x, mask, at, trace)); // [B, S, H]
+        /** @param x [B, S, H]; @param mask additive, [B, 1, S, S]; @param rows as for the attention; @return [B, S, H] */
+        Tensor forward(
+                Tensor x, @Nullable Tensor mask, @Nullable Tensor rows, @Nullable Relative at, Trace trace) {
+            Tensor a = Memory.local(() -> attention.forward(x, mask, rows, at, trace)); // [B, S, H]
             Tensor u = up.forward(a, activation); // [B, S, I]
             return norm.forward(dropout.forward(down.forward(u)).add(a));
         }
@@ -392,6 +405,7 @@ public final class DebertaV2 {
             Tensor x = trace.hidden(embeddings.forward(in, counts)); // [B, S, H]
             Tensor pairs = counts == null ? null : counts.mul(counts.transpose(1, 2)); // [B, S, S]
             Tensor mask = Attention.additiveMask(pairs, Ops.type(x)); // [B, 1, S, S]
+            Tensor rows = counts == null || !GradMode.is_enabled() ? null : counts.unsqueeze(1); // [B, 1, S, 1]
             Relative at = relative(x);
             Tensor embedded = x;
             for (int i = 0; i < layers.size(); i++) {
@@ -402,7 +416,7 @@ public final class DebertaV2 {
                         inputs,
                         given -> Memory.local(() -> {
                             Relative to = at == null ? null : new Relative(given.get(2), at.forth(), at.back());
-                            Tensor y = layer.forward(given.get(0), mask, to, trace);
+                            Tensor y = layer.forward(given.get(0), mask, rows, to, trace);
                             return beside == null ? y : beside.forward(given.get(1), y, counts);
                         })));
             }

@@ -241,30 +241,13 @@ public final class Seq2Seq {
                 int context) {
             super(w, config, context);
             body = builder.build(w.sub(prefix), config);
-            lmHead = output(w.sub("lm_head"), body.words(), tied);
+            Weights out = w.sub("lm_head");
+            Parameter table = body.words().weight();
+            lmHead = tied ? out.tiedLinear(table, null) : out.linear(table.size(1), table.size(0), false);
             bias = biased && w.has("final_logits_bias")
                     ? w.buffer("final_logits_bias", dev.headstart.nn.Init.ZEROS, 1, lmHead.out())
                     : null;
             this.scale = scale;
-        }
-
-        /** A tied output layer is still its own where the checkpoint holds other values for it, as transformers 5 decides. */
-        private static Linear output(Weights w, Embedding words, boolean tied) {
-            Parameter table = words.weight();
-            if (tied && w.shapeOf("weight") == null) {
-                return w.tiedLinear(table, null);
-            }
-            Linear own = w.linear(table.size(1), table.size(0), false);
-            if (tied && own.weight().tensor().equal(table.tensor())) {
-                w.state().linears().remove(own);
-                Parameter copy = w.state().parameters().remove(own.weight().name());
-                if (copy != null) {
-                    copy.optional().close();
-                    copy.tensor().close();
-                }
-                return w.tiedLinear(table, null);
-            }
-            return own;
         }
 
         private Tensor logits(Tensor x) {

@@ -35,7 +35,8 @@ final class SequenceSummary {
         boolean project = config.flag("summary_use_proj", true);
         projection = project ? w.sub("summary").linear(size, out) : null;
         boolean none = config.node().has("summary_activation") && !config.has("summary_activation");
-        activation = Activation.of(none ? "linear" : config.text("summary_activation", defaults.activation));
+        String name = none ? "" : config.text("summary_activation", defaults.activation);
+        activation = Activation.of(name.isEmpty() ? "linear" : name);
         first = w.dropout(config.number("summary_first_dropout", defaults.firstDropout));
         last = w.dropout(config.number("summary_last_dropout", defaults.lastDropout));
     }

@@ -234,8 +234,7 @@ public final class T5 {
         T5Stack(Weights w, T5Config c, Embedding words, boolean decoder) {
             this.c = c;
             this.decoder = decoder;
-            this.words = words;
-            w.sub("embed_tokens").tie("weight", words.weight());
+            this.words = w.sub("embed_tokens").tiedEmbedding(words, -1);
             w.state().positionsDoNotEnd();
             relative = c.table(
                     w.sub("block.0.layer.0.SelfAttention.relative_attention_bias"),

@@ -20,6 +20,11 @@ public final class Attention {
     /** Keys from which on the softmax is faster in bfloat16 than by way of fp32; both round once. */
     private static final int LONG = 64;
 
+    private static final long[] LAST = {-1};
+
+    /** What only a mask adds. */
+    private static final double HIDDEN = -1e30;
+
     private Attention() {}
 
     /**
@@ -77,7 +82,7 @@ public final class Attention {
             double scale,
             Dropout drop,
             Trace trace) {
-        if (trace.wantsAttention() || plainIsFaster(q, drop)) {
+        if (trace.wantsAttention() || plainIsFaster(q, drop) || hidesARow(mask, q, k, v)) {
             Tensor scores = q.matmul(k.transpose(2, 3)).mul_(new Scalar(scale)); // [B, h, Sq, Sk]
             if (mask != null) {
                 scores = scores.add(padding(mask, Ops.type(scores)));
@@ -127,6 +132,19 @@ public final class Attention {
     /** The fused kernel has no fast bf16 path on the CPU, where plain matrix products take half its time, and none that drops weights. */
     private static boolean plainIsFaster(Tensor q, Dropout drop) {
         return !q.is_cuda() && (Ops.type(q) == ScalarType.BFloat16 || drop.active() > 0);
+    }
+
+    /**
+     * Whether a query that is trained may see nothing: it spreads over all then, and the fused kernel, which takes the row's sum from a logarithm beside
+     * the lowest number, gives such rows wrong gradients.
+     */
+    private static boolean hidesARow(@Nullable Tensor mask, Tensor... qkv) {
+        return mask != null
+                && mask.is_floating_point()
+                && !mask.is_cuda()
+                && !mask.requires_grad() // which the fused kernel leaves to plain products
+                && Arrays.stream(qkv).anyMatch(Tensor::requires_grad)
+                && mask.amax(LAST, false).min().item_double() < HIDDEN;
     }
 
     /**

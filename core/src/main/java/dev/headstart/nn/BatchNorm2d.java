@@ -9,7 +9,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * Batch normalization over [B, C, H, W] (Ioffe and Szegedy 2015), as {@code torch.nn.BatchNorm2d}: in training the batch's mean and (biased) variance
  * normalise, and the running ones move towards them (the variance unbiased); in inference, and in training while its weight is
- * {@linkplain Parameter#freeze frozen}, the running ones normalise and stay.
+ * {@linkplain Parameter#freeze frozen} (unless {@link ModelState#letFrozenNormsFollow}), the running ones normalise and stay.
  */
 public final class BatchNorm2d {
     private final Parameter weight;
@@ -42,7 +42,7 @@ public final class BatchNorm2d {
 
     /** @param x [B, C, H, W]; @return [B, C, H, W] */
     public Tensor forward(Tensor x) {
-        boolean learns = state.training() && !weight.isFrozen();
+        boolean learns = state.training() && (!weight.isFrozen() || state.frozenNormsFollow());
         if (learns && batches != null) {
             batches.tensor().add_(new Scalar(1));
         }

@@ -21,7 +21,7 @@ public final class Linear {
     private final long in;
     private final long out;
     private final boolean transposed;
-    private final Parameter weight;
+    private volatile Parameter weight;
     private final @Nullable Parameter bias;
     private volatile @Nullable Kernel kernel;
     private volatile @Nullable Lora lora;
@@ -155,6 +155,11 @@ public final class Linear {
     /** The weight, [out, in]; [in, out] when {@link #transposed}. Its tensor is empty while a packed kernel holds the values. */
     public Parameter weight() {
         return weight;
+    }
+
+    /** Puts another weight of the same size in the place of one that it shares. */
+    void own(Parameter next) {
+        weight = next;
     }
 
     /** The bias, [out], if there is one. */

@@ -21,6 +21,8 @@ public final class ModelState {
     private final Map<String, Parameter> added = new LinkedHashMap<>();
     private volatile boolean training;
     private boolean positionsEnd = true;
+    private boolean untied;
+    private boolean frozenNormsFollow;
 
     /** Parameters and buffers by full path, in the order in which the layers were built; tied ones once. */
     public Map<String, Parameter> parameters() {
@@ -122,6 +124,35 @@ public final class ModelState {
     /** Whether a Linear's weight is read elsewhere too (tied to an embedding). */
     public boolean isShared(Parameter parameter) {
         return tied.containsValue(parameter.name());
+    }
+
+    /** Gives a Linear whose weight is tied to another's a weight of its own under its own name, which starts as a copy. */
+    public void untie(Linear layer) {
+        String name = layer.name() + ".weight";
+        if (tied.remove(name) != null) {
+            Parameter shared = layer.weight();
+            Parameter own;
+            try (Tensor copy = Memory.scoped(() -> shared.tensor().detach().clone())) {
+                own = new Parameter(name, copy, false, shared.isHead(), false);
+            }
+            parameters.put(name, own);
+            layer.own(own);
+            untied = true;
+        }
+    }
+
+    /** Whether a weight that config.json ties became one of its own. */
+    public boolean untied() {
+        return untied;
+    }
+
+    /** Batch normalizations whose weights are frozen take the batch's statistics in training too, as torch's do. */
+    public void letFrozenNormsFollow() {
+        frozenNormsFollow = true;
+    }
+
+    boolean frozenNormsFollow() {
+        return frozenNormsFollow;
     }
 
     /** Whether dropout drops and batch normalization takes the batch's statistics. */

@@ -10,6 +10,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.Generator;
 import org.bytedeco.pytorch.GeneratorOptional;
@@ -136,6 +137,21 @@ public final class WeightLoader {
         String inFile = find(name);
         if (inFile != null) {
             used.add(inFile);
+        }
+    }
+
+    /** Whether the checkpoint holds both weights, with other values or another shape. */
+    boolean differs(String canonical, String other) {
+        String a = find(canonical);
+        String b = find(other);
+        TensorSource source = plan.source();
+        if (source == null || a == null || b == null) {
+            return false;
+        }
+        try (PointerScope scope = new PointerScope();
+                Tensor x = source.tensor(a);
+                Tensor y = source.tensor(b)) {
+            return !x.to(ScalarType.Float).equal(y.to(ScalarType.Float));
         }
     }
 

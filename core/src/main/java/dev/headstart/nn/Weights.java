@@ -101,13 +101,35 @@ public final class Weights {
         return register(new Linear(path, w, parameter("bias", Init.ZEROS, out), true));
     }
 
-    /** A Linear whose weight is another parameter (tied to an embedding) and whose bias, if any, is given too. */
+    /**
+     * A Linear whose weight is another parameter (tied to an embedding) and whose bias, if any, is given too. Where the checkpoint holds other values
+     * for them at this place, they are its own, as transformers 5 decides (tie_weights).
+     */
     public Linear tiedLinear(Parameter weight, @Nullable Parameter bias) {
-        tie("weight", weight);
-        if (bias != null) {
+        boolean own = differs("weight", weight);
+        Parameter w = own ? packable(loader.linearInit(), weight.size(0), weight.size(1)) : weight;
+        Parameter b = bias != null && differs("bias", bias) ? parameter("bias", Init.ZEROS, bias.size(0)) : bias;
+        if (!own) {
+            tie("weight", weight);
+        }
+        if (bias != null && b == bias) {
             tie("bias", bias);
         }
-        return register(new Linear(path, weight, bias, false));
+        return register(new Linear(path, w, b, false));
+    }
+
+    /** A table that is another one, unless the checkpoint holds other values for it at this place. */
+    public Embedding tiedEmbedding(Embedding table, long paddingIdx) {
+        Parameter weight = table.weight();
+        if (differs("weight", weight)) {
+            return embedding(weight.size(0), weight.size(1), paddingIdx);
+        }
+        tie("weight", weight);
+        return table;
+    }
+
+    private boolean differs(String name, Parameter shared) {
+        return !join(name).equals(shared.name()) && loader.differs(join(name), shared.name());
     }
 
     /** Declares that {@code name} here is the same tensor as {@code parameter}: not read, not saved twice. */

@@ -59,6 +59,9 @@ public final class LoraAdapter {
 
     private boolean merged;
 
+    /** Biases that the modules trained whole had before, by parameter: PEFT's {@code bias="all"} writes them too. */
+    private final Map<String, Tensor> originals = new LinkedHashMap<>();
+
     /** Whether modules have the names of transformers 5 where checkpoints have others. */
     private boolean modern;
 
@@ -79,6 +82,8 @@ public final class LoraAdapter {
         model.exclusive(() -> {
             try (PointerScope scope = new PointerScope();
                     NoGradGuard guard = new NoGradGuard()) {
+                adapter.untie();
+                adapter.keepOriginals();
                 Generator generator = torch.make_generator_cpu(seed);
                 for (Linear layer : adapter.targets()) {
                     long r = adapter.config.rank(adapter.module(layer));
@@ -112,6 +117,8 @@ public final class LoraAdapter {
             Map<String, Tensor> tensors = Safetensors.readMap(file);
             try (PointerScope scope = new PointerScope();
                     NoGradGuard guard = new NoGradGuard()) {
+                adapter.untie();
+                adapter.keepOriginals();
                 adapter.read(file, tensors);
                 adapter.freezeBase();
             } finally {
@@ -126,8 +133,49 @@ public final class LoraAdapter {
         return Files.isRegularFile(folder.resolve(LoraConfig.FILE));
     }
 
+    /** PEFT trains copies: a module to save no longer shares its weight with one outside. */
+    private void untie() {
+        if (config.ensureWeightTying()) {
+            return;
+        }
+        ModelState state = model.state();
+        state.unpack();
+        for (Linear l : state.linears()) {
+            if (!config.savedBy(l.name()).equals(config.savedBy(module(l.weight())))) {
+                state.untie(l);
+            }
+        }
+        state.tied().forEach((name, other) -> {
+            String at = name.substring(0, name.lastIndexOf('.'));
+            String table = other.substring(0, other.lastIndexOf('.'));
+            if (!config.savedBy(at).equals(config.savedBy(table))) {
+                throw new HeadstartException("LoRA: modules_to_save names " + at + " or " + table
+                        + ", which share a table in " + model.getClass().getSimpleName()
+                        + "; PEFT trains a copy of one, which is not supported: leave it out of modules_to_save");
+            }
+        });
+    }
+
+    private void keepOriginals() {
+        if (config.bias().equals("all")) {
+            model.state().parameters().values().stream()
+                    .filter(p -> !p.isBuffer() && p.name().endsWith(".bias") && config.saves(written(module(p))))
+                    .forEach(p -> originals.put(p.name(), Memory.keep(p.tensor().clone())));
+        }
+    }
+
+    /** A bias's name inside PEFT's wrapper of the module that is trained whole. @param part original_module, or modules_to_save.default */
+    private String wrapped(String parameter, String part) {
+        String name = written(parameter);
+        int end = config.savedBy(name.substring(0, name.lastIndexOf('.'))).length();
+        String rest = name.substring(end);
+        String inside = rest.indexOf('.', 1) < 0 ? part.replace(".default", "") : part;
+        return PREFIX + name.substring(0, end) + "." + inside + rest;
+    }
+
     private void read(Path file, Map<String, Tensor> tensors) {
         Set<String> left = new TreeSet<>(tensors.keySet());
+        left.removeIf(n -> n.contains(".original_module.") || n.contains(".modules_to_save."));
         ModelState state = model.state();
         String type = model.config().modelType();
         modern = model.linears().stream()
@@ -306,14 +354,36 @@ public final class LoraAdapter {
         return merged;
     }
 
+    /** The names that PEFT's file has for the parameters which training changes, by their own names. */
+    public Map<String, String> fileNames() {
+        Map<String, String> all = new LinkedHashMap<>();
+        model.state().added().keySet().forEach(n -> all.put(n, n));
+        model.state().parameters().values().stream()
+                .filter(this::trainsWhole)
+                .forEach(p -> all.put(p.name(), PREFIX + file(p)));
+        return all;
+    }
+
     /** What is trained and saved, under the names of PEFT's file: {@code base_model.model.PATH.lora_A.weight}. The tensors belong to the model. */
     public Map<String, Tensor> tensors() {
         Map<String, Tensor> all = new LinkedHashMap<>();
         model.state().added().forEach((name, p) -> all.put(name, p.tensor()));
         model.state().parameters().values().stream()
                 .filter(this::trainsWhole)
-                .forEach(p -> all.put(PREFIX + file(p), p.tensor()));
+                .forEach(p -> {
+                    all.put(PREFIX + file(p), p.tensor());
+                    if (originals.containsKey(p.name())) {
+                        all.put(wrapped(p.name(), "modules_to_save.default"), p.tensor());
+                    }
+                });
+        model.state().tied().forEach((name, other) -> { // inside a module that is saved whole
+            Parameter p = model.state().parameters().get(other);
+            if (p != null && trainsWhole(p)) {
+                all.put(PREFIX + written(name), p.tensor());
+            }
+        });
         bases.forEach((name, p) -> all.put(name, p.tensor()));
+        originals.forEach((name, t) -> all.put(wrapped(name, "original_module"), t));
         return all;
     }
 
@@ -378,6 +448,8 @@ public final class LoraAdapter {
             }
             replaced.values().forEach(Tensor::close);
             replaced.clear();
+            originals.values().forEach(Tensor::close);
+            originals.clear();
             bases.clear();
             model.state().removeAdded();
             model.state().parameters().values().forEach(p -> p.freeze(frozen.contains(p.name())));

@@ -26,8 +26,10 @@ import org.jspecify.annotations.Nullable;
  * @param targetModules names of layers or ends of their paths; one entry that is a regular expression when {@code targetsByRegex};
  *     {@code all-linear} for every Linear but the output layer; empty for the family's default
  * @param targetsByRegex whether targetModules is one regular expression that must match the whole path
- * @param excludeModules as targetModules, taken out again; never a regular expression
+ * @param excludeModules as targetModules, taken out again
+ * @param excludesByRegex whether excludeModules is one regular expression that must match the whole path
  * @param modulesToSave modules (heads) that are trained whole and saved with the adapter
+ * @param ensureWeightTying whether a module to save stays tied to what it shares its weight with; otherwise both become weights of their own
  * @param bias which biases are trained and saved: {@code none}, {@code all}, {@code lora_only}
  * @param useRslora whether the scale is loraAlpha / sqrt(r) (Kalajdzievski 2023)
  * @param layersToTransform indexes of the layers that get a delta; empty for all
@@ -44,7 +46,9 @@ public record LoraConfig(
         List<String> targetModules,
         boolean targetsByRegex,
         List<String> excludeModules,
+        boolean excludesByRegex,
         List<String> modulesToSave,
+        boolean ensureWeightTying,
         String bias,
         boolean useRslora,
         List<Integer> layersToTransform,
@@ -134,7 +138,9 @@ public record LoraConfig(
                 targets,
                 false,
                 List.of(),
+                false,
                 modulesToSave,
+                false,
                 "none",
                 false,
                 List.of(),
@@ -147,34 +153,25 @@ public record LoraConfig(
 
     /** The same with a dropout before the delta. */
     public LoraConfig withDropout(double p) {
-        return new LoraConfig(
-                r,
-                loraAlpha,
-                p,
-                targetModules,
-                targetsByRegex,
-                excludeModules,
-                modulesToSave,
-                bias,
-                useRslora,
-                layersToTransform,
-                layersPattern,
-                rankPattern,
-                alphaPattern,
-                taskType,
-                baseModel);
+        return with(p, targetModules, taskType, baseModel);
     }
 
     /** The same with what it belongs to. @param task PEFT's task type; @param base id or path of the base model */
     public LoraConfig withOrigin(@Nullable String task, @Nullable String base) {
+        return with(loraDropout, targetModules, task, base);
+    }
+
+    private LoraConfig with(double dropout, List<String> targets, @Nullable String task, @Nullable String base) {
         return new LoraConfig(
                 r,
                 loraAlpha,
-                loraDropout,
-                targetModules,
+                dropout,
+                targets,
                 targetsByRegex,
                 excludeModules,
+                excludesByRegex,
                 modulesToSave,
+                ensureWeightTying,
                 bias,
                 useRslora,
                 layersToTransform,
@@ -213,10 +210,6 @@ public record LoraConfig(
         JsonNode target = c.node().path("target_modules");
         boolean text = target.isTextual();
         boolean allLinear = text && target.asText().equalsIgnoreCase("all-linear");
-        JsonNode excluded = c.node().path("exclude_modules");
-        if (excluded.isTextual()) {
-            throw new HeadstartException(c.origin() + ": exclude_modules as a regular expression is not supported");
-        }
         return new LoraConfig(
                 c.size("r", 8),
                 c.number("lora_alpha", 8),
@@ -224,7 +217,9 @@ public record LoraConfig(
                 allLinear ? List.of("all-linear") : c.texts("target_modules", List.of()),
                 text && !allLinear,
                 c.texts("exclude_modules", List.of()),
+                c.node().path("exclude_modules").isTextual(),
                 c.texts("modules_to_save", List.of()).stream().distinct().toList(),
+                c.flag("ensure_weight_tying", false),
                 c.text("bias", "none"),
                 c.flag("use_rslora", false),
                 c.integers("layers_to_transform", List.of()),
@@ -263,11 +258,16 @@ public record LoraConfig(
         f.put(
                 "target_modules",
                 targetsByRegex || isAllLinear() ? JSON.valueToTree(targetModules.get(0)) : strings(targetModules));
-        f.put("exclude_modules", excludeModules.isEmpty() ? JSON.nullNode() : strings(excludeModules));
+        f.put(
+                "exclude_modules",
+                excludesByRegex
+                        ? JSON.valueToTree(excludeModules.get(0))
+                        : excludeModules.isEmpty() ? JSON.nullNode() : strings(excludeModules));
         f.put("modules_to_save", modulesToSave.isEmpty() ? JSON.nullNode() : strings(modulesToSave));
         f.put("bias", JSON.getNodeFactory().textNode(bias));
         f.put("use_rslora", JSON.getNodeFactory().booleanNode(useRslora));
         f.put("use_dora", JSON.getNodeFactory().booleanNode(false));
+        f.put("ensure_weight_tying", JSON.getNodeFactory().booleanNode(ensureWeightTying));
         f.put("fan_in_fan_out", JSON.getNodeFactory().booleanNode(fanInFanOut));
         f.put("init_lora_weights", JSON.getNodeFactory().booleanNode(true));
         f.put(
@@ -311,46 +311,37 @@ public record LoraConfig(
             throw new HeadstartException(
                     "LoRA: model_type " + modelType + " has no default target modules; name them, or use all-linear");
         }
-        return new LoraConfig(
-                r,
-                loraAlpha,
-                loraDropout,
-                found,
-                false,
-                excludeModules,
-                modulesToSave,
-                bias,
-                useRslora,
-                layersToTransform,
-                layersPattern,
-                rankPattern,
-                alphaPattern,
-                taskType,
-                baseModel);
+        return with(loraDropout, found, taskType, baseModel);
     }
 
     /** Whether the layer at a path gets a delta (peft check_target_module_exists). @param output whether it is the output layer */
     boolean targets(String path, boolean output) {
-        if (endsWithAny(path, excludeModules) || saves(path)) {
+        boolean excluded = excludesByRegex
+                ? matches("exclude_modules", excludeModules.get(0), path)
+                : endsWithAny(path, excludeModules);
+        if (excluded || saves(path)) {
             return false;
         }
         if (isAllLinear()) {
             return !output;
         }
         if (targetsByRegex) {
-            try {
-                return path.matches(pythonRegex(targetModules.get(0)));
-            } catch (PatternSyntaxException e) {
-                throw new HeadstartException(
-                        FILE + ": target_modules \"" + targetModules.get(0) + "\" is no valid regular expression: "
-                                + e.getDescription(),
-                        e);
-            }
+            return matches("target_modules", targetModules.get(0), path);
         }
         if (targetModules.contains(path)) {
             return true;
         }
         return endsWithAny(path, targetModules) && inWantedLayer(path);
+    }
+
+    private static boolean matches(String field, String regex, String path) {
+        try {
+            return path.matches(pythonRegex(regex));
+        } catch (PatternSyntaxException e) {
+            throw new HeadstartException(
+                    FILE + ": " + field + " \"" + regex + "\" is no valid regular expression: " + e.getDescription(),
+                    e);
+        }
     }
 
     private boolean inWantedLayer(String path) {
@@ -374,6 +365,18 @@ public record LoraConfig(
     /** Whether the module at a path, or one around it, is trained whole. */
     boolean saves(String path) {
         return modulesToSave.stream().anyMatch(m -> ("." + path + ".").contains("." + m + "."));
+    }
+
+    /** The path of the module to save that the module at a path is, or is inside; empty when it is not saved. */
+    String savedBy(String path) {
+        if (!saves(path)) {
+            return "";
+        }
+        int end = path.indexOf('.');
+        while (end >= 0 && !saves(path.substring(0, end))) {
+            end = path.indexOf('.', end + 1);
+        }
+        return end < 0 ? path : path.substring(0, end);
     }
 
     /** The rank of the layer at a path. */

@@ -7,7 +7,7 @@ import java.util.Map;
  * What transformers 5 calls the modules of some families whose checkpoints keep the names of transformers 4 (its {@code conversion_mapping.py}). Adapters
  * have the names of the modules, so they come with either.
  */
-final class ModuleNames {
+public final class ModuleNames {
     private record Change(String from, String to) {}
 
     private static final List<Change> ATTENTION = List.of(
@@ -21,6 +21,10 @@ final class ModuleNames {
             ATTENTION,
             List.of(new Change("intermediate.dense", "mlp.fc1"), new Change("output.dense", "mlp.fc2")));
 
+    /** weights_in is two modules there, gate_proj and up_proj, which have no deltas of their own here. */
+    private static final List<Change> DINOV2 =
+            join(ATTENTION, List.of(new Change("mlp.weights_out", "mlp.down_proj")));
+
     private static final List<Change> WINDOWS = List.of(
             new Change("attention.self.query", "attention.q_proj"),
             new Change("attention.self.key", "attention.k_proj"),
@@ -33,9 +37,9 @@ final class ModuleNames {
             "deit",
             VIT,
             "dinov2",
-            ATTENTION,
+            DINOV2,
             "dinov2_with_registers",
-            ATTENTION,
+            DINOV2,
             "swin",
             join(
                     WINDOWS,
@@ -65,7 +69,7 @@ final class ModuleNames {
     }
 
     /** The module's name in transformers 5. @param name as checkpoints have it */
-    static String modern(String modelType, String name) {
+    public static String modern(String modelType, String name) {
         String result = name;
         if (modelType.equals("segformer")) {
             result = result.replaceFirst("encoder\\.patch_embeddings\\.(\\d+)\\.", "stages.$1.patch_embeddings.")

@@ -147,7 +147,7 @@ public final class TokenClassificationPipeline extends TextPipeline {
                     count++;
                 }
             }
-            results.add(count > 1 ? withoutOverlaps(own) : own);
+            results.add(count > 1 ? withoutOverlaps(texts.get(i), own) : own);
         }
         return results;
     }
@@ -274,8 +274,8 @@ public final class TokenClassificationPipeline extends TextPipeline {
                 tokens.get(tokens.size() - 1).end());
     }
 
-    /** Of entities that overlap, found in two pieces of a long text, the longer or better one stays. */
-    private static List<Entity> withoutOverlaps(List<Entity> all) {
+    /** Of entities that overlap, found in two pieces of a long text, the one of more characters (code points) or the better one stays. */
+    private static List<Entity> withoutOverlaps(String text, List<Entity> all) {
         List<Entity> sorted =
                 all.stream().sorted(Comparator.comparingInt(Entity::start)).toList();
         if (sorted.isEmpty()) {
@@ -285,8 +285,8 @@ public final class TokenClassificationPipeline extends TextPipeline {
         Entity last = sorted.get(0);
         for (Entity e : sorted) { // the reference begins with the first again, which doubles one without characters
             if (last.start() <= e.start() && e.start() < last.end()) {
-                int now = e.end() - e.start();
-                int before = last.end() - last.start();
+                int now = text.codePointCount(e.start(), e.end());
+                int before = text.codePointCount(last.start(), last.end());
                 if (now > before || (now == before && e.score() > last.score())) {
                     last = e;
                 }

@@ -121,7 +121,7 @@ class GpuTest {
     static Stream<Case> cases() throws IOException {
         Path own = Shared.repositoryRoot().resolve("core/src/test/resources");
         List<Path> roots = new ArrayList<>();
-        for (String name : List.of("encoders", "decoders", "seq2seq", "random", "vision-golden")) {
+        for (String name : List.of("encoders", "decoders", "seq2seq", "random", "tied", "vision-golden")) {
             roots.add(own.resolve(name));
         }
         for (String more : System.getProperty("headstart.gpu.models", "").split(",")) {

@@ -57,7 +57,7 @@ class TextGoldenTest {
     static Stream<Path> cases() throws IOException {
         Path own = Shared.repositoryRoot().resolve("core/src/test/resources");
         Stream<Path> folders =
-                Stream.of("decoders", "encoders", "random", "seq2seq").map(own::resolve);
+                Stream.of("decoders", "encoders", "random", "seq2seq", "tied").map(own::resolve);
         Path shared = Shared.root().resolve("golden");
         if (Files.isDirectory(shared)) {
             folders = Stream.concat(folders, FAMILIES.stream().map(shared::resolve));

@@ -60,7 +60,7 @@ class LoraAdapterTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"bert", "gpt2", "llama"})
+    @ValueSource(strings = {"bert", "gpt2", "llama", "tied-head", "tied-words", "tied-both", "tied-kept"})
     void anAdapterOfPeftGivesItsNumbersMergedAndNot(String name) throws IOException {
         Map<String, Tensor> expected = Safetensors.readMap(golden(name).resolve("expected.safetensors"));
         Path base = golden(name).resolve("base");
@@ -102,7 +102,7 @@ class LoraAdapterTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"bert", "gpt2", "llama"})
+    @ValueSource(strings = {"bert", "gpt2", "llama", "tied-head", "tied-words", "tied-both", "tied-kept"})
     void anAdapterFolderLoadsLikeAModel(String name) throws IOException {
         Map<String, Tensor> expected = Safetensors.readMap(golden(name).resolve("expected.safetensors"));
         Path folder = adapterFolder(name, golden(name).resolve("base").toString());
@@ -111,6 +111,10 @@ class LoraAdapterTest {
                 : AutoModelForCausalLM.fromPretrained(folder.toString(), OFFLINE)) {
             assertLogits(model, expected, "merged");
             assertThat(model.state().added()).isEmpty();
+            model.savePretrained(temp.resolve("merged"));
+        }
+        try (PreTrainedModel<?> again = load(name, temp.resolve("merged").toString())) {
+            assertLogits(again, expected, "merged");
         }
     }
 

@@ -11,6 +11,7 @@ import dev.headstart.models.ModelOutput;
 import dev.headstart.models.Models;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.peft.LoraAdapter;
+import dev.headstart.peft.ModuleNames;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -22,6 +23,7 @@ import java.util.TreeSet;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Replays the {@code train} object of a conformance case: given batches, given learning rates, train mode, fp32. For comparing losses and weights
@@ -72,8 +74,9 @@ public final class TrainSteps {
             if (train.hasNonNull("seed")) {
                 torch.manual_seed(train.get("seed").asLong());
             }
+            model.state().letFrozenNormsFollow();
             model.train();
-            try (Optimizer optimizer = optimizer(model)) {
+            try (Optimizer optimizer = optimizer(model, adapter)) {
                 List<Double> losses = new ArrayList<>();
                 JsonNode rates = train.path("lrs");
                 for (int i = 0; i < rates.size(); i++) {
@@ -128,13 +131,16 @@ public final class TrainSteps {
         return batch;
     }
 
-    private Optimizer optimizer(PreTrainedModel<?> model) {
+    private Optimizer optimizer(PreTrainedModel<?> model, @Nullable LoraAdapter adapter) {
         Set<String> noDecay = new TreeSet<>();
         train.path("no_decay").forEach(n -> noDecay.add(fileName(n.asText())));
+        Map<String, String> files = adapter == null ? Map.of() : adapter.fileNames();
+        String type = model.config().modelType();
         List<ParameterGroup> groups = ParameterGroup.split(
                 ParameterGroup.trainable(model),
                 train.path("weight_decay").asDouble(0),
-                name -> noDecay.contains(fileName(name)));
+                name -> noDecay.contains(fileName(files.getOrDefault(name, name)))
+                        || noDecay.contains(ModuleNames.modern(type, name)));
         String kind = train.path("optimizer").asText("adamw");
         return switch (kind) {
             case "adamw" ->

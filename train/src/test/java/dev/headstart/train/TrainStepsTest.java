@@ -23,19 +23,20 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Training steps of image models, running statistics included, against torch and peft (conformance/vision_train.py). */
-class VisionTrainStepsTest {
+/** Training steps, running statistics included, against torch and peft (conformance/vision_train.py and train_fuzz.py). */
+class TrainStepsTest {
     @TempDir
     Path folder;
 
-    static List<Path> cases() throws IOException, URISyntaxException {
-        Path root = Path.of(Objects.requireNonNull(VisionTrainStepsTest.class.getResource("/vision-train"))
-                .toURI());
+    static Stream<Path> cases() throws IOException, URISyntaxException {
+        return Stream.concat(cases("/vision-train"), cases("/text-train"));
+    }
+
+    private static Stream<Path> cases(String folder) throws IOException, URISyntaxException {
+        Path root = Path.of(
+                Objects.requireNonNull(TrainStepsTest.class.getResource(folder)).toURI());
         try (Stream<Path> all = Files.walk(root, 3)) {
-            return all.filter(p -> p.endsWith("case.json"))
-                    .map(Path::getParent)
-                    .sorted()
-                    .toList();
+            return all.filter(p -> p.endsWith("case.json")).map(Path::getParent).sorted().toList().stream();
         }
     }
 
