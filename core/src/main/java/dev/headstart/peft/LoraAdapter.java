@@ -206,7 +206,9 @@ public final class LoraAdapter {
             Parameter p = state.parameters().get(state.tied().getOrDefault(own, own));
             if (p != null) {
                 Tensor value = checked(file, tensors, left, name, p.tensor().shape());
-                replaced.put(p.name(), Memory.keep(p.tensor()));
+                if (!replaced.containsKey(p.name())) { // the file may hold a tied table under both names
+                    replaced.put(p.name(), Memory.keep(p.tensor()));
+                }
                 p.set(value.to(p.tensor().device(), Ops.type(p.tensor())).clone());
             }
         }

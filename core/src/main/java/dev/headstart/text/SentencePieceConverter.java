@@ -213,7 +213,7 @@ final class SentencePieceConverter {
             }
             default -> { // as the SentencePiece program itself
                 if (charsmap != null) list.add(charsmap);
-                list.add(Json.strip(true, true));
+                list.add(Json.replaceAll("\\A +| +\\z", "")); // blanks alone, of all that is white
                 list.add(Json.replaceAll(" {2,}", " "));
             }
         }

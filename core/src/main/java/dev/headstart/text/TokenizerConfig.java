@@ -51,15 +51,23 @@ final class TokenizerConfig {
         TokenizerConfig c = new TokenizerConfig(
                 raw, TokenizerFamily.of(tokenizerClass, text(model, "model_type")), tokenizerClass != null);
         c.modelType = model.path("model_type").asText("");
+        if (c.flag("split_special_tokens", false)) {
+            throw new HeadstartException(folder.resolve("tokenizer_config.json")
+                    + ": split_special_tokens true is not supported: special tokens in a text are always read as such; set it to false");
+        }
         boolean legacy = !raw.path("added_tokens_decoder").isObject();
         ObjectNode map =
                 legacy ? object(folder.resolve("special_tokens_map.json")) : TokenizerJson.MAPPER.createObjectNode();
+        boolean whole = Files.exists(folder.resolve("tokenizer.json")); // whose tokens have their own flags
         for (String name : NAMED) {
             JsonNode value = map.hasNonNull(name) ? map.get(name) : raw.get(name);
             ObjectNode token = value == null ? null : token(value);
             String builtIn = c.family.special().get(name);
-            if (token != null) c.special.put(name, token);
-            else if (value == null && builtIn != null) c.special.put(name, token(builtIn));
+            if (token == null && value == null && builtIn != null) token = token(builtIn);
+            if (token == null) continue;
+            c.special.put(name, token);
+            boolean spelled = value == null || value.isTextual();
+            if (spelled && name.equals("mask_token") && c.family.masksTakeBlanks() && !whole) token.put("lstrip", true);
         }
         for (String name : List.of("additional_special_tokens", "extra_special_tokens")) {
             JsonNode values = map.hasNonNull(name) ? map.get(name) : raw.path(name);

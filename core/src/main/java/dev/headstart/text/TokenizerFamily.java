@@ -135,6 +135,14 @@ enum TokenizerFamily {
         return special;
     }
 
+    /** Whether a mask_token that is a plain text takes the blanks before it (its class makes an AddedToken of it, lstrip). */
+    boolean masksTakeBlanks() {
+        return switch (this) {
+            case CAMEMBERT, MBART, MBART50, NLLB, MPNET, BIG_BIRD, XLNET -> true;
+            default -> false;
+        };
+    }
+
     List<String> inputNames() {
         return typeIds
                 ? List.of("input_ids", "token_type_ids", "attention_mask")
