@@ -2,18 +2,22 @@
 """Training steps of text models of every family and head, with optimizers, schedules, clipping, decay and adapters (LoRA) as drawn: losses and weights after as torch, transformers and
 peft compute them, in the form that check.py --train reads. A case is FAMILY-SEED; what the reference refuses is left out. Each case also runs in float64: what the two runs disagree on,
 times 20, is the tolerance; weights whose gradient is noise alone are left out. Made with transformers 5.23.0, torch 2.10.0, peft.
-usage: train_fuzz.py OUT_FOLDER FAMILY|all FIRST_SEED COUNT        then check.py --root OUT_FOLDER --train
+usage: train_fuzz.py OUT_FOLDER FAMILY|all FIRST_SEED COUNT [forward]        then check.py --root OUT_FOLDER --train        (forward: outputs and generated tokens in place of training)
        train_fuzz.py train/src/test/resources/text-train cases deberta-v2-203 gemma3-201 qwen3-202 roberta-208 mt5-204 bert-200 t5-204 m2m_100-202      what the tests keep"""
-import random, sys, warnings
+import json, random, shutil, sys, warnings
 from pathlib import Path
 import torch
 import transformers as T
-from tiny_models import training_case
+from safetensors.torch import save_file
+from tiny_models import flat, training_case
 
 warnings.filterwarnings("ignore")
 T.logging.set_verbosity_error()
 T.utils.logging.disable_progress_bar()
 torch.set_num_threads(1)
+FORWARD = sys.argv[-1] == "forward"
+if FORWARD:
+    sys.argv.pop()
 ROOT = Path(sys.argv[1])
 V = 41
 BERT = dict(vocab_size=V, hidden_size=12, num_hidden_layers=2, num_attention_heads=2, intermediate_size=14, max_position_embeddings=30, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, classifier_dropout=0.0)
@@ -39,7 +43,7 @@ FAMILIES = {
                                                          cls_token_id=1, sep_token_id=2, attention_dropout=0.0, embedding_dropout=0.0, mlp_dropout=0.0, classifier_dropout=0.0), ENC),
     "gpt2": ("GPT2", T.GPT2Config, dict(vocab_size=V, n_positions=40, n_embd=12, n_layer=2, n_head=2, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, summary_first_dropout=0.0, classifier_dropout=0.0, bos_token_id=1, eos_token_id=2,
                                        pad_token_id=0), ["LMHeadModel"] * 3 + CAUSAL[2:] + ["DoubleHeadsModel"]),
-    "llama": ("Llama", T.LlamaConfig, GPT, CAUSAL), "mistral": ("Mistral", T.MistralConfig, GPT, CAUSAL), "qwen2": ("Qwen2", T.Qwen2Config, {k: v for k, v in GPT.items() if k != "head_dim"} | dict(hidden_size=16), CAUSAL),
+    "llama": ("Llama", T.LlamaConfig, {k: v for k, v in GPT.items() if k != "sliding_window"}, CAUSAL), "mistral": ("Mistral", T.MistralConfig, GPT, CAUSAL), "qwen2": ("Qwen2", T.Qwen2Config, {k: v for k, v in GPT.items() if k != "head_dim"} | dict(hidden_size=16), CAUSAL),
     "qwen3": ("Qwen3", T.Qwen3Config, GPT, CAUSAL), "gemma2": ("Gemma2", T.Gemma2Config, dict(GPT, query_pre_attn_scalar=5), CAUSAL[:4]), "gemma3": ("Gemma3", T.Gemma3TextConfig, dict(GPT, query_pre_attn_scalar=5), ["ForCausalLM"]),
     "t5": ("T5", T.T5Config, T5, S2S[:4] + ["ForTokenClassification"]), "mt5": ("MT5", T.MT5Config, T5, S2S[:4]), "bart": ("Bart", T.BartConfig, BART, S2S), "mbart": ("MBart", T.MBartConfig, BART, S2S),
     "marian": ("Marian", T.MarianConfig, dict(BART, pad_token_id=0, eos_token_id=2, decoder_start_token_id=0, forced_eos_token_id=2), ["MTModel"]),
@@ -104,6 +108,59 @@ def batch_of(r, g, family, head, c):
     return x
 
 
+ACTS = ["gelu", "relu", "gelu_new", "silu", "gelu_pytorch_tanh", "quick_gelu", "tanh", "mish", "relu2", "swish", "gelu_fast"]
+
+
+def forward_case(d, family, head, model, r, g, x, what):
+    """The outputs for one batch, with odder inputs than training has, and of heads over words what they generate."""
+    d.mkdir(parents=True, exist_ok=True)
+    c = model.config
+    if r.random() < 0.3:
+        x = {k: v for k, v in x.items() if "label" not in k and "positions" not in k}
+    s2s = getattr(c, "is_encoder_decoder", False)
+    rows, ids = x["input_ids"].shape[0], x["input_ids"]
+    width = getattr(c, "hidden_size", None) or getattr(c, "d_model", None) or c.dim
+    if s2s and "labels" not in x or s2s and head == "ForQuestionAnswering":
+        if r.random() < 0.6 and head in ("ForConditionalGeneration", "MTModel"):
+            n = r.choice([1, 3, 6])
+            x["decoder_input_ids"] = torch.randint(4, 33, (rows, n), generator=g)
+            if r.random() < 0.5:
+                x["decoder_attention_mask"] = (torch.arange(n) < torch.randint(1, n + 1, (rows, 1), generator=g)).long()
+        elif head in ("ForConditionalGeneration", "MTModel") and family not in ("bart", "mbart"):
+            x["labels"] = torch.randint(4, 33, (rows, 4), generator=g)
+    if r.random() < 0.15 and head not in ("ForSequenceClassification", "ForMultipleChoice", "DoubleHeadsModel") and not (s2s and head != "ForConditionalGeneration") and family not in ("bart", "mbart", "m2m_100"):
+        x = dict(x, inputs_embeds=torch.randn(*ids.shape, getattr(c, "embedding_size", width), generator=g))
+        del x["input_ids"]
+    hidden, attentions = r.random() < 0.6, r.random() < 0.5
+    model.save_pretrained(d / "model")
+    info = dict(family=family, architecture=type(model).__name__, what=what, forward=dict(atol=2e-5, rtol=2e-4, output_hidden_states=hidden, output_attentions=attentions), generate=[])
+    try:
+        model = type(model).from_pretrained(d / "model", attn_implementation="eager").eval()
+        with torch.no_grad():
+            out = model(**x, output_hidden_states=hidden, output_attentions=attentions)
+            if head in ("ForConditionalGeneration", "MTModel", "LMHeadModel", "ForCausalLM") and "input_ids" in x:
+                gen = {k: v for k, v in x.items() if k in ("input_ids", "attention_mask")}
+                if not s2s and "attention_mask" in gen:  # after padding on the right the reference continues the padding
+                    left = torch.argsort(gen["attention_mask"], dim=1, stable=True)
+                    gen = {k: v.gather(1, left) for k, v in gen.items()}
+                elif not s2s:
+                    gen = {"input_ids": gen["input_ids"].clamp(min=4)}
+                for _ in range(3):
+                    kw = dict(max_new_tokens=r.choice([3, 6, 9]), **r.choice([dict(do_sample=False), dict(do_sample=False, num_beams=2), dict(do_sample=False, num_beams=3, num_return_sequences=2, length_penalty=r.choice([0.5, 2.0])), dict(do_sample=False, repetition_penalty=1.3),
+                              dict(do_sample=True, seed=r.randrange(999), top_k=r.choice([0, 5]), temperature=0.8), dict(do_sample=True, seed=r.randrange(999), num_beams=2)]))
+                    if "seed" in kw:
+                        torch.manual_seed(kw["seed"])
+                    y = model.generate(**gen, **{k: v for k, v in kw.items() if k != "seed"})
+                    info["generate"].append(dict(kwargs=kw, inputs={k: v.tolist() for k, v in gen.items()}, sequences=y.tolist()))
+    except Exception as e:
+        shutil.rmtree(d)
+        return f"{d}: refused {type(e).__name__}: {str(e)[:150]}"
+    save_file({k: v.clone().contiguous() for k, v in x.items()}, d / "inputs.safetensors")
+    save_file({k: v.clone().contiguous() for k, v in flat(out).items() if not k.startswith("past_key_values")}, d / "outputs.safetensors")
+    (d / "case.json").write_text(json.dumps(info) + "\n")
+    return None
+
+
 def case(family, seed):
     name, config_class, base, heads = FAMILIES[family]
     r = random.Random(f"{family}-{seed}")
@@ -120,6 +177,13 @@ def case(family, seed):
     else:
         return f"{family}-{seed}: no {name + head}"
     torch.manual_seed(seed)
+    if FORWARD:
+        for k in ("hidden_act", "activation", "activation_function", "hidden_activation"):
+            if hasattr(config_class(), k) and r.random() < 0.5:
+                c[k] = r.choice(ACTS)
+        for k in ("layer_norm_eps", "rms_norm_eps", "norm_eps", "layer_norm_epsilon"):
+            if hasattr(config_class(), k) and r.random() < 0.3:
+                c[k] = r.choice([1e-3, 1e-6])
     config = config_class(**c)
     config._attn_implementation = "eager"
     model = cls(config)
@@ -127,6 +191,8 @@ def case(family, seed):
         for n, p in model.named_parameters():
             if p.requires_grad:
                 p.copy_(torch.randn_like(p) * (0.3 if p.dim() > 1 else 0.1) + (1.0 if p.dim() == 1 and p.mean() > 0.5 else 0.0))
+    if FORWARD:
+        return forward_case(ROOT / family / str(seed), family, head, model.eval(), r, g, batch_of(r, g, family, head, c), str(c))
     n = r.randint(2, 5)
     return training_case(ROOT / family / str(seed), family, model, r, [batch_of(r, g, family, head, c) for _ in range(n)], str(c))
 

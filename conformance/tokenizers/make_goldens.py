@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes core/src/test/resources/tokenizers: small tokenizers in every file format, and what transformers does with them.
 
-usage: make_goldens.py OUTPUT_FOLDER [nllb|added|roberta-prefix]      (needs transformers==5.23.0, sentencepiece, protobuf; no network)
+usage: make_goldens.py OUTPUT_FOLDER [nllb|added|blanks|roberta-prefix]      (needs transformers==5.23.0, sentencepiece, protobuf; no network)
 
 One folder a tokenizer: its files, and golden.json with
   encode:  text, pair -> ids, type_ids, offsets (code points, absent where the reference has none)
@@ -262,8 +262,21 @@ def added():
         (f / "golden.json").write_text(json.dumps(g, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
 
 
-selected = {"nllb": nllb, "added": added, "roberta-prefix": lambda: golden(OUT / "roberta-prefix")}
+def blanks():
+    """Texts that end in what is white but no blank, and masks after blanks, added to the goldens of tokenizers without a tokenizer.json."""
+    texts = ["shells \u3000", "\u3000 shells\r\n", "the <mask> shore", "sea  <mask>  <mask>", "\x07 sea\t"]
+    for name in ("camembert", "mbart", "xlm-roberta", "m2m100", "marian"):
+        tok = transformers.AutoTokenizer.from_pretrained(str(OUT / name))
+        g = json.loads((OUT / name / "golden.json").read_text())
+        g["encode"] = [e for e in g["encode"] if e["text"] not in texts]
+        for t in texts:
+            e = tok(t, return_offsets_mapping=tok.is_fast, return_token_type_ids=True)
+            g["encode"].append(dict(text=t, pair=None, ids=e["input_ids"], type_ids=e["token_type_ids"], **(dict(offsets=[list(o) for o in e["offset_mapping"]]) if tok.is_fast else {})))
+        (OUT / name / "golden.json").write_text(json.dumps(g, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+
+
+selected = {"nllb": nllb, "added": added, "blanks": blanks, "roberta-prefix": lambda: golden(OUT / "roberta-prefix")}
 if sys.argv[2:]:
     selected[sys.argv[2]]()
 else:
-    main(), nllb(), added()
+    main(), nllb(), added(), blanks()
