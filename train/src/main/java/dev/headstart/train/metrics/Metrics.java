@@ -34,14 +34,18 @@ public final class Metrics {
         return sum / references.length;
     }
 
-    /** Coefficient of determination (scikit-learn's r2_score); NaN when all references are equal. */
+    /** Coefficient of determination (scikit-learn's r2_score); when all references are equal, 1 for perfect predictions and 0 for others; NaN of fewer than two. */
     public static double r2(double[] references, double[] predictions) {
         double mean = Arrays.stream(references).average().orElse(Double.NaN);
         double total = 0;
         for (double r : references) {
             total += (r - mean) * (r - mean);
         }
-        return total == 0 ? Double.NaN : 1 - mse(references, predictions) * references.length / total;
+        if (references.length < 2) {
+            return Double.NaN;
+        }
+        double error = mse(references, predictions) * references.length;
+        return total == 0 ? (error == 0 ? 1 : 0) : 1 - error / total;
     }
 
     /** Pearson correlation (scipy.stats.pearsonr); NaN when one side is constant. */

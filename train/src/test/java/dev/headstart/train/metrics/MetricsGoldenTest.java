@@ -238,6 +238,8 @@ class MetricsGoldenTest {
         Evaluation e =
                 Evaluation.regression(new double[] {1, 1, 1}, new double[] {1, 2, 3}, Evaluation.Options.defaults());
         assertThat(e.value("pearson")).isNaN();
+        assertThat(e.value("r2")).isEqualTo(0); // as scikit-learn's r2_score of constant references
+        assertThat(Metrics.r2(new double[] {2, 2}, new double[] {2, 2})).isEqualTo(1);
         assertThat(e.toJson().at("/metrics/pearson/value").isNull()).isTrue();
         assertThat(e.toText()).contains("undefined");
     }
