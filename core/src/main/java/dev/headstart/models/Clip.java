@@ -176,8 +176,7 @@ public final class Clip {
             long places = positions.weight().size(0);
             // looked up, so that its gradient shares no memory with the class embedding's
             Tensor place = interpolate && !(x.size(1) == places - 1 && height == w)
-                    ? Vision.positions(
-                            positions.weight().tensor().unsqueeze(0), 1, height / patchSize, w / patchSize)
+                    ? Vision.positions(positions.weight().tensor().unsqueeze(0), 1, height / patchSize, w / patchSize)
                     : positions.forward(Places.upTo(places, x)).unsqueeze(0); // [1, S, D]
             x = Vision.concat(1, cls.tensor().view(1, 1, -1).expand(b, 1, width), x)
                     .add(place); // [B, S, D]

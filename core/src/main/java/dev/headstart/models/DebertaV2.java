@@ -255,8 +255,7 @@ public final class DebertaV2 {
          * @param rows 1 for queries that count, [B, 1, S, 1]: the scores of others, which see nothing, pass no gradient (masked_fill); null when none flows
          * @return [B, S, H]
          */
-        Tensor forward(
-                Tensor x, @Nullable Tensor mask, @Nullable Tensor rows, @Nullable Relative at, Trace trace) {
+        Tensor forward(Tensor x, @Nullable Tensor mask, @Nullable Tensor rows, @Nullable Relative at, Trace trace) {
             Tensor q = counted(Attention.splitHeads(query.forward(x), heads), rows); // [B, h, S, H/h]
             Tensor k = Attention.splitHeads(key.forward(x), heads);
             Tensor v = Attention.splitHeads(value.forward(x), heads);
@@ -317,8 +316,7 @@ public final class DebertaV2 {
         }
 
         /** @param x [B, S, H]; @param mask additive, [B, 1, S, S]; @param rows as for the attention; @return [B, S, H] */
-        Tensor forward(
-                Tensor x, @Nullable Tensor mask, @Nullable Tensor rows, @Nullable Relative at, Trace trace) {
+        Tensor forward(Tensor x, @Nullable Tensor mask, @Nullable Tensor rows, @Nullable Relative at, Trace trace) {
             Tensor a = Memory.local(() -> attention.forward(x, mask, rows, at, trace)); // [B, S, H]
             Tensor u = up.forward(a, activation); // [B, S, I]
             return norm.forward(dropout.forward(down.forward(u)).add(a));

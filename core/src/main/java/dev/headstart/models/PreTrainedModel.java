@@ -335,7 +335,8 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
     /** Writes config.json alone. @param folder made when it is not there */
     public final void saveConfig(Path folder) {
         config.node().putArray("architectures").add(getClass().getSimpleName());
-        if (state.untied() && !config.modelType().equals("t5")) { // which scales by it; both tables in the file say the same
+        if (state.untied()
+                && !config.modelType().equals("t5")) { // which scales by it; both tables in the file say the same
             config.node().put("tie_word_embeddings", false);
         }
         byte[] json = (config.node().toPrettyString() + "\n").getBytes(StandardCharsets.UTF_8);

@@ -370,14 +370,12 @@ public final class LoraAdapter {
     public Map<String, Tensor> tensors() {
         Map<String, Tensor> all = new LinkedHashMap<>();
         model.state().added().forEach((name, p) -> all.put(name, p.tensor()));
-        model.state().parameters().values().stream()
-                .filter(this::trainsWhole)
-                .forEach(p -> {
-                    all.put(PREFIX + file(p), p.tensor());
-                    if (originals.containsKey(p.name())) {
-                        all.put(wrapped(p.name(), "modules_to_save.default"), p.tensor());
-                    }
-                });
+        model.state().parameters().values().stream().filter(this::trainsWhole).forEach(p -> {
+            all.put(PREFIX + file(p), p.tensor());
+            if (originals.containsKey(p.name())) {
+                all.put(wrapped(p.name(), "modules_to_save.default"), p.tensor());
+            }
+        });
         model.state().tied().forEach((name, other) -> { // inside a module that is saved whole
             Parameter p = model.state().parameters().get(other);
             if (p != null && trainsWhole(p)) {

@@ -22,8 +22,7 @@ public final class ModuleNames {
             List.of(new Change("intermediate.dense", "mlp.fc1"), new Change("output.dense", "mlp.fc2")));
 
     /** weights_in is two modules there, gate_proj and up_proj, which have no deltas of their own here. */
-    private static final List<Change> DINOV2 =
-            join(ATTENTION, List.of(new Change("mlp.weights_out", "mlp.down_proj")));
+    private static final List<Change> DINOV2 = join(ATTENTION, List.of(new Change("mlp.weights_out", "mlp.down_proj")));
 
     private static final List<Change> WINDOWS = List.of(
             new Change("attention.self.query", "attention.q_proj"),

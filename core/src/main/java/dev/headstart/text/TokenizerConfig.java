@@ -52,8 +52,9 @@ final class TokenizerConfig {
                 raw, TokenizerFamily.of(tokenizerClass, text(model, "model_type")), tokenizerClass != null);
         c.modelType = model.path("model_type").asText("");
         if (c.flag("split_special_tokens", false)) {
-            throw new HeadstartException(folder.resolve("tokenizer_config.json")
-                    + ": split_special_tokens true is not supported: special tokens in a text are always read as such; set it to false");
+            throw new HeadstartException(
+                    folder.resolve("tokenizer_config.json")
+                            + ": split_special_tokens true is not supported: special tokens in a text are always read as such; set it to false");
         }
         boolean legacy = !raw.path("added_tokens_decoder").isObject();
         ObjectNode map =
