@@ -29,10 +29,10 @@ class TrainStepsTest {
     Path folder;
 
     static Stream<Path> cases() throws IOException, URISyntaxException {
-        return Stream.concat(cases("/vision-train"), cases("/text-train"));
+        return Stream.concat(below("/vision-train"), below("/text-train"));
     }
 
-    private static Stream<Path> cases(String folder) throws IOException, URISyntaxException {
+    private static Stream<Path> below(String folder) throws IOException, URISyntaxException {
         Path root = Path.of(
                 Objects.requireNonNull(TrainStepsTest.class.getResource(folder)).toURI());
         try (Stream<Path> all = Files.walk(root, 3)) {
