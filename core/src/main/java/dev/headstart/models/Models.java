@@ -27,6 +27,7 @@ import java.util.Locale;
 import java.util.TreeMap;
 import java.util.function.BiFunction;
 import java.util.function.Function;
+import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.bytedeco.javacpp.PointerScope;
@@ -145,7 +146,9 @@ public final class Models {
                 }
             }
             QuantizedSource quantized = source instanceof QuantizedSource q ? q : null;
-            return build(config, choice.apply(family(config), config), named, quantized, options);
+            Supplier<TensorSource> reopen =
+                    quantized == null && named == source ? () -> Checkpoint.open(root, false) : null;
+            return build(config, choice.apply(family(config), config), named, reopen, quantized, options);
         }
     }
 
@@ -189,7 +192,7 @@ public final class Models {
             if (architecture == null && !own) {
                 architecture = family.withHead(LoraConfig.read(root).head(), config);
             }
-            PreTrainedModel<?> model = build(config, architecture, source, null, plain.withPrecision(null));
+            PreTrainedModel<?> model = build(config, architecture, source, null, null, plain.withPrecision(null));
             try {
                 LoraAdapter adapter = LoraAdapter.load(model, root);
                 adapter.merge();
@@ -232,7 +235,7 @@ public final class Models {
     /** Builds a model with new weights from {@code initializer_range} and the options' seed. */
     public static PreTrainedModel<?> fromConfig(ConfigJson config, String architecture, LoadOptions options) {
         Natives.load();
-        return build(config, architecture, null, null, options);
+        return build(config, architecture, null, null, null, options);
     }
 
     /**
@@ -250,6 +253,7 @@ public final class Models {
             ConfigJson config,
             @Nullable String architecture,
             @Nullable TensorSource source,
+            @Nullable Supplier<TensorSource> reopen,
             @Nullable QuantizedSource quantized,
             LoadOptions options) {
         Family family = family(config);
@@ -271,6 +275,7 @@ public final class Models {
             }
             WeightLoader loader = new WeightLoader(new WeightLoader.Plan(
                     source == null ? null : family.adapt(source, config),
+                    reopen == null ? null : () -> family.adapt(reopen.get(), config),
                     family.basePrefix(),
                     options.init() == LoadOptions.Init.NEW_HEAD,
                     config.number("initializer_range", config.number("init_std", 0.02)),

@@ -200,6 +200,22 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
         });
     }
 
+    /**
+     * For training mode under bf16 autocast, on the CPU: frozen weights of Linear layers keep only the bf16 form that autocast would make of them at every
+     * step. Leaving training mode, saving, and an adapter's changes read them again from the checkpoint, which must stay as it is meanwhile.
+     * Losses and gradients are the same, bit for bit; without autocast the model cannot compute so.
+     *
+     * @throws HeadstartException when the checkpoint cannot be read any more
+     */
+    public final void lowerFrozen() {
+        exclusive(() -> {
+            if (!state.training()) {
+                throw new IllegalStateException("lowerFrozen() is for training; call train() first");
+            }
+            state.lowerFrozen();
+        });
+    }
+
     /** Inference mode, the state after loading. */
     public final void eval() {
         exclusive(() -> state.training(false));
@@ -314,6 +330,7 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
      */
     public final void savePretrained(Path folder) {
         exclusive(() -> {
+            boolean lowered = state.restoreFrozen();
             try (PointerScope scope = new PointerScope()) {
                 Files.createDirectories(folder);
                 Map<String, Tensor> tensors = new LinkedHashMap<>();
@@ -328,6 +345,9 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
                 }
             } catch (IOException e) {
                 throw new HeadstartException(folder + ": cannot be written: " + e.getMessage(), e);
+            }
+            if (lowered) {
+                state.lowerFrozen();
             }
         });
     }

@@ -2,9 +2,15 @@ package dev.headstart.nn;
 
 import static org.bytedeco.pytorch.global.torch.dropout;
 
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.LongBuffer;
+import java.util.stream.IntStream;
 import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
@@ -14,6 +20,8 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  */
 public final class Dropout {
     private static final int CHUNK = 4096;
+    private static final int PART = 64 * CHUNK;
+    private static final long EVEN = 0x0000FFFF0000FFFFL;
     private static final long GAMMA = 0x9E3779B97F4A7C15L;
     private final double p;
     private final ModelState state;
@@ -46,28 +54,39 @@ public final class Dropout {
         return x.mul(kept).mul_(new Scalar(1 / (1 - p))); // the backward pass needs the mask alone: a byte an element
     }
 
-    /** 0 with probability p (in steps of 2^-16), else 1. */
+    /** 0 with probability p (in steps of 2^-16), else 1. Large masks are filled by two threads or more; what they hold does not depend on that. */
     private static Tensor fill(Tensor mask, double p, long seed) {
-        int threshold = Math.max(1, (int) Math.round(p * 65536));
+        long threshold = Math.max(1, Math.round(p * 65536));
         long n = mask.numel();
-        byte[] values = new byte[(int) Math.min(CHUNK, (n + 3) & ~3L)];
-        BytePointer to = new BytePointer(mask.data_ptr());
-        for (long at = 0; at < n; at += CHUNK) {
-            long start = seed + (at >> 2) * GAMMA;
-            for (int i = 0; i < values.length; i += 4) {
-                long r = mix(start + (i >> 2) * GAMMA);
-                values[i] = atLeast(r & 0xFFFF, threshold);
-                values[i + 1] = atLeast(r >>> 16 & 0xFFFF, threshold);
-                values[i + 2] = atLeast(r >>> 32 & 0xFFFF, threshold);
-                values[i + 3] = atLeast(r >>> 48, threshold);
+        Pointer memory = mask.data_ptr();
+        IntStream parts = IntStream.range(0, Math.toIntExact((n + PART - 1) / PART));
+        (torch.get_num_threads() > 1 ? parts.parallel() : parts).forEach(part -> {
+            BytePointer to = new BytePointer(memory);
+            byte[] values = new byte[CHUNK];
+            LongBuffer words =
+                    ByteBuffer.wrap(values).order(ByteOrder.nativeOrder()).asLongBuffer();
+            long[] eights = new long[CHUNK / 8];
+            long end = Math.min(n, (part + 1L) * PART);
+            for (long at = (long) part * PART; at < end; at += CHUNK) {
+                fill(eights, seed + (at >> 2) * GAMMA, threshold);
+                words.clear().put(eights);
+                to.position(at).put(values, 0, (int) Math.min(CHUNK, end - at));
             }
-            to.position(at).put(values, 0, (int) Math.min(CHUNK, n - at));
-        }
+        });
         return mask;
     }
 
-    private static byte atLeast(long value, long threshold) {
-        return (byte) (1 - ((value - threshold) >>> 63));
+    /** Eight bytes a number, of two random numbers: each of their 16-bit parts is compared by the carry of a sum with 2^16 - threshold. */
+    private static void fill(long[] eights, long start, long threshold) {
+        long add = (65536 - threshold) * 0x0000000100000001L;
+        for (int i = 0; i < eights.length; i++) {
+            long r = mix(start + 2 * i * GAMMA);
+            long s = mix(start + (2 * i + 1) * GAMMA);
+            eights[i] = (r & EVEN) + add >>> 16 & 0x0000000100000001L
+                    | (r >>> 16 & EVEN) + add >>> 8 & 0x0000010000000100L
+                    | (s & EVEN) + add & 0x0001000000010000L
+                    | (s >>> 16 & EVEN) + add << 8 & 0x0100000001000000L;
+        }
     }
 
     private static long mix(long z) {

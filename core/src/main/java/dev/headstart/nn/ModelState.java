@@ -1,12 +1,15 @@
 package dev.headstart.nn;
 
+import dev.headstart.HeadstartException;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.stream.Stream;
+import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -19,6 +22,8 @@ public final class ModelState {
     private final List<Linear> linears = new ArrayList<>();
     private final List<ConvNorm> convNorms = new ArrayList<>();
     private final Map<String, Parameter> added = new LinkedHashMap<>();
+    private final Set<Parameter> lowered = new LinkedHashSet<>();
+    private @Nullable Originals originals;
     private volatile boolean training;
     private boolean positionsEnd = true;
     private boolean untied;
@@ -92,8 +97,68 @@ public final class ModelState {
         return new Dropout(p, this);
     }
 
-    /** Returns every Linear and every folded convolution to its plain kernel, which changes of weights need. */
+    /** Says where weights can be read again. */
+    void originals(Originals value) {
+        originals = value;
+    }
+
+    /**
+     * Leaves of the frozen weights of Linears the bfloat16 form alone, which autocast would make of them at every step: a quarter of a model's memory when an
+     * adapter is trained. Only for steps under bf16 autocast on the CPU. {@link #unpack} and leaving training mode read them again from the
+     * checkpoint; what the checkpoint cannot give back as it is now stays.
+     */
+    public void lowerFrozen() {
+        Originals source = originals;
+        if (source == null) {
+            return;
+        }
+        List<Parameter> frozen = linears.stream()
+                .filter(l -> l.kernelName().equals("plain"))
+                .map(Linear::weight)
+                .filter(p -> p.isFrozen()
+                        && !isShared(p)
+                        && source.names().containsKey(p.name())
+                        && Ops.type(p.tensor()) == ScalarType.Float
+                        && !p.tensor().is_cuda())
+                .distinct()
+                .toList();
+        source.read(frozen, (p, value) -> {
+            if (value.equal(p.tensor())) {
+                p.set(value.to(ScalarType.BFloat16));
+                lowered.add(p);
+            }
+        });
+        if (!lowered.isEmpty()) {
+            parameters.values().forEach(Parameter::unmap);
+            Pointer.trimMemory();
+        }
+    }
+
+    /**
+     * Undoes {@link #lowerFrozen}.
+     *
+     * @return whether there was something to undo
+     * @throws HeadstartException when the checkpoint is not what it was
+     */
+    public boolean restoreFrozen() {
+        Originals source = originals;
+        boolean some = !lowered.isEmpty();
+        if (some && source != null) {
+            lowered.removeIf(p -> Ops.type(p.tensor()) != ScalarType.BFloat16); // has got another value
+            source.read(lowered, (p, value) -> {
+                if (!value.to(ScalarType.BFloat16).equal(p.tensor())) {
+                    throw Originals.changed(p);
+                }
+                p.set(value);
+            });
+            lowered.clear();
+        }
+        return some;
+    }
+
+    /** Returns every Linear and every folded convolution to its plain kernel and its weights to fp32, which changes of weights need. */
     public void unpack() {
+        restoreFrozen();
         linears.forEach(Linear::unpack);
         convNorms.forEach(ConvNorm::unfold);
     }
@@ -106,6 +171,7 @@ public final class ModelState {
      * @throws IllegalStateException while kernels are packed or normalizations folded: they hold values of their own
      */
     public void to(@Nullable ScalarType type, @Nullable Device device) {
+        restoreFrozen();
         Set<String> kernels = new TreeSet<>();
         linears.forEach(l -> kernels.add(l.kernelName()));
         convNorms.stream().filter(ConvNorm::folded).forEach(c -> kernels.add("folded normalization"));
@@ -164,6 +230,8 @@ public final class ModelState {
     public void training(boolean on) {
         if (on) {
             unpack();
+        } else {
+            restoreFrozen();
         }
         training = on;
     }
@@ -174,6 +242,7 @@ public final class ModelState {
         convNorms.forEach(ConvNorm::unfold);
         parameters.values().forEach(Parameter::close);
         parameters.clear();
+        lowered.clear();
         removeAdded();
     }
 }

@@ -165,6 +165,18 @@ public final class Parameter {
         });
     }
 
+    /** Gives it memory of its own where it is a part of a mapped file, all of which would else stay as long as any part of it. */
+    void unmap() {
+        Tensor value = tensor();
+        Memory.scoped(() -> {
+            if (value.storage().nbytes() > value.nbytes()) {
+                Tensor own = value.detach().clone();
+                own.set_requires_grad(value.requires_grad());
+                set(own);
+            }
+        });
+    }
+
     void close() {
         Held present = held;
         if (present != null) {

@@ -7,6 +7,7 @@ import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.function.Function;
 import java.util.function.UnaryOperator;
+import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.BoolOptional;
 import org.bytedeco.pytorch.Generator;
@@ -38,6 +39,11 @@ public final class Recompute implements AutoCloseable {
     private static final BoolOptional NO_CHOICE = Memory.keep(new BoolOptional());
     private static final TensorArrayRefOptional ALL = Memory.keep(new TensorArrayRefOptional());
 
+    /** Elements that layers have as inputs between two trims: some three layers of BERT-base and 32 x 128 tokens, half a second or more of training. */
+    private static final long TRIM = 1 << 23;
+
+    private static final ThreadLocal<long[]> SINCE_TRIM = ThreadLocal.withInitial(() -> new long[1]);
+
     /** What {@link #backward} goes through, last first. */
     private interface Piece {
         void backward();
@@ -67,7 +73,23 @@ public final class Recompute implements AutoCloseable {
 
     /** Runs a layer; computed again for its gradients where this thread has asked for it. @param x its input */
     public static Tensor layer(Tensor x, UnaryOperator<Tensor> body) {
-        return active() ? layer(List.of(x), in -> body.apply(in.get(0))) : body.apply(x);
+        return active() ? layer(List.of(x), in -> body.apply(in.get(0))) : trimmed(x, body.apply(x));
+    }
+
+    /**
+     * To be called after a layer whose intermediate results are kept for its gradient. Between these lie holes of what the layer has freed, into which little of
+     * the next layers' fits: a third of the process's memory, which goes back to the system every few layers of a large batch.
+     */
+    private static Tensor trimmed(Tensor x, Tensor out) {
+        if (GradMode.is_enabled() && !x.is_cuda()) {
+            long[] since = SINCE_TRIM.get();
+            since[0] += x.numel();
+            if (since[0] >= TRIM) {
+                Pointer.trimMemory();
+                since[0] = 0;
+            }
+        }
+        return out;
     }
 
     /** What a layer computes from its input and what is added to its scores. */
@@ -79,7 +101,7 @@ public final class Recompute implements AutoCloseable {
     /** Runs a layer with a mask that may be learnt (a bias by distance). */
     public static Tensor layer(Tensor x, @Nullable Tensor mask, Masked body) {
         if (!active()) {
-            return body.apply(x, mask);
+            return trimmed(x, body.apply(x, mask));
         }
         return mask == null
                 ? layer(List.of(x), in -> body.apply(in.get(0), null))
@@ -95,7 +117,9 @@ public final class Recompute implements AutoCloseable {
      */
     public static Tensor layer(List<Tensor> inputs, Function<List<Tensor>, Tensor> body) {
         Recompute current = CURRENT.get();
-        return current == null || !GradMode.is_enabled() ? body.apply(inputs) : current.segment(inputs, body);
+        return current == null || !GradMode.is_enabled()
+                ? trimmed(inputs.get(0), body.apply(inputs))
+                : current.segment(inputs, body);
     }
 
     private Tensor segment(List<Tensor> inputs, Function<List<Tensor>, Tensor> body) {

@@ -10,6 +10,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Supplier;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.Generator;
@@ -42,11 +43,13 @@ public final class WeightLoader {
      * @param seed seed of new weights
      * @param type type of the floating-point parameters
      * @param device where they live
+     * @param reopen opens the source once more after it has been closed; null where that cannot be
      * @param packs whether Linear layers will be packed before the source is closed: their weights are then read one by one
      * @param configHint facts of config.json for messages about wrong shapes: {@code (hidden_size 768) }
      */
     public record Plan(
             @Nullable TensorSource source,
+            @Nullable Supplier<TensorSource> reopen,
             String basePrefix,
             boolean newHead,
             double initializerRange,
@@ -332,6 +335,18 @@ public final class WeightLoader {
         }
         if (!initialised.isEmpty()) {
             LOG.info("{}: newly initialised, train before use: {}", model, String.join(", ", initialised));
+        }
+        Supplier<TensorSource> reopen = plan.reopen();
+        if (reopen != null) {
+            Map<String, String> names = new LinkedHashMap<>();
+            for (Linear layer : state.linears()) {
+                String weight = layer.weight().name();
+                String name = find(weight);
+                if (name != null && !initialised.contains(weight)) {
+                    names.put(weight, name);
+                }
+            }
+            state.originals(new Originals(reopen, names, plan.type()));
         }
         List<String> unexpected = source.names().stream()
                 .filter(n -> !used.contains(n) && !n.endsWith("position_ids") && !n.endsWith("num_batches_tracked"))

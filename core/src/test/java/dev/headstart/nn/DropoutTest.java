@@ -82,6 +82,21 @@ class DropoutTest {
     }
 
     @Test
+    void theNumberOfThreadsDoesNot() {
+        int before = torch.get_num_threads();
+        try (PointerScope scope = new PointerScope()) {
+            torch.set_num_threads(2);
+            float[] two = mask(ScalarType.Float, 0.1, 7, 3, 300_001); // several parts, the last one short
+            torch.set_num_threads(1);
+            assertThat(mask(ScalarType.Float, 0.1, 7, 3, 300_001)).isEqualTo(two);
+            assertThat(zeros(java.util.Arrays.copyOfRange(two, 800_000, two.length)))
+                    .isCloseTo(0.1, within(0.004));
+        } finally {
+            torch.set_num_threads(before);
+        }
+    }
+
+    @Test
     void gradientsFlowWhereNothingWasDropped() {
         try (PointerScope scope = new PointerScope()) {
             Tensor x = torch.ones(100, 7);

@@ -217,6 +217,7 @@ public final class Trainer {
     }
 
     private Result run(Optimizer optimizer, long begin) {
+        lowerFrozen();
         callbacks.forEach(c -> c.onBegin(step + 1, total));
         long tokens = 0;
         double sum = 0;
@@ -284,6 +285,13 @@ public final class Trainer {
     /** Whether the metrics are not those of the present weights. */
     private boolean unmeasured() {
         return evaluation != null && evaluatedStep != step;
+    }
+
+    /** Under autocast a frozen weight is never needed in fp32. */
+    private void lowerFrozen() {
+        if (args.bf16) {
+            model.lowerFrozen();
+        }
     }
 
     private double epoch() {
@@ -432,6 +440,7 @@ public final class Trainer {
             lastMetrics = new LinkedHashMap<>(evaluator.apply(model));
         } finally {
             model.train();
+            lowerFrozen();
         }
         evaluatedStep = step;
         callbacks.forEach(c -> c.onEvaluate(step, epoch(), lastMetrics));
