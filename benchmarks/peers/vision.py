@@ -3,9 +3,11 @@
 Arguments: resnet50|vit-b16 FOLDER THREADS. Makes FOLDER (weights in timm's layout, 64 JPEGs) when it is not there. One line in, one line out:
   outputs KIND PIXELS LOGITS BATCH   reads and writes float32; answers "done"
   run KIND BATCH SECONDS             answers images a second
-  classes KIND                       answers the best class of each JPEG
-  files KIND SECONDS                 decoding, resizing and the network over the JPEGs again and again; answers images a second
+  classes KIND BATCH                 answers the best class of each JPEG
+  files KIND BATCH SECONDS           decoding, resizing and the network over the JPEGs again and again; answers images a second
   loss PIXELS BATCH                  the loss of the first batch in evaluation, labels 0, 1, 2 ...
+  loop KIND FORMAT WORKERS STEPS BATCH   steps as in torchvision's references/classification (Pillow, RandomResizedCrop, flip, DataLoader), after one that is not counted;
+                                     FORMAT is nchw (its own) or nhwc; answers the seconds of STEPS steps
   train KIND STEPS                   steps on the batches of the last loss's file; answers their seconds
 KIND is torch (fp32), autocast (bf16), ort (fp32) or ort-int8, whose ranges are measured on FOLDER/calibration.f32. What cannot be had is answered with "no REASON".
 """
@@ -14,7 +16,9 @@ from pathlib import Path
 import numpy as np, torch, torchvision
 from safetensors.torch import load_file, save_file
 from torchvision.io import ImageReadMode, decode_jpeg, read_file
+from torchvision import transforms
 from torchvision.transforms import v2
+from PIL import Image
 
 warnings.filterwarnings("ignore")
 name, folder, threads = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
@@ -108,8 +112,8 @@ class Jpegs(torch.utils.data.Dataset):
         return self.prepare(decode_jpeg(read_file(str(files[i])), mode=ImageReadMode.RGB))
 
 
-def passes(kind, processes):
-    return [int(c) for x in torch.utils.data.DataLoader(Jpegs(), batch_size=8, num_workers=processes) for c in logits(kind, x).argmax(1)]
+def passes(kind, processes, batch):
+    return [int(c) for x in torch.utils.data.DataLoader(Jpegs(), batch_size=int(batch), num_workers=processes) for c in logits(kind, x).argmax(1)]
 
 
 def seconds(work):
@@ -140,14 +144,14 @@ def run(kind, batch, limit):
     return rate(int(batch), float(limit), lambda: logits(kind, x))
 
 
-def classes(kind):
-    return " ".join(map(str, passes(kind, 0)))
+def classes(kind, batch):
+    return " ".join(map(str, passes(kind, 0, batch)))
 
 
-def over_files(kind, limit):
-    if kind not in workers:  # the best of decoding in this process and in others
-        workers[kind] = min((seconds(lambda: passes(kind, n)), n) for n in (0, threads))[1]
-    return rate(FILES, float(limit), lambda: passes(kind, workers[kind]))
+def over_files(kind, batch, limit):
+    if (kind, batch) not in workers:  # the best of decoding in this process and in others
+        workers[kind, batch] = min((seconds(lambda: passes(kind, n, batch)), n) for n in (0, 1, threads))[1]
+    return rate(FILES, float(limit), lambda: passes(kind, workers[kind, batch], batch))
 
 
 def loss(pixels, batch):
@@ -175,7 +179,43 @@ def train(kind, steps):
     return time.perf_counter() - t
 
 
-COMMANDS = {"outputs": outputs, "run": run, "classes": classes, "files": over_files, "loss": loss, "train": train}
+class Photographs(torch.utils.data.Dataset):
+    """What ImageFolder and ClassificationPresetTrain do with its defaults, over the same files again and again."""
+    prepare = transforms.Compose([transforms.RandomResizedCrop(SIDE, interpolation=transforms.InterpolationMode.BILINEAR, antialias=True),
+                                  transforms.RandomHorizontalFlip(0.5), transforms.PILToTensor(), transforms.ConvertImageDtype(torch.float),
+                                  transforms.Normalize(mean=MEAN, std=STD)])
+
+    def __len__(self):
+        return 1 << 20
+
+    def __getitem__(self, i):
+        with open(files[i % FILES], "rb") as f:
+            return self.prepare(Image.open(f).convert("RGB")), i % FILES % 8
+
+
+def loop(kind, order, processes, steps, batch):
+    layout = torch.channels_last if order == "nhwc" else torch.contiguous_format
+    model.to(memory_format=layout).train()
+    sgd = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
+    begin = 0
+    for i, (x, y) in enumerate(torch.utils.data.DataLoader(Photographs(), batch_size=int(batch), shuffle=True, num_workers=int(processes))):
+        x = x.contiguous(memory_format=layout)
+        with torch.autocast("cpu", torch.bfloat16, enabled=kind == "autocast"):
+            value = torch.nn.functional.cross_entropy(model(x), y)
+        sgd.zero_grad()
+        value.backward()
+        sgd.step()
+        value.item()
+        if i == 0:
+            begin = time.perf_counter()
+        if i == int(steps):
+            break
+    taken = time.perf_counter() - begin
+    model.to(memory_format=torch.channels_last)
+    return taken
+
+
+COMMANDS = {"loop": loop, "outputs": outputs, "run": run, "classes": classes, "files": over_files, "loss": loss, "train": train}
 if __name__ == "__main__":
     print("ready", flush=True)
     for line in sys.stdin:

@@ -28,7 +28,7 @@ final class LinePeer implements AutoCloseable {
     /** Starts any program that answers lines and waits for its first line. @param errors where its stderr goes */
     LinePeer(List<String> command, ProcessBuilder.Redirect errors) throws IOException {
         ProcessBuilder builder = new ProcessBuilder(command).redirectError(errors);
-        List.of("OMP_WAIT_POLICY", "GLIBC_TUNABLES")
+        List.of("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "GLIBC_TUNABLES")
                 .forEach(builder.environment()::remove); // which are set for Headstart's training alone
         process = builder.start();
         ask = new PrintStream(process.getOutputStream(), true, StandardCharsets.UTF_8);

@@ -13,9 +13,14 @@ import dev.headstart.pipeline.ClassScore;
 import dev.headstart.pipeline.Pipeline;
 import dev.headstart.pipeline.PipelineOptions;
 import dev.headstart.train.Objective;
+import dev.headstart.train.TrainerCallback;
 import dev.headstart.train.TrainingArguments;
 import dev.headstart.train.TrainingData;
+import dev.headstart.train.vision.Augmentation;
+import dev.headstart.train.vision.ImageFineTune;
+import dev.headstart.train.vision.ImageFineTuneOptions;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -35,24 +40,29 @@ import org.bytedeco.pytorch.global.torch;
  * Image classifiers of the usual shapes (224 x 224, random weights): images a second beside torchvision or timm (channels-last) and ONNX Runtime, same
  * threads, taking turns; outputs are compared before anything is timed. Batches above 8 go through Headstart in eights, as its pipelines do.
  *
- * <p>Arguments: python, peer script, and {@code name=value}: model (resnet50 or vit-b16), rows (fp32, bf16, int8: the network alone; jpeg: decoding, resizing and the network, in fp32
- * and bf16; training), batches, training (fp32 or bf16), batch and steps (of training, a turn), threads, seconds (a figure), rounds, each with a default.
+ * <p>Arguments: python, peer script, and {@code name=value}: model (resnet50 or vit-b16), rows (fp32, bf16, int8: the network alone; jpeg: decoding, resizing and the network, in
+ * the precisions of the option of that name; training: bare steps; finetune: the
+ * loop over JPEG files), batches, training (fp32 or bf16), batch and steps (of training, a turn), formats and workers (of the peer's loop), threads, seconds (a figure), rounds, each with a default.
  */
 public final class VisionBenchmark {
     private static final int PIECE = 8;
     private static final int SIDE = 224;
     private static final int CALIBRATION = 16;
 
-    private static final Map<String, String> DEFAULTS = Map.of(
-            "model", "resnet50",
-            "rows", "fp32,bf16,int8,jpeg,training",
-            "batches", "1,32",
-            "training", "bf16",
-            "batch", "16",
-            "steps", "2",
-            "threads", "2",
-            "seconds", "3",
-            "rounds", "3");
+    private static final Map<String, String> DEFAULTS = Map.ofEntries(
+            Map.entry("model", "resnet50"),
+            Map.entry("rows", "fp32,bf16,int8,jpeg,training"),
+            Map.entry("batches", "1,32"),
+            Map.entry("training", "bf16"),
+            Map.entry("batch", "16"),
+            Map.entry("steps", "2"),
+            Map.entry("threads", "2"),
+            Map.entry("seconds", "3"),
+            Map.entry("rounds", "3"),
+            Map.entry("jpeg", "fp32,bf16,int8"),
+            Map.entry("formats", "nchw,nhwc"),
+            Map.entry("workers", "0,1,2"),
+            Map.entry("kept", "0"));
 
     /** What the peers have for a precision, and what it is called. */
     private static final Map<String, Map<String, String>> PEERS = Map.of(
@@ -86,10 +96,12 @@ public final class VisionBenchmark {
             for (String row : options.list("rows")) {
                 switch (row) {
                     case "jpeg" -> {
-                        b.files("fp32");
-                        b.files("bf16");
+                        for (String precision : options.list("jpeg")) {
+                            b.files(precision);
+                        }
                     }
                     case "training" -> b.training(options.text("training"));
+                    case "finetune" -> b.finetune(options.text("training"));
                     default -> b.network(row);
                 }
             }
@@ -188,26 +200,55 @@ public final class VisionBenchmark {
 
     private void files(String precision) throws IOException {
         Map<String, String> kinds = Objects.requireNonNull(PEERS.get(precision), precision);
+        String id = folder.toString();
         PipelineOptions how =
                 PipelineOptions.DEFAULT.withLoad(LoadOptions.defaults().withPrecision(precision));
+        if (precision.equals("int8") && options.text("model").equals("resnet50")) {
+            load(precision).close();
+            id = folder + "-int8";
+            how = PipelineOptions.DEFAULT;
+        }
         List<String> paths;
         try (var images = Files.list(folder.resolve("images"))) {
             paths = images.map(Path::toString).sorted().toList();
         }
-        try (Pipeline pipeline = Pipeline.of("image-classification", folder.toString(), how)) {
-            List<String> own = best(pipeline, paths);
-            for (String kind : kinds.keySet()) {
-                String answer = peer.ask("classes " + kind);
-                List<String> theirs =
-                        Arrays.stream(answer.split(" ")).map(c -> "LABEL_" + c).toList();
-                long same = java.util.stream.IntStream.range(0, own.size())
-                        .filter(i -> theirs.size() == own.size() && own.get(i).equals(theirs.get(i)))
-                        .count();
-                System.out.printf(
-                        Locale.ROOT, "jpeg %s: %d of %d classes are those of %s%n", precision, same, own.size(), kind);
+        try (Pipeline pipeline = Pipeline.of("image-classification", id, how)) {
+            for (String batch : options.list("batches")) {
+                int size = Integer.parseInt(batch);
+                List<String> own = best(pipeline, paths, size);
+                for (String kind : kinds.keySet()) {
+                    String answer = peer.ask("classes " + kind + " " + batch);
+                    List<String> theirs = Arrays.stream(answer.split(" "))
+                            .map(c -> "LABEL_" + c)
+                            .toList();
+                    long same = java.util.stream.IntStream.range(0, own.size())
+                            .filter(i ->
+                                    theirs.size() == own.size() && own.get(i).equals(theirs.get(i)))
+                            .count();
+                    System.out.printf(
+                            Locale.ROOT,
+                            "jpeg %s: %d of %d classes are those of %s%n",
+                            precision,
+                            same,
+                            own.size(),
+                            kind);
+                }
+                compare(
+                        "jpeg " + precision + " batch " + batch,
+                        kinds,
+                        "files %s " + batch,
+                        () -> rate(paths.size(), () -> best(pipeline, paths, size)));
             }
-            compare("jpeg " + precision, kinds, "files %s", () -> rate(paths.size(), () -> best(pipeline, paths)));
         }
+    }
+
+    /** The best class of each file, so many files in a call. */
+    private static List<String> best(Pipeline pipeline, List<String> paths, int batch) {
+        List<String> all = new ArrayList<>();
+        for (int at = 0; at < paths.size(); at += batch) {
+            all.addAll(best(pipeline, paths.subList(at, Math.min(paths.size(), at + batch))));
+        }
+        return all;
     }
 
     private static List<String> best(Pipeline pipeline, List<String> paths) {
@@ -262,6 +303,76 @@ public final class VisionBenchmark {
         } finally {
             Files.deleteIfExists(file);
         }
+    }
+
+    /** Fine-tuning from JPEG files with random resized crop and flip, as {@code headstart finetune} does it, beside torchvision's reference loop over the same files. */
+    private void finetune(String precision) throws IOException {
+        int batch = options.number("batch"), steps = options.number("steps"), rounds = options.number("rounds");
+        Path data = folder.resolve("classes"), output = folder.resolve("finetuned");
+        try (var images = Files.list(folder.resolve("images"))) {
+            int n = 0;
+            for (Path image : images.sorted().toList()) {
+                Path link =
+                        Files.createDirectories(data.resolve("class" + n++ % 8)).resolve(image.getFileName());
+                if (!Files.exists(link)) {
+                    Files.copy(image, link);
+                }
+            }
+        }
+        Map<String, List<Double>> theirs = new LinkedHashMap<>();
+        List<Double> ours = new ArrayList<>();
+        TrainerCallback turns = new TrainerCallback() {
+            private double sum;
+
+            @Override
+            public void onStep(Step step) {
+                sum += step.step() == 1 ? 0 : step.seconds(); // the first one is not counted
+                if (step.step() == 1 || (step.step() - 1) % steps != 0) {
+                    return;
+                }
+                ours.add(sum);
+                sum = 0;
+                String kind = precision.equals("bf16") ? "autocast" : "torch";
+                for (String format : options.list("formats")) {
+                    for (String workers : options.list("workers")) {
+                        String line = "loop %s %s %s %d %d".formatted(kind, format, workers, steps, batch);
+                        try {
+                            theirs.computeIfAbsent(format + ", " + workers + " workers", k -> new ArrayList<>())
+                                    .add(Double.parseDouble(peer.ask(line)));
+                        } catch (IOException e) {
+                            throw new UncheckedIOException(e);
+                        }
+                    }
+                }
+            }
+        };
+        TrainingArguments arguments = TrainingArguments.defaults()
+                .optimizer("sgd")
+                .momentum(0.9)
+                .learningRate(1e-3)
+                .weightDecay(0)
+                .maxGradNorm(0)
+                .batchSize(batch)
+                .bf16(precision.equals("bf16"))
+                .checkpoints(false)
+                .maxSteps((long) steps * rounds + 1);
+        new ImageFineTune(new ImageFineTuneOptions(data, output)
+                        .model(folder.toString())
+                        .validation(data)
+                        .maxSamples(0, 8)
+                        .overwrite(true)
+                        .augmentation(new Augmentation(0, 0.08, 0.5, 0, 9, 0))
+                        .imageMemory((long) options.number("kept") << 20)
+                        .arguments(arguments))
+                .callback(turns)
+                .run();
+        double images = (double) batch * steps, own = images / Figures.median(ours);
+        System.out.printf(Locale.ROOT, "finetune %s, batch %d, JPEG files: headstart %.2f", precision, batch, own);
+        theirs.forEach((what, seconds) -> {
+            double other = images / Figures.median(seconds);
+            System.out.printf(Locale.ROOT, "; torch %s %.2f (%.2f x)", what, other, own / other);
+        });
+        System.out.println(" images/s");
     }
 
     /** Pixels in memory, labels 0, 1, 2 ... */

@@ -85,6 +85,12 @@ final class ImageTrainingOptions {
                     "Images: which chooses the checkpoint: accuracy, f1_macro, auc, auc_ovr, loss (${DEFAULT-VALUE}).")
     private String metric = "accuracy";
 
+    @Option(
+            names = "--image-memory",
+            paramLabel = "MB",
+            description = "Images: decoded ones that are kept; others are decoded in every pass (${DEFAULT-VALUE}).")
+    private long imageMemory = 1024;
+
     /** Whether the model begins with new weights. @param model of --model, empty without */
     boolean fresh(String model) {
         if (init != null && !init.equals("random")) {
@@ -118,6 +124,7 @@ final class ImageTrainingOptions {
                 .layerDecay(layerDecay)
                 .gradualUnfreezing(unfreezing)
                 .classNames(classNames)
-                .metric(metric);
+                .metric(metric)
+                .imageMemory(imageMemory << 20);
     }
 }

@@ -58,6 +58,7 @@ public final class ImageFineTune {
     private final ImageFineTuneOptions options;
     private volatile @Nullable Trainer trainer;
     private volatile boolean stop;
+    private final List<TrainerCallback> callbacks = new ArrayList<>();
 
     /**
      * What came out.
@@ -90,6 +91,12 @@ public final class ImageFineTune {
         this.options = options;
     }
 
+    /** One more watcher of the training. */
+    public ImageFineTune callback(TrainerCallback value) {
+        callbacks.add(value);
+        return this;
+    }
+
     /** Ends training after the present step, with a checkpoint to resume from. From any thread. */
     public void requestStop() {
         stop = true;
@@ -107,12 +114,12 @@ public final class ImageFineTune {
     public Report run() {
         Usage usage = new Usage();
         OutputFolder.check(options.output, options.overwrite || options.resume, FineTune.OCCUPIED);
-        ImageSamples all = ImageSamples.open(options.train, options.columns, options.onError)
+        ImageSamples all = ImageSamples.open(options.train, options.columns, options.onError, options.imageMemory)
                 .checked(options.onError);
         labels(all.counts().keySet());
         ImageSamples train = all, validation;
         if (options.validation != null) {
-            validation = ImageSamples.open(options.validation, options.columns, options.onError)
+            validation = ImageSamples.open(options.validation, options.columns, options.onError, options.imageMemory)
                     .checked(options.onError);
         } else {
             List<ImageSamples> parts = all.split(options.validationSplit, SPLIT_SEED);
@@ -127,7 +134,7 @@ public final class ImageFineTune {
         validation = validation.balanced(options.maxEvalSamples, SPLIT_SEED);
         ImageSamples test = options.test == null
                 ? null
-                : ImageSamples.open(options.test, options.columns, options.onError)
+                : ImageSamples.open(options.test, options.columns, options.onError, options.imageMemory)
                         .checked(options.onError);
         Map<String, Integer> counts = train.counts();
         Map<Integer, String> labels = labels(counts.keySet());
@@ -258,6 +265,7 @@ public final class ImageFineTune {
             if (average != null) {
                 run.callback(average);
             }
+            callbacks.forEach(run::callback);
             trainer = run;
             if (stop) {
                 run.requestStop();

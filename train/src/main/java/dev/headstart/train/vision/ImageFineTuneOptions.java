@@ -12,6 +12,9 @@ import org.jspecify.annotations.Nullable;
 
 /** What image classifier to train, on what, how, and where the result goes. Set what is needed; {@link ImageFineTune#run} checks it. */
 public final class ImageFineTuneOptions {
+    /** Bytes of decoded images that are kept unless told otherwise. */
+    static final long IMAGE_MEMORY = 1L << 30;
+
     final Path train;
     final Path output;
     String model = "";
@@ -44,6 +47,7 @@ public final class ImageFineTuneOptions {
     List<String> loraTargets = List.of();
     boolean loraMerge;
     OnError onError = OnError.FAIL;
+    long imageMemory = IMAGE_MEMORY;
     boolean offline;
     String device = "auto";
     String metric = "accuracy";
@@ -177,6 +181,12 @@ public final class ImageFineTuneOptions {
     /** What to do with images that cannot be read. */
     public ImageFineTuneOptions onError(OnError value) {
         onError = value;
+        return this;
+    }
+
+    /** Bytes of decoded images that are kept in memory (1 GiB); others are decoded each time. */
+    public ImageFineTuneOptions imageMemory(long bytes) {
+        imageMemory = bytes;
         return this;
     }
 

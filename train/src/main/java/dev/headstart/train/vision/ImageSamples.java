@@ -41,15 +41,15 @@ import org.slf4j.LoggerFactory;
 final class ImageSamples {
     private static final Logger LOG = LoggerFactory.getLogger(ImageFineTune.class);
 
-    /** Bytes of decoded images that are kept. */
-    private static final long BUDGET = 1L << 30;
-
     private final List<Supplier<Image>> sources;
     private final List<String> labels;
     private final @Nullable Image[] decoded;
-    private final AtomicLong room = new AtomicLong(BUDGET);
+    private final long budget;
+    private final AtomicLong room;
 
-    private ImageSamples(List<Supplier<Image>> sources, List<String> labels) {
+    private ImageSamples(List<Supplier<Image>> sources, List<String> labels, long budget) {
+        this.budget = budget;
+        this.room = new AtomicLong(budget);
         this.sources = List.copyOf(sources);
         this.labels = List.copyOf(labels);
         this.decoded = new Image[sources.size()];
@@ -64,6 +64,11 @@ final class ImageSamples {
      * @throws HeadstartException when there are none, or rows lack a label
      */
     static ImageSamples open(Path location, Map<Role, String> columns, @Nullable OnError onError) {
+        return open(location, columns, onError, ImageFineTuneOptions.IMAGE_MEMORY);
+    }
+
+    /** The same. @param budget bytes of decoded images that are kept */
+    static ImageSamples open(Path location, Map<Role, String> columns, @Nullable OnError onError, long budget) {
         String name = location.toString();
         int mark = name.lastIndexOf(".npz#");
         if (mark >= 0) {
@@ -93,7 +98,7 @@ final class ImageSamples {
             throw new HeadstartException(location + ": no images; expected class folders of images, or a table with the"
                     + " columns image and label");
         }
-        return new ImageSamples(sources, labels);
+        return new ImageSamples(sources, labels, budget);
     }
 
     /** MedMNIST: SPLIT_images [N, H, W] or [N, H, W, 3] and SPLIT_labels [N] or [N, 1], unsigned bytes. */
@@ -130,7 +135,7 @@ final class ImageSamples {
                 sources.add(() -> image);
                 labels.add(Long.toString(label[i]));
             }
-            return new ImageSamples(sources, labels);
+            return new ImageSamples(sources, labels, 0); // which are in memory already
         } finally {
             all.values().forEach(Tensor::close);
         }
@@ -211,7 +216,8 @@ final class ImageSamples {
     ImageSamples select(List<Integer> indexes) {
         ImageSamples part = new ImageSamples(
                 indexes.stream().map(sources::get).toList(),
-                indexes.stream().map(labels::get).toList());
+                indexes.stream().map(labels::get).toList(),
+                budget);
         for (int i = 0; i < indexes.size(); i++) {
             part.decoded[i] = decoded[indexes.get(i)];
         }

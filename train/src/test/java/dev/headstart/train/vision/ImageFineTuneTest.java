@@ -358,6 +358,23 @@ class ImageFineTuneTest {
     }
 
     @Test
+    void decodedImagesStayInMemoryWithinTheBudget() throws IOException {
+        Path folder = stripes("train", 8, 1);
+        for (long budget : new long[] {0, 1 << 20}) {
+            ImageSamples samples = ImageSamples.open(folder, Map.of(), OnError.FAIL, budget);
+            ImageSamples part = samples.select(List.of(3));
+            Image first = samples.image(3), again = samples.image(3), selected = part.image(0);
+            if (budget > 0) {
+                assertThat(again).isSameAs(first);
+                assertThat(part.image(0)).isSameAs(selected);
+            } else {
+                assertThat(again).isNotSameAs(first);
+                assertThat(part.image(0)).isNotSameAs(selected);
+            }
+        }
+    }
+
+    @Test
     void announcedBatchesAreThoseAskedFor() throws IOException {
         ImageSamples samples = ImageSamples.open(stripes("train", 8, 1), Map.of(), OnError.FAIL);
         ImageProcessor processor = ImageProcessor.fromFolder(config);
