@@ -84,6 +84,11 @@ final class QuantizeCommand implements Runnable {
     private @Nullable Path calibrate;
 
     @Option(
+            names = "--no-calibration",
+            description = "int4: round each weight by itself, in seconds; fitting takes minutes and loses less.")
+    private boolean plain;
+
+    @Option(
             names = "--accuracy",
             paramLabel = "DIR",
             description = "Class folders of images on which to compare the classifier before and after.")
@@ -100,7 +105,11 @@ final class QuantizeCommand implements Runnable {
         if (!List.of(32, 64, 128, 256).contains(group)) {
             throw new HeadstartException("--group-size must be 32, 64, 128 or 256, found " + group);
         }
+        if (plain && calibrate != null) {
+            throw new HeadstartException("--no-calibration and --calibrate contradict each other; leave one out");
+        }
         ModelFolder source = Hub.standard().resolve(model);
+        String held = text == null ? null : readText(text);
         try {
             OutputFolder.check(output, false, "choose another");
             int bits = precision.equals("int4") ? 4 : 8;
@@ -118,9 +127,9 @@ final class QuantizeCommand implements Runnable {
                     precision,
                     report.bytesAfter() / 1e6,
                     report.bytesBefore() / 1e6));
-            if (text != null) {
-                double before = perplexity(source.path().toString());
-                double after = perplexity(output.toString());
+            if (held != null) {
+                double before = perplexity(held, source.path().toString());
+                double after = perplexity(held, output.toString());
                 double loss = 100 * (after / before - 1);
                 result.put("perplexity_before", before)
                         .put("perplexity_after", after)
@@ -154,7 +163,7 @@ final class QuantizeCommand implements Runnable {
 
     private @Nullable Consumer<PreTrainedModel<?>> examples(ModelFolder source, int bits) {
         if (calibrate == null) {
-            return bits == 4 ? TextCalibration.ownText(source.path(), SEED) : null;
+            return bits == 4 && !plain ? TextCalibration.ownText(source.path(), SEED) : null;
         }
         if (bits == 4 && !Files.exists(calibrate)) {
             throw new HeadstartException(calibrate + ": expected a text or a folder of images, found nothing");
@@ -162,11 +171,15 @@ final class QuantizeCommand implements Runnable {
         if (bits == 8 || Files.isDirectory(calibrate)) {
             return ImageCalibration.of(source.path(), ImageFiles.under(calibrate), EXAMPLES);
         }
+        return TextCalibration.of(source.path(), readText(calibrate));
+    }
+
+    private static String readText(Path file) {
         try {
-            return TextCalibration.of(source.path(), Perplexity.read(calibrate));
+            return Perplexity.read(file);
         } catch (IOException e) {
             throw new HeadstartException(
-                    calibrate + ": cannot be read as a text in UTF-8 (" + e.getMessage() + "); give another", e);
+                    file + ": cannot be read as a text in UTF-8 (" + e.getMessage() + "); give another", e);
         }
     }
 
@@ -191,13 +204,8 @@ final class QuantizeCommand implements Runnable {
         }
     }
 
-    private double perplexity(String folder) throws IOException {
-        return Perplexity.of(
-                        Perplexity.read(Objects.requireNonNull(text)),
-                        folder,
-                        ON_CPU,
-                        maxLength == null ? 0 : maxLength,
-                        0)
+    private double perplexity(String held, String folder) {
+        return Perplexity.of(held, folder, ON_CPU, maxLength == null ? 0 : maxLength, 0)
                 .perplexity();
     }
 }

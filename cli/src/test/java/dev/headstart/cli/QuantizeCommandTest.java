@@ -16,7 +16,9 @@ import java.io.IOException;
 import java.net.URISyntaxException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import org.bytedeco.javacpp.PointerScope;
@@ -97,20 +99,31 @@ class QuantizeCommandTest {
         refused("int4", few, "at least 128");
         refused("int4", Files.write(dir.resolve("no.txt"), new byte[] {(byte) 0xff, 0}), "no.txt", "UTF-8");
         refused("int8", prose(), "expected a folder of images", "a file");
+        Path noText = dir.resolve("no.txt");
+        refused("int4", List.of("--no-calibration", "--perplexity", noText.toString()), "no.txt", "UTF-8");
+        refused("int4", List.of("--no-calibration", "--calibrate", few.toString()), "contradict");
+    }
+
+    /** Each weight by itself: what the folder held before there were examples, with more loss. */
+    @Test
+    void withoutCalibrationEachWeightIsRoundedByItself() throws IOException, URISyntaxException {
+        Path out = dir.resolve("plain");
+        Result result = HeadstartCommandTest.run(
+                "quantize", "--model", MODEL, "--precision", "int4", "--output", out.toString(), "--no-calibration");
+        assertThat(result.code()).as(result.err()).isZero();
+        assertThat(expectedLoss(out)).isBetween(0.025, 0.06);
     }
 
     private void refused(String precision, Path calibrate, String... parts) {
+        refused(precision, List.of("--calibrate", calibrate.toString()), parts);
+    }
+
+    private void refused(String precision, List<String> options, String... parts) {
         Path out = dir.resolve("out");
-        Result result = HeadstartCommandTest.run(
-                "quantize",
-                "--model",
-                MODEL,
-                "--precision",
-                precision,
-                "--output",
-                out.toString(),
-                "--calibrate",
-                calibrate.toString());
+        List<String> arguments = new ArrayList<>(
+                List.of("quantize", "--model", MODEL, "--precision", precision, "--output", out.toString()));
+        arguments.addAll(options);
+        Result result = HeadstartCommandTest.run(arguments.toArray(String[]::new));
         assertThat(result.code()).as(result.err()).isEqualTo(1);
         assertThat(result.out()).isEmpty();
         assertThat(result.err().lines()).as(result.err()).hasSize(1);
