@@ -30,7 +30,8 @@ class RecomputeTrimTest {
             Tensor small = Ops.empty(ScalarType.Float, 1 << 10);
             Tensor[] pieces = new Tensor[1000]; // of 100 kB, which the heap holds
             for (int i = 0; i < pieces.length; i++) {
-                pieces[i] = Memory.scoped(() -> Ops.empty(ScalarType.Float, 25_000).fill_(new Scalar(1.0)));
+                pieces[i] =
+                        Memory.scoped(() -> Ops.empty(ScalarType.Float, 25_000).fill_(new Scalar(1.0)));
             }
             for (int i = 0; i < pieces.length; i += 2) {
                 pieces[i].close();
