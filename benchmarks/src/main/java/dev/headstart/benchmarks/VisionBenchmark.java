@@ -259,6 +259,18 @@ public final class VisionBenchmark {
 
     // === training ===
 
+    /** What the peer trains with. */
+    private static TrainingArguments sgd(int batch, String precision) {
+        return TrainingArguments.defaults()
+                .optimizer("sgd")
+                .momentum(0.9)
+                .learningRate(1e-3)
+                .weightDecay(0)
+                .maxGradNorm(0)
+                .batchSize(batch)
+                .bf16(precision.equals("bf16"));
+    }
+
     private void training(String precision) throws IOException {
         int batch = options.number("batch"), steps = options.number("steps");
         String kind = precision.equals("bf16") ? "autocast" : "torch";
@@ -278,14 +290,7 @@ public final class VisionBenchmark {
                         .item_double();
             }
             model.channelsLast(); // as finetune does, and the peer
-            TrainingArguments arguments = TrainingArguments.defaults()
-                    .optimizer("sgd")
-                    .momentum(0.9)
-                    .learningRate(1e-3)
-                    .weightDecay(0)
-                    .maxGradNorm(0)
-                    .batchSize(batch)
-                    .bf16(precision.equals("bf16"));
+            TrainingArguments arguments = sgd(batch, precision);
             TrainingTurns turns = TrainingTurns.run(
                     model, arguments, rows, steps, options.number("rounds"), peer, "train " + kind + " " + steps);
             double images = (double) batch * steps;
@@ -346,16 +351,7 @@ public final class VisionBenchmark {
                 }
             }
         };
-        TrainingArguments arguments = TrainingArguments.defaults()
-                .optimizer("sgd")
-                .momentum(0.9)
-                .learningRate(1e-3)
-                .weightDecay(0)
-                .maxGradNorm(0)
-                .batchSize(batch)
-                .bf16(precision.equals("bf16"))
-                .checkpoints(false)
-                .maxSteps((long) steps * rounds + 1);
+        TrainingArguments arguments = sgd(batch, precision).checkpoints(false).maxSteps((long) steps * rounds + 1);
         new ImageFineTune(new ImageFineTuneOptions(data, output)
                         .model(folder.toString())
                         .validation(data)

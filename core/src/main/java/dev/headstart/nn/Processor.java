@@ -35,9 +35,15 @@ public record Processor(String model, int cores, Set<String> features) {
             "bf16",
             "i8mm");
 
+    /** Read once: every weight that is packed asks for it. */
+    private static final class Machine {
+        static final Processor PROCESSOR =
+                read(Path.of("/proc/cpuinfo"), Runtime.getRuntime().availableProcessors());
+    }
+
     /** This machine's. */
     public static Processor current() {
-        return read(Path.of("/proc/cpuinfo"), Runtime.getRuntime().availableProcessors());
+        return Machine.PROCESSOR;
     }
 
     /** Whether bfloat16 products run in hardware. */

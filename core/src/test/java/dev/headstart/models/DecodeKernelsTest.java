@@ -7,7 +7,6 @@ import dev.headstart.generation.Generation;
 import dev.headstart.generation.GenerativeModel;
 import dev.headstart.nn.Linear;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.Objects;
@@ -27,17 +26,9 @@ class DecodeKernelsTest {
     private Path folder;
 
     private Path model() throws IOException {
-        Path config = folder.resolve("config.json");
-        Files.writeString(config, """
+        return FreshModel.write(folder, "GPT2LMHeadModel", """
             {"model_type": "gpt2", "initializer_range": 0.1, "vocab_size": 8200, "n_embd": 512, "n_layer": 2, "n_head": 8, "n_positions": 128}
             """);
-        try (PreTrainedModel<?> model = Models.fromConfig(
-                ConfigJson.read(config),
-                "GPT2LMHeadModel",
-                LoadOptions.defaults().withDevice("cpu"))) {
-            model.savePretrained(folder);
-        }
-        return folder;
     }
 
     private static PreTrainedModel<?> load(Path path, String precision) {

@@ -40,18 +40,10 @@ class QuantizationTest {
                 ? "\"vocab_size\": 100, \"n_embd\": 128, \"n_layer\": 2, \"n_head\": 4, \"n_positions\": 32"
                 : "\"vocab_size\": 100, \"hidden_size\": 128, \"intermediate_size\": 256, \"num_hidden_layers\": 2,"
                         + " \"num_attention_heads\": 4";
-        Path plain = Files.createDirectories(folder.resolve(type));
-        Files.writeString(
-                plain.resolve("config.json"),
+        return FreshModel.write(
+                folder.resolve(type),
+                type.equals("gpt2") ? "GPT2LMHeadModel" : "LlamaForCausalLM",
                 "{\"model_type\": \"" + type + "\", \"initializer_range\": 0.1, " + sizes + "}");
-        String architecture = type.equals("gpt2") ? "GPT2LMHeadModel" : "LlamaForCausalLM";
-        try (PreTrainedModel<?> model = Models.fromConfig(
-                ConfigJson.read(plain.resolve("config.json")),
-                architecture,
-                LoadOptions.defaults().withDevice("cpu"))) {
-            model.savePretrained(plain);
-        }
-        return plain;
     }
 
     private static PreTrainedModel<?> load(Path path) {

@@ -6,7 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
 import dev.headstart.hub.ModelFolder;
-import dev.headstart.models.ConfigJson;
+import dev.headstart.models.FreshModel;
 import dev.headstart.models.Models;
 import dev.headstart.models.PreTrainedModel;
 import dev.headstart.models.Quantization;
@@ -24,15 +24,7 @@ class TextCalibrationTest {
     private Path folder;
 
     private Path model(String architecture, String config) throws IOException {
-        Path plain = Files.createDirectories(folder.resolve(architecture));
-        Files.writeString(plain.resolve("config.json"), config);
-        try (PreTrainedModel<?> model = Models.fromConfig(
-                ConfigJson.read(plain.resolve("config.json")),
-                architecture,
-                LoadOptions.defaults().withDevice("cpu"))) {
-            model.savePretrained(plain);
-        }
-        return plain;
+        return FreshModel.write(folder.resolve(architecture), architecture, config);
     }
 
     private Path gpt2() throws IOException {
