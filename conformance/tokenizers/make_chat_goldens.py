@@ -364,6 +364,53 @@ SMALL = [
     "{{ none|selectattr('a')|list }}{{ none|map('upper')|list }}{{ 0|select|list }}{{ none|rejectattr('a', 'equalto', 1)|list|length > 0 }}", "{{ none|list }}", "{{ 3|map('upper')|list }}",
     "{%- for m in rows -%}\n{{ m.n }}\n{%- endfor -%}\nend", "{{ [1, 2,] }}{{ {'a': 1,} }}", "{{ not a }}{{ -a }}{{ - 3 + 5 }}{{ -2 ** 2 }}", "{{ 'a' in missing }}{{ missing|length }}{{ missing|list }}", "{{ 10 // 3.0 }} {{ 2 ** 40 }}", "{{ 'abc'|replace('b', '') }}{{ 1|string + '1' }}", "{{ l|tojson|length }}",
     "{{ true and none }}{{ 'ab' < 'b' }}{{ [1, 2] < [1, 3] }}", "{%- set t = 'x' -%} {{ t }} {%- set t = t ~ 'y' %} {{ t }}", "{{ 'a\\nb'.splitlines() }}{{ '  '.isspace() }}{{ '12'.isdigit() }}{{ 'a'|e }}{{ '<'|e }}{{ 'a b'|wordcount }}",
+    "{{ dict(z=1, a=2, m=3) }}{{ dict(call_id=1, content=2, zeta=3, alpha=4)|tojson }}{{ namespace(b=1,a=2).b }}",
+    "{% macro m(a, b) %}{{a}}-{{b}}{% endmacro %}{{ m(*[1,2]) }}{{ m(**{'b':1,'a':2}) }}{{ m(1, *[2]) }}",
+    "{{ 'a,b,c'.rsplit(',', 1) }}{{ 'abc'.partition('b') }}{{ 'abcbd'.rpartition('b') }}{{ 'a  b c'.split(none, 1) }}{{ 'a  b c'.split(maxsplit=1) }}{{ 'x=1=2'.split('=', maxsplit=1) }}{{ 'x=1=2'.split(sep='=') }}",
+    "{{ 'aXbX'.replace('X', '-') }}{{ 'aaa'.replace('a', 'b', 2) }}{{ 'aaa'|replace('a', 'b', 1) }}{{ 'abc'.replace('', '-') }}",
+    "{{ 'Hello World'.swapcase() }}{{ 'hello'.capitalize() }}{{ 'HELLO wORLD'.title() }}{{ \"they're bill's\"|title }}{{ \"they're bill's\".title() }}{{ 'Stra\u00dfe \u00c0\u00c9 ﬁ İ'.upper() }}{{ 'Stra\u00dfe \u00c0\u00c9 ﬁ İ'.lower() }}{{ 'Stra\u00dfe \u00c0\u00c9 ﬁ İ'.casefold() }}{{ 'Stra\u00dfe \u00c0\u00c9 ﬁ İ'|upper }}{{ 'Stra\u00dfe \u00c0\u00c9 ﬁ İ'|title }}{{ 'Stra\u00dfe \u00c0\u00c9 ﬁ İ'|capitalize }}",
+    "{{ 'abc'.startswith(('x', 'a')) }}{{ 'abc'.startswith('b', 1) }}{{ 'abc'.endswith('c') }}{{ 'abc'.find('z') }}{{ 'abcabc'.rfind('b') }}{{ 'abcabc'.count('b') }}{{ 'abc'.index('c') }}{{ 'abcabc'.find('b', 2) }}",
+    "{{ 'a\\nb\\r\\nc\\n'.splitlines() }}{{ 'a\\nb\\r\\nc\\n'.splitlines(true) }}{{ 'a\\x0bb\\x0cc\\x85d\\u2028e'.splitlines() }}{{ ''.splitlines() }}",
+    "{{ 'a'.join(['1','2']) }}{{ ', '.join(d) }}{{ ','.join([1,2]) }}",
+    "{{ '%s and %d and %.2f and %5s|%-5s|%05d|%x|%%' % ('a', 3, 2.5, 'r', 'l', 42, 255) }}{{ '%s' % 'x' }}{{ '%s' % [1] }}{{ '%(a)s' % {'a': 1} }}{{ '%r' % 'x' }}{{ '%e %g' % (1234.5, 0.00001) }}",
+    "{{ '%s %s'|format('a', 1) }}{{ '%(a)s'|format(a=5) }}{{ '%.1f'|format(2.25) }}{{ '%+d % d'|format(3, 4) }}",
+    "{{ '{} {}'.format(1, 'a') }}{{ '{1} {0}'.format(1, 2) }}{{ '{a} {b!r}'.format(a=1, b='x') }}{{ '{:.2f}|{:>5}|{:<5}|{:^5}|{:05d}|{:,}|{:x}|{:%}'.format(3.14159, 'r', 'l', 'c', 42, 1234567, 255, 0.5) }}{{ '{{}}'.format() }}{{ '{0[0]} {0[1]}'.format([1,2]) }}{{ '{:*^9}'.format('mid') }}{{ '{:+}'.format(3) }}{{ '{:e}'.format(1234.5) }}",
+    "{{ true is true }}{{ 1 is true }}{{ false is false }}{{ 0 is false }}{{ none is false }}{{ 1 is sameas 1 }}{{ 1 is sameas true }}{{ 1.0 is sameas 1 }}{{ 'x' is sameas 'x' }}{{ none is sameas none }}{{ true is sameas true }}",
+    "{{ 5 is gt 3 }}{{ 5 is lessthan 3 }}{{ 5 is ge(5) }}{{ 5 is ne 4 }}{{ 'a' is in ['a'] }}{{ 'a' is in('abc') }}{{ 5 is not in [1] }}{{ 5 is eq(5) and 3 is odd }}{{ 5 is divisibleby(5) }}{{ 'x' is lower }}{{ 'X' is upper }}{{ '1' is lower }}{{ 'upper' is filter }}{{ 'nope' is filter }}{{ 'odd' is test }}{{ 'x' is escaped }}",
+    "{{ a is string or a is number }}{{ a is number is true }}",
+    "{% set m = cycler('a', 'b') %}{{ m.next() }}{{ m.next() }}{{ m.next() }}{{ m.current }}",
+    "{% set j = joiner(', ') %}{% for i in l %}{{ j() }}{{ i }}{% endfor %}",
+    "{% for i in [] %}{% else %}empty{% endfor %}{% for i in l %}{% break %}{% else %}x{% endfor %}",
+    "{{ strftime_now('%Q') }}",
+    "{{ d.__len__ is defined }}{{ d['__class__'] is defined }}{{ (d|attr('keys'))() is defined }}{{ d|attr('k') is defined }}{{ d|attr('__class__') is defined }}",
+    "{% macro m(a) %}{{ a }}{{ varargs }}{{ kwargs }}{% endmacro %}{{ m(1, 2, 3, x=4) }}",
+    "{% set ns = namespace() %}{% set ns.a = 1 %}{{ ns.a }}{{ ns.b is defined }}{{ ns }}",
+    "{{ ('word ' * 30)|truncate }}{{ ('word ' * 30)|truncate(20, leeway=0) }}",
+    "{{ rows[0]|attr('n') is defined }}{{ d|attr('k') is defined }}{{ (d|attr('keys'))() is defined }}",
+    "{% set _dummy = none %}{{ _dummy }}{% set a1, (b1, c1) = 1, (2, 3) %}{{ c1 }}",
+    "{% set ns = namespace(_x=1) %}",
+    "{{ \"%d\" % 2.7 }}{{ \"%d\" % true }}{{ \"%c\" % 65 }}{{ \"%i\" % 3 }}{{ \"%5.1f|%-8.3f|\" % (2.25, 3.14159) }}{{ \"%10s|%-10s|\" % (\"\u00e9\", \"\u00e9\") }}{{ \"%.2s\" % \"abc\" }}{{ \"%o %X %#x\" % (8, 255, 255) }}",
+    "{% raw %}\n {{ x }}\n{% endraw %}\ny",
+    "{% block b %}in block{% endblock %}",
+    "{% autoescape false %}{{ '<' }}{% endautoescape %}",
+    "{{ l|batch(2)|list }}{{ l|batch(2, 'x')|list }}{{ l|slice(2)|list }}",
+    "{{ 'abc'|center(9) }}|{{ 'abc'.center(9) }}|{{ 'abc'.ljust(6) }}|{{ 'abc'.rjust(6) }}|{{ 'abc'.center(8, '*') }}",
+    "{{ 'hello world foo bar'|truncate(10) }}|{{ 'hello world foo bar'|truncate(10, true) }}|{{ 'hello'|truncate(10) }}|{{ 'hello world'|truncate(8, true, '..', 0) }}",
+    "{{ '0x1A'|int(0, 16) }}{{ '1A'|int(base=16) }}{{ '12.7'|int }}{{ 12.7|int }}{{ -12.7|int }}{{ 'abc'|int }}{{ none|int }}{{ '1e3'|int }}{{ true|int }}{{ l|int(5) }}",
+    "{{ '1e3'|float }}{{ 'x'|float }}{{ 'x'|float(1.5) }}{{ 3|float }}{{ 'nan'|float }}{{ 'inf'|float }}{{ '1_000'|float }}",
+    "{{ 2.5|round }}{{ 3.5|round }}{{ 2.345|round(2) }}{{ 2.3|round(0, 'ceil') }}{{ 2.7|round(method='floor') }}{{ 1234|round(-2) }}{{ 5|round }}",
+    "{{ 7 // 2 }}{{ -7 // 2 }}{{ 7 % -3 }}{{ 7.5 % 2 }}{{ -7.5 % 2 }}{{ 7.5 // 2 }}{{ 2 ** 0.5 }}{{ 2 ** 10 }}{{ 1 / 3 }}{{ 10 / 5 }}{{ 1e16 }}{{ 1e15 }}{{ 123456789.123 }}{{ 0.1 + 0.2 }}{{ 1e-5 }}{{ 0.0001 }}{{ 1e100 }}",
+    "{{ true + true }}{{ true * 3 }}{{ 'a' * 0 }}{{ 'a' * -1 }}{{ [1] * 3 }}{{ 3 * [0] }}{{ (1,) + (2,) }}{{ (1, 2) * 2 }}",
+    "{{ [1, 2] == [1, 2] }}{{ (1, 2) == [1, 2] }}{{ {'a': 1} == {'a': 1.0} }}{{ 'a' == 'A'|lower }}{{ none == false }}{{ 0 == false }}{{ '' == none }}{{ 1 != 1.0 }}",
+    "{{ [1, [2, [3]]] }}{{ [] }}{{ {} }}{{ () }}{{ (1,) }}{{ ('a', 'b') }}{{ [none, true, 'x'] }}{{ \"it's\" }}{{ [\"it's\", 'say \"hi\"', 'both \\' and \"'] }}{{ ['\\n\\t\\\\', '\u00e9', '😀', '\\u200b', '\\x00'] }}",
+    "{% for a, (b, c) in [[1,[2,3]]] %}{{ a }}{{ b }}{{ c }}{% endfor %}",
+    "{{ d }}{{ rows }}{{ [1, 'a', none] }}{{ 1e300 }}{{ 2.5 }}{{ [1e300, 0.1, -0.0] }}{{ 1.0 * 3 }}",
+    "{{ l|max }}{{ ['b', 'A', 'c', 'a']|max }}{{ ['b', 'A', 'c', 'a']|min }}{{ ['b', 'A', 'c', 'a']|max(case_sensitive=true) }}{{ rows|max(attribute='n') }}{{ []|max is defined }}",
+    "{{ ['b', 'A', 'c', 'a']|unique|list }}{{ ['b', 'A', 'c', 'a']|unique(case_sensitive=true)|list }}{{ rows|unique(attribute='b')|list|length }}",
+    "{{ rows|groupby('b')|list }}{% for g in rows|groupby('b') %}{{ g.grouper }}:{{ g.list|length }};{% endfor %}{% for k, v in rows|groupby('b') %}{{ k }}{{ v|map(attribute='n')|join }}{% endfor %}",
+    "{{ {'a': 1, 'b': 2}.items()|list }}{{ {'a': 1}|tojson }}{{ {'a': none}|tojson(indent=none) }}{{ d|tojson(indent=4) }}{{ [[], {}, [1], {'a': {}}]|tojson(indent=1) }}{{ [1]|tojson(indent=0) }}{{ d|tojson(indent='--') }}",
+    "{{ tree.0.c.1.c.0.v }}{{ [[[0, 1], [2, 3]]].0.1.1 }}",
+    "|{{ \" 1 2 3 4 5 \".split(none, 0) | join(\",\") }}|{{ \" 1 2 3 4 5 \".split(none, 3) | join(\",\") }}|{{ \" 1 2 3 4 5 \".split(\" \", 0) | join(\",\") }}|{{ \" 1 2 3 4 5 \".split(\" \", 3) | join(\",\") }}|{{ \" 1 2 3 4 5 \".split(\" \", 10) | join(\",\") }}|",
 ]
 VARS = dict(a=1, b="text é", d={"k": "v", "n": 2, "f": 1.5, "l": [1, "x"], "t": True, "z": None}, l=[1, 2, 3], x={}, rows=[dict(n=1, b=True), dict(n=2, b=False), dict(n=3, b=True)],
             tree=[dict(v=1, c=[dict(v=2, c=[]), dict(v=3, c=[dict(v=4, c=[])])]), dict(v=5, c=[])])
@@ -375,13 +422,15 @@ def main():
     out["templates"], out["special"] = families, dict(bos_token="<s>", eos_token="</s>")
     for name, template in families.items():
         for conversation in CONVERSATIONS:
-            for options in (dict(), dict(add_generation_prompt=True), dict(tools=[TOOL, TOOL]), dict(tools=[TOOL], add_generation_prompt=True, enable_thinking=False), dict(continue_final_message=True), dict(custom_tools=None, date_string="1 Jan 2026")):
+            for options in (dict(), dict(add_generation_prompt=True), dict(tools=[TOOL, TOOL]), dict(tools=[TOOL], add_generation_prompt=True, enable_thinking=False), dict(continue_final_message=True), dict(custom_tools=None, date_string="1 Jan 2026"), dict(continue_final_message="reasoning_content")):
                 if options.get("tools") and name in ("llama2", "gemma2", "gemma3", "qwen2", "marked"):
                     continue
                 case = dict(template=name, messages=conversation, options=options)
                 try:
                     if not conversation:
                         raise ValueError("empty")
+                    if isinstance(options.get("continue_final_message"), str) and "reasoning_content" not in conversation[-1]:
+                        continue
                     clean = [{k: v for k, v in m.items() if v is not None} for m in conversation]
                     text, spans = render_jinja_template([clean], chat_template=template, return_assistant_tokens_mask=name == "marked" and "continue_final_message" not in options, **out["special"], **options)
                     case["text"] = text[0]

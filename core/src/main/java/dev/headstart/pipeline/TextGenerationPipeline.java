@@ -237,7 +237,14 @@ public final class TextGenerationPipeline extends TextPipeline {
         Map<String, Object> variables = new LinkedHashMap<>();
         kwargs.path("chat_template_kwargs").properties().forEach(e -> variables.put(e.getKey(), plain(e.getValue())));
         ChatTemplate.Options how = new ChatTemplate.Options(
-                !goesOn, goesOn, maps(kwargs.get("tools")), maps(kwargs.get("documents")), variables);
+                !goesOn,
+                goesOn,
+                maps(kwargs.get("tools")),
+                maps(kwargs.get("documents")),
+                variables,
+                kwargs.path("continue_final_message").isTextual()
+                        ? kwargs.path("continue_final_message").asText()
+                        : "content");
         return tokenizer.encodeChat(messages, how).ids();
     }
 
@@ -245,7 +252,8 @@ public final class TextGenerationPipeline extends TextPipeline {
     private static boolean continues(List<? extends Map<String, ?>> messages, JsonNode kwargs) {
         boolean assistant = !messages.isEmpty()
                 && "assistant".equals(messages.get(messages.size() - 1).get("role"));
-        return kwargs.path("continue_final_message").asBoolean(assistant);
+        JsonNode said = kwargs.path("continue_final_message");
+        return said.isTextual() || said.asBoolean(assistant);
     }
 
     /** The messages of an input that is a JSON list of them, else null. */

@@ -92,19 +92,34 @@ public final class ChatTemplate {
      * @param tools JSON schemas of the functions that the model may call; null for none
      * @param documents what the model may quote, maps of title and text; null for none
      * @param variables more variables, such as {@code enable_thinking}
+     * @param continued which text of the last message goes on: its {@code content}, or for instance its {@code reasoning_content}
      */
     public record Options(
             boolean addGenerationPrompt,
             boolean continueFinalMessage,
             @Nullable List<? extends Map<String, ?>> tools,
             @Nullable List<? extends Map<String, ?>> documents,
-            Map<String, ?> variables) {
+            Map<String, ?> variables,
+            String continued) {
+        /** The same, going on with the content. */
+        public Options(
+                boolean addGenerationPrompt,
+                boolean continueFinalMessage,
+                @Nullable List<? extends Map<String, ?>> tools,
+                @Nullable List<? extends Map<String, ?>> documents,
+                Map<String, ?> variables) {
+            this(addGenerationPrompt, continueFinalMessage, tools, documents, variables, "content");
+        }
+
         /** A prompt for the assistant's next message, nothing else. */
         public static final Options PROMPT = new Options(true, false, null, null, Map.of());
 
         /** The conversation alone, as for training. */
         public static final Options PLAIN = new Options(false, false, null, null, Map.of());
     }
+
+    /** Names of a message's reasoning, the usual one first. */
+    private static final List<String> REASONING = List.of("reasoning_content", "thinking", "reasoning");
 
     private static final String CONTINUE_HERE = "CONTINUE_FINAL_MESSAGE_TAG ";
 
@@ -128,7 +143,7 @@ public final class ChatTemplate {
             message.forEach((k, v) -> {
                 if (v != null) copy.put(k, v);
             });
-            for (String name : List.of("reasoning_content", "thinking", "reasoning")) {
+            for (String name : REASONING) {
                 Object reasoning = copy.get(name);
                 if (reasoning == null) continue;
                 copy.putIfAbsent("thinking", reasoning);
@@ -140,7 +155,7 @@ public final class ChatTemplate {
         String last = "";
         if (options.continueFinalMessage()) {
             Map<String, Object> message = chat.get(chat.size() - 1);
-            last = markEnd(message);
+            last = markEnd(message, options.continued());
         }
         Map<String, @Nullable Object> variables = new LinkedHashMap<>(special);
         variables.putAll(options.variables());
@@ -161,10 +176,19 @@ public final class ChatTemplate {
     }
 
     /** Appends the mark to the message's text, or to the last of its text blocks; returns the text that it had. */
-    private static String markEnd(Map<String, Object> message) {
-        Object content = message.get("content");
+    private String markEnd(Map<String, Object> message, String field) {
+        Object content = message.get(field);
+        List<String> same = REASONING.contains(field)
+                ? REASONING.stream()
+                        .filter(f -> content != null && content.equals(message.get(f)))
+                        .toList()
+                : List.of(field);
+        if (content != null && same.stream().noneMatch(source::contains)) {
+            throw new HeadstartException(
+                    "chat: the template does not read " + field + ", so it cannot be continued; continue the content");
+        }
         if (content instanceof String text) {
-            message.put("content", text + CONTINUE_HERE);
+            same.forEach(f -> message.put(f, text + CONTINUE_HERE));
             return text;
         }
         if (content instanceof List<?> blocks) {
@@ -174,10 +198,10 @@ public final class ChatTemplate {
                 Map<Object, @Nullable Object> marked = new LinkedHashMap<>(block);
                 marked.put("text", text + CONTINUE_HERE);
                 copy.set(i, marked);
-                message.put("content", copy);
+                message.put(field, copy);
                 return text;
             }
         }
-        throw new HeadstartException("chat: continueFinalMessage needs a text in the last message's content");
+        throw new HeadstartException("chat: continueFinalMessage needs a text in the last message's " + field);
     }
 }

@@ -3,7 +3,10 @@ package dev.headstart.text;
 import dev.headstart.text.JinjaRun.Function;
 import dev.headstart.text.JinjaRun.Namespace;
 import dev.headstart.text.JinjaRun.Undefined;
+import java.math.BigDecimal;
+import java.math.RoundingMode;
 import java.time.format.TextStyle;
+import java.time.temporal.IsoFields;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -12,6 +15,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Predicate;
 import java.util.function.ToIntBiFunction;
 import java.util.regex.Matcher;
@@ -37,6 +41,37 @@ final class JinjaBuiltins {
                 (run, args, named) -> {
                     Map<String, @Nullable Object> values = new LinkedHashMap<>();
                     dict(run, args, named).forEach((k, v) -> values.put(String.valueOf(k), v));
+                    if (values.keySet().stream().anyMatch(k -> k.startsWith("_")))
+                        throw run.error("an attribute's name may not start with _");
+                    return new Namespace(values);
+                };
+            case "joiner" ->
+                (run, args, named) -> {
+                    String by = JinjaValues.text(option(args, named, 0, "sep", ", "));
+                    boolean[] used = {false};
+                    return (Function) (r, none, names) -> {
+                        String now = used[0] ? by : "";
+                        used[0] = true;
+                        return now;
+                    };
+                };
+            case "cycler" ->
+                (run, args, named) -> {
+                    if (args.isEmpty()) throw run.error("cycler: no values");
+                    Map<String, @Nullable Object> values = new LinkedHashMap<>();
+                    int[] at = {0};
+                    values.put("current", args.get(0));
+                    values.put("next", (Function) (r, none, names) -> {
+                        Object now = args.get(at[0]);
+                        at[0] = (at[0] + 1) % args.size();
+                        values.put("current", args.get(at[0]));
+                        return now;
+                    });
+                    values.put("reset", (Function) (r, none, names) -> {
+                        at[0] = 0;
+                        values.put("current", args.get(0));
+                        return null;
+                    });
                     return new Namespace(values);
                 };
             default -> null;
@@ -105,11 +140,29 @@ final class JinjaBuiltins {
                 case 'A' -> b.append(now.getDayOfWeek().getDisplayName(TextStyle.FULL, Locale.ENGLISH));
                 case 'a' -> b.append(now.getDayOfWeek().getDisplayName(TextStyle.SHORT, Locale.ENGLISH));
                 case 'j' -> b.append(bare ? "" + now.getDayOfYear() : String.format("%03d", now.getDayOfYear()));
-                case 'F' -> b.append(now.toLocalDate());
-                case 'T' -> b.append(String.format("%02d:%02d:%02d", now.getHour(), now.getMinute(), now.getSecond()));
+                case 'e' -> b.append(String.format("%2d", now.getDayOfMonth()));
+                case 'k' -> b.append(String.format("%2d", now.getHour()));
+                case 'l' -> b.append(String.format("%2d", hour12));
+                case 'C' -> two(b, now.getYear() / 100, bare);
+                case 'G' -> b.append(now.get(IsoFields.WEEK_BASED_YEAR));
+                case 'V' -> two(b, now.get(IsoFields.WEEK_OF_WEEK_BASED_YEAR), bare);
+                case 'U' -> two(b, (now.getDayOfYear() + 6 - now.getDayOfWeek().getValue() % 7) / 7, bare);
+                case 'W' -> two(b, (now.getDayOfYear() + 6 - (now.getDayOfWeek().getValue() - 1)) / 7, bare);
+                case 'u' -> b.append(now.getDayOfWeek().getValue());
+                case 'w' -> b.append(now.getDayOfWeek().getValue() % 7);
+                case 's' -> b.append(now.toEpochSecond());
+                case 'f' -> b.append(String.format("%06d", now.getNano() / 1000));
+                case 'n' -> b.append('\n');
+                case 't' -> b.append('\t');
+                case 'F' -> b.append(strftime(run, "%Y-%m-%d"));
+                case 'T', 'X' -> b.append(strftime(run, "%H:%M:%S"));
+                case 'D', 'x' -> b.append(strftime(run, "%m/%d/%y"));
+                case 'R' -> b.append(strftime(run, "%H:%M"));
+                case 'r' -> b.append(strftime(run, "%I:%M:%S %p"));
+                case 'c' -> b.append(strftime(run, "%a %b %e %H:%M:%S %Y"));
                 case 'Z', 'z' -> b.append("");
                 case '%' -> b.append('%');
-                default -> throw run.error("strftime_now: unknown directive %" + d);
+                default -> b.append('%').append(d);
             }
         }
         return b.toString();
@@ -183,8 +236,30 @@ final class JinjaBuiltins {
             case "lower" -> (run, args, named) -> s.toLowerCase(Locale.ROOT);
             case "title" -> (run, args, named) -> title(s, false);
             case "capitalize" -> (run, args, named) -> capitalize(s);
-            case "startswith" -> (run, args, named) -> any(arg(args, 0), s::startsWith);
-            case "endswith" -> (run, args, named) -> any(arg(args, 0), s::endsWith);
+            case "startswith" -> (run, args, named) -> any(arg(args, 0), part(run, s, args)::startsWith);
+            case "endswith" -> (run, args, named) -> any(arg(args, 0), part(run, s, args)::endsWith);
+            case "swapcase" ->
+                (run, args, named) -> {
+                    StringBuilder b = new StringBuilder();
+                    s.codePoints().forEach(c -> {
+                        String one = Character.toString(c);
+                        b.append(
+                                Character.isUpperCase(c) ? one.toLowerCase(Locale.ROOT) : one.toUpperCase(Locale.ROOT));
+                    });
+                    return b.toString();
+                };
+            case "casefold" ->
+                (run, args, named) -> s.replace("\u1e9e", "ss")
+                        .replace("\u00df", "ss")
+                        .toUpperCase(Locale.ROOT)
+                        .toLowerCase(Locale.ROOT);
+            case "center", "ljust", "rjust" ->
+                (run, args, named) -> aligned(run, s, name, arg(args, 0), args.size() > 1 ? string(run, args, 1) : " ");
+            case "istitle" ->
+                (run, args, named) ->
+                        s.equals(title(s, false)) && s.codePoints().anyMatch(Character::isUpperCase);
+            case "isascii" -> (run, args, named) -> s.chars().allMatch(c -> c < 128);
+            case "isidentifier" -> (run, args, named) -> s.matches("[\\p{L}_][\\p{L}\\p{N}_]*");
             case "removeprefix" ->
                 (run, args, named) -> s.startsWith(string(run, args, 0))
                         ? s.substring(string(run, args, 0).length())
@@ -203,15 +278,18 @@ final class JinjaBuiltins {
             case "split" -> (run, args, named) -> split(run, s, args, named, false);
             case "rsplit" -> (run, args, named) -> split(run, s, args, named, true);
             case "splitlines" ->
-                (run, args, named) -> new ArrayList<@Nullable Object>(s.lines().toList());
+                (run, args, named) -> lines(s, JinjaValues.truth(option(args, named, 0, "keepends", false)));
             case "join" ->
                 (run, args, named) -> {
-                    List<String> parts = JinjaValues.list(run, arg(args, 0)).stream()
-                            .map(JinjaValues::text)
-                            .toList();
+                    List<String> parts = new ArrayList<>();
+                    for (Object part : JinjaValues.list(run, arg(args, 0))) {
+                        if (!(part instanceof String text))
+                            throw run.error("join: expected strings, found " + JinjaValues.type(part));
+                        parts.add(text);
+                    }
                     return joined(run, parts, s);
                 };
-            case "find" -> (run, args, named) -> position(s, s.indexOf(string(run, args, 0)));
+            case "find" -> (run, args, named) -> position(s, s.indexOf(string(run, args, 0), start(run, s, args)));
             case "rfind" -> (run, args, named) -> position(s, s.lastIndexOf(string(run, args, 0)));
             case "index" ->
                 (run, args, named) -> {
@@ -220,11 +298,14 @@ final class JinjaBuiltins {
                     return position(s, at);
                 };
             case "count" -> (run, args, named) -> count(s, string(run, args, 0));
-            case "format" -> (run, args, named) -> braces(run, s, args, named);
+            case "format" -> (run, args, named) -> JinjaFormat.braces(run, s, args, named);
             case "zfill" ->
                 (run, args, named) -> {
                     long width = Math.min(JinjaValues.whole(run, arg(args, 0)), 10_000);
-                    return s.length() >= width ? s : "0".repeat((int) width - s.length()) + s;
+                    int sign = s.startsWith("-") || s.startsWith("+") ? 1 : 0;
+                    return s.length() >= width
+                            ? s
+                            : s.substring(0, sign) + "0".repeat((int) width - s.length()) + s.substring(sign);
                 };
             case "isdigit", "isnumeric", "isdecimal" ->
                 (run, args, named) -> !s.isEmpty() && s.codePoints().allMatch(Character::isDigit);
@@ -234,22 +315,52 @@ final class JinjaBuiltins {
                 (run, args, named) -> !s.isEmpty() && s.codePoints().allMatch(Character::isLetterOrDigit);
             case "isspace" ->
                 (run, args, named) -> !s.isEmpty() && s.codePoints().allMatch(JinjaBuiltins::space);
-            case "isupper" ->
-                (run, args, named) -> !s.equals(s.toLowerCase(Locale.ROOT)) && s.equals(s.toUpperCase(Locale.ROOT));
-            case "islower" ->
-                (run, args, named) -> !s.equals(s.toUpperCase(Locale.ROOT)) && s.equals(s.toLowerCase(Locale.ROOT));
+            case "isupper" -> (run, args, named) -> cased(s, true);
+            case "islower" -> (run, args, named) -> cased(s, false);
             case "partition", "rpartition" ->
                 (run, args, named) -> {
                     String by = string(run, args, 0);
                     int at = name.equals("partition") ? s.indexOf(by) : s.lastIndexOf(by);
                     if (at < 0)
-                        return new ArrayList<@Nullable Object>(
+                        return new JinjaValues.Tuple(
                                 name.equals("partition") ? List.of(s, "", "") : List.of("", "", s));
-                    return new ArrayList<@Nullable Object>(
-                            List.of(s.substring(0, at), by, s.substring(at + by.length())));
+                    return new JinjaValues.Tuple(List.of(s.substring(0, at), by, s.substring(at + by.length())));
                 };
             default -> null;
         };
+    }
+
+    /** Where the second argument says that a search begins. */
+    private static int start(JinjaRun run, String s, List<@Nullable Object> args) {
+        if (args.size() < 2 || args.get(1) == null) return 0;
+        int length = s.codePointCount(0, s.length());
+        long from = JinjaValues.whole(run, args.get(1));
+        return s.offsetByCodePoints(0, (int) Math.max(0, Math.min(length, from < 0 ? from + length : from)));
+    }
+
+    private static String part(JinjaRun run, String s, List<@Nullable Object> args) {
+        return s.substring(start(run, s, args));
+    }
+
+    private static String aligned(JinjaRun run, String s, String how, @Nullable Object width, String fill) {
+        int missing = (int) Math.min(JinjaValues.whole(run, width), 10_000) - s.codePointCount(0, s.length());
+        if (missing <= 0) return s;
+        int wide = missing + s.codePointCount(0, s.length());
+        int left = how.equals("ljust") ? 0 : how.equals("rjust") ? missing : missing / 2 + (missing & wide & 1);
+        return fill.repeat(left) + s + fill.repeat(missing - left);
+    }
+
+    private static List<@Nullable Object> lines(String s, boolean keepEnds) {
+        List<@Nullable Object> lines = new ArrayList<>();
+        Matcher m = Pattern.compile("\r\n|[\n\r\u000b\u000c\u001c-\u001e\u0085\u2028\u2029]")
+                .matcher(s);
+        int from = 0;
+        while (m.find()) {
+            lines.add(s.substring(from, keepEnds ? m.end() : m.start()));
+            from = m.end();
+        }
+        if (from < s.length()) lines.add(s.substring(from));
+        return lines;
     }
 
     private static boolean any(@Nullable Object v, Predicate<String> test) {
@@ -266,6 +377,12 @@ final class JinjaBuiltins {
         long n = 0;
         for (int i = s.indexOf(of); i >= 0; i = s.indexOf(of, i + of.length())) n++;
         return n;
+    }
+
+    /** Python's isupper and islower: there are letters of that case, and none of the other. */
+    private static boolean cased(String s, boolean upper) {
+        String same = upper ? s.toUpperCase(Locale.ROOT) : s.toLowerCase(Locale.ROOT);
+        return s.equals(same) && !s.equals(upper ? s.toLowerCase(Locale.ROOT) : s.toUpperCase(Locale.ROOT));
     }
 
     private static boolean space(int c) {
@@ -299,7 +416,12 @@ final class JinjaBuiltins {
         boolean start = true;
         for (int i = 0; i < s.length(); i++) {
             char c = s.charAt(i);
-            b.append(start ? Character.toUpperCase(c) : Character.toLowerCase(c));
+            b.append(
+                    !start
+                            ? String.valueOf(Character.toLowerCase(c))
+                            : words
+                                    ? String.valueOf(c).toUpperCase(Locale.ROOT)
+                                    : String.valueOf(Character.toTitleCase(c)));
             start = words ? space(c) || "-({[<".indexOf(c) >= 0 : !Character.isLetter(c);
         }
         return b.toString();
@@ -307,7 +429,7 @@ final class JinjaBuiltins {
 
     private static String replace(JinjaRun run, String s, String what, String with, long times) {
         if (times == 0) return s;
-        if (what.isEmpty()) throw run.error("replace: the text to replace is empty");
+        if (what.isEmpty() && times > 0) throw run.error("replace: the text to replace is empty");
         long n = count(s, what);
         if (s.length() + n * (double) with.length() > JinjaRun.MAX_TEXT)
             throw run.error("replace: the result is too long");
@@ -332,7 +454,7 @@ final class JinjaBuiltins {
         long max = most == null ? -1 : JinjaValues.whole(run, most);
         List<@Nullable Object> parts = new ArrayList<>();
         if (!(by instanceof String separator)) {
-            String rest = s.strip();
+            String rest = strip(s, null, true, max < 0);
             if (rest.isEmpty()) return parts;
             if (fromRight && max >= 0) throw run.error("rsplit: a limit needs a separator");
             Matcher blanks =
@@ -342,7 +464,7 @@ final class JinjaBuiltins {
                 parts.add(rest.substring(from, blanks.start()));
                 from = blanks.end();
             }
-            parts.add(rest.substring(from));
+            if (from < rest.length()) parts.add(rest.substring(from));
             return parts;
         }
         if (separator.isEmpty()) throw run.error("split: the separator is empty");
@@ -373,66 +495,6 @@ final class JinjaBuiltins {
         double length = parts.stream().mapToDouble(String::length).sum() + by.length() * (double) parts.size();
         if (length > JinjaRun.MAX_TEXT) throw run.error("join: the result is too long");
         return String.join(by, parts);
-    }
-
-    /** Python's {@code "%s: %d" % (...)}. */
-    static String format(JinjaRun run, String s, List<@Nullable Object> args) {
-        Matcher m = Pattern.compile("%([-0]?)(\\d{0,3})(?:\\.(\\d{1,2}))?([sdifr%])")
-                .matcher(s);
-        StringBuilder b = new StringBuilder();
-        int next = 0;
-        while (m.find()) {
-            String text;
-            if (m.group(4).equals("%")) {
-                text = "%";
-            } else {
-                if (next >= args.size()) throw run.error("format: too few values for \"" + s + "\"");
-                Object v = args.get(next++);
-                Number n = JinjaValues.numeric(v);
-                if (m.group(4).equals("f") && n != null) {
-                    text = String.format(
-                            Locale.ROOT, "%." + (m.group(3) == null ? "6" : m.group(3)) + "f", n.doubleValue());
-                } else if ("di".contains(m.group(4)) && n != null) {
-                    text = "" + n.longValue();
-                } else {
-                    text = JinjaValues.text(v);
-                }
-                int width = m.group(2).isEmpty() ? 0 : Integer.parseInt(m.group(2));
-                String fill = m.group(1).equals("0") ? "0" : " ";
-                if (text.length() < width) {
-                    text = m.group(1).equals("-")
-                            ? text + " ".repeat(width - text.length())
-                            : fill.repeat(width - text.length()) + text;
-                }
-            }
-            m.appendReplacement(b, Matcher.quoteReplacement(text));
-        }
-        return run.checked(m.appendTail(b).toString());
-    }
-
-    /** Python's {@code "{} {name}".format(...)} without format specifications. */
-    private static String braces(
-            JinjaRun run, String s, List<@Nullable Object> args, Map<String, @Nullable Object> named) {
-        Matcher m = Pattern.compile("\\{\\{|}}|\\{(\\w*)}|[{}]").matcher(s);
-        StringBuilder b = new StringBuilder();
-        int next = 0;
-        while (m.find()) {
-            String field = m.group(1);
-            Object v;
-            if (m.group().equals("{{")) v = "{";
-            else if (m.group().equals("}}")) v = "}";
-            else if (field == null)
-                throw run.error("format: fields like " + m.group() + " with specifications are not supported");
-            else if (field.isEmpty() || field.matches("\\d{1,6}")) {
-                int i = field.isEmpty() ? next++ : Integer.parseInt(field);
-                if (i >= args.size()) throw run.error("format: there is no value " + i);
-                v = args.get(i);
-            } else if (named.containsKey(field)) v = named.get(field);
-            else throw run.error("format: there is no value '" + field + "'");
-            m.appendReplacement(b, Matcher.quoteReplacement(JinjaValues.text(v)));
-            if (b.length() > JinjaRun.MAX_TEXT) throw run.error("format: the result is too long");
-        }
-        return m.appendTail(b).toString();
     }
 
     // ---- filters ----
@@ -532,7 +594,7 @@ final class JinjaBuiltins {
                         JinjaValues.text(v),
                         JinjaValues.text(arg(args, 0)),
                         JinjaValues.text(arg(args, 1)),
-                        args.size() > 2 && args.get(2) != null ? JinjaValues.whole(run, args.get(2)) : -1);
+                        option(args, named, 2, "count", null) instanceof Long times ? times : -1);
             case "join":
                 Object attribute = option(args, named, 1, "attribute", null);
                 return joined(
@@ -543,12 +605,17 @@ final class JinjaBuiltins {
                         JinjaValues.text(option(args, named, 0, "d", "")));
             case "tojson":
                 Object indent = option(args, named, 1, "indent", null);
-                List<@Nullable Object> marks =
-                        named.get("separators") instanceof List<?> l ? new ArrayList<>(l) : new ArrayList<>();
+                List<@Nullable Object> marks = option(args, named, 2, "separators", null) instanceof List<?> l
+                        ? new ArrayList<>(l)
+                        : new ArrayList<>();
                 return JinjaValues.json(
                         run,
                         v,
-                        indent == null ? -1 : (int) Math.min(JinjaValues.whole(run, indent), 100),
+                        indent == null
+                                ? null
+                                : indent instanceof String mark
+                                        ? mark
+                                        : " ".repeat((int) Math.max(0, Math.min(JinjaValues.whole(run, indent), 100))),
                         JinjaValues.truth(option(args, named, 0, "ensure_ascii", false)),
                         JinjaValues.truth(option(args, named, 3, "sort_keys", false)),
                         marks.size() == 2 ? JinjaValues.text(marks.get(0)) : indent == null ? ", " : ",",
@@ -591,16 +658,34 @@ final class JinjaBuiltins {
                         run,
                         folded(sortBy == null ? a : path(run, a, sortBy), caseSensitive),
                         folded(sortBy == null ? b : path(run, b, sortBy), caseSensitive));
+                if (sortBy instanceof String several && several.contains(",")) {
+                    comparator = (a, b) -> {
+                        for (String one : several.split(",")) {
+                            int c = JinjaValues.compare(
+                                    run,
+                                    folded(path(run, a, one), caseSensitive),
+                                    folded(path(run, b, one), caseSensitive));
+                            if (c != 0) return c;
+                        }
+                        return 0;
+                    };
+                }
                 sorted.sort(
                         JinjaValues.truth(option(args, named, 0, "reverse", false))
                                 ? comparator.reversed()
                                 : comparator);
                 return sorted;
             case "unique":
+                boolean cased = JinjaValues.truth(option(args, named, 0, "case_sensitive", false));
+                Object uniqueBy = option(args, named, 1, "attribute", null);
                 List<@Nullable Object> unique = new ArrayList<>();
+                List<@Nullable Object> seen = new ArrayList<>();
                 for (Object e : JinjaValues.list(run, v)) {
-                    if (unique.stream().noneMatch(u -> JinjaValues.equal(folded(u, false), folded(e, false))))
+                    Object is = folded(uniqueBy == null ? e : path(run, e, uniqueBy), cased);
+                    if (seen.stream().noneMatch(u -> JinjaValues.equal(u, is))) {
                         unique.add(e);
+                        seen.add(is);
+                    }
                     if (unique.size() > 10_000) throw run.error("unique: more than 10000 elements");
                 }
                 return unique;
@@ -632,13 +717,13 @@ final class JinjaBuiltins {
                 }
                 return kept;
             case "int":
-                return toInt(v, option(args, named, 0, "default", 0L));
+                return toInt(run, v, option(args, named, 0, "default", 0L), option(args, named, 1, "base", 10L));
             case "float":
                 try {
                     Number n = JinjaValues.numeric(v);
                     return n != null
                             ? n.doubleValue()
-                            : Double.parseDouble(JinjaValues.text(v).strip());
+                            : real(JinjaValues.text(v).strip());
                 } catch (NumberFormatException e) {
                     return option(args, named, 0, "default", 0.0);
                 }
@@ -656,10 +741,17 @@ final class JinjaBuiltins {
                     total = JinjaValues.arithmetic(run, "+", total, of == null ? e : path(run, e, of));
                 return total;
             case "min", "max":
+                boolean letters = JinjaValues.truth(option(args, named, 0, "case_sensitive", false));
+                Object bestBy = option(args, named, 1, "attribute", null);
                 Object best = null;
                 boolean any = false;
                 for (Object e : JinjaValues.list(run, v)) {
-                    int c = any ? JinjaValues.compare(run, e, best) : 0;
+                    int c = any
+                            ? JinjaValues.compare(
+                                    run,
+                                    folded(bestBy == null ? e : path(run, e, bestBy), letters),
+                                    folded(bestBy == null ? best : path(run, best, bestBy), letters))
+                            : 0;
                     if (!any || (name.equals("min") ? c < 0 : c > 0)) best = e;
                     any = true;
                 }
@@ -675,9 +767,11 @@ final class JinjaBuiltins {
                 if (JinjaValues.truth(option(args, named, 1, "first", false))) lines[0] = pad + lines[0];
                 return joined(run, Arrays.asList(lines), "\n");
             case "format":
-                return format(run, JinjaValues.text(v), args);
+                return JinjaFormat.percent(run, JinjaValues.text(v), args, named.isEmpty() ? null : named);
             case "attr":
-                return JinjaValues.attribute(run, v, string(run, args, 0));
+                return v instanceof Map<?, ?> m && JinjaBuiltins.method(m, string(run, args, 0)) == null
+                        ? new Undefined(string(run, args, 0))
+                        : JinjaValues.attribute(run, v, string(run, args, 0));
             case "wordcount":
                 return Arrays.stream(JinjaValues.text(v).split("\\W+"))
                         .filter(w -> !w.isEmpty())
@@ -691,8 +785,20 @@ final class JinjaBuiltins {
                     groups.computeIfAbsent(key(path(run, e, groupBy)), k -> new ArrayList<>())
                             .add(e);
                 List<@Nullable Object> grouped = new ArrayList<>();
-                groups.forEach((k, group) -> grouped.add(new JinjaValues.Tuple(Arrays.asList(k, group))));
+                groups.forEach((k, group) -> grouped.add(new JinjaValues.Group(k, group)));
                 return grouped;
+            case "batch", "slice":
+                return rows(
+                        run,
+                        v,
+                        name.equals("batch"),
+                        JinjaValues.whole(run, arg(args, 0)),
+                        args.size() > 1,
+                        arg(args, 1));
+            case "center":
+                return aligned(run, JinjaValues.text(v), "filter", option(args, named, 0, "width", 80L), " ");
+            case "truncate":
+                return truncated(run, JinjaValues.text(v), args, named);
             default:
                 throw run.error("there is no filter '" + name + "'");
         }
@@ -720,20 +826,87 @@ final class JinjaBuiltins {
         throw run.error(JinjaValues.type(v) + " has no length");
     }
 
-    private static @Nullable Object toInt(@Nullable Object v, @Nullable Object otherwise) {
+    private static @Nullable Object toInt(
+            JinjaRun run, @Nullable Object v, @Nullable Object otherwise, @Nullable Object base) {
         Number n = JinjaValues.numeric(v);
         if (n != null) return n.longValue();
+        if (!(v instanceof String s)) return otherwise;
+        String text = s.strip().replaceAll("(?<=[0-9a-zA-Z])_(?=[0-9a-zA-Z])", "");
+        long radix = JinjaValues.whole(run, base);
+        String mark = radix == 16 ? "0[xX]" : radix == 8 ? "0[oO]" : radix == 2 ? "0[bB]" : "";
         try {
-            return v instanceof String s ? (long) Double.parseDouble(s.strip()) : otherwise;
-        } catch (NumberFormatException e) {
-            return otherwise;
+            return Long.parseLong(mark.isEmpty() ? text : text.replaceFirst("^([+-]?)" + mark, "$1"), (int) radix);
+        } catch (NumberFormatException noWhole) {
+            try {
+                return (long) real(text);
+            } catch (NumberFormatException e) {
+                return otherwise;
+            }
         }
+    }
+
+    /** Python's float() of a text. */
+    private static double real(String text) {
+        String plain = text.replaceAll("(?<=[0-9])_(?=[0-9])", "");
+        return switch (plain.toLowerCase(Locale.ROOT)) {
+            case "nan", "+nan", "-nan" -> Double.NaN;
+            case "inf", "+inf", "infinity", "+infinity" -> Double.POSITIVE_INFINITY;
+            case "-inf", "-infinity" -> Double.NEGATIVE_INFINITY;
+            default -> {
+                if (!plain.matches("[-+]?([0-9]+\\.?[0-9]*|\\.[0-9]+)([eE][-+]?[0-9]+)?"))
+                    throw new NumberFormatException(plain);
+                yield Double.parseDouble(plain);
+            }
+        };
+    }
+
+    /** The filters batch (rows of n) and slice (n rows). */
+    private static List<@Nullable Object> rows(
+            JinjaRun run, @Nullable Object v, boolean batch, long n, boolean fills, @Nullable Object fill) {
+        if (n <= 0 || n > 100_000) throw run.error((batch ? "batch" : "slice") + ": expected a number above 0");
+        List<@Nullable Object> all = JinjaValues.list(run, v);
+        List<@Nullable Object> rows = new ArrayList<>();
+        int longer = (int) (all.size() % n);
+        int at = 0;
+        for (int r = 0; batch ? at < all.size() : r < n; r++) {
+            int length = (int) (batch ? n : all.size() / n + (r < longer ? 1 : 0));
+            List<@Nullable Object> row = new ArrayList<>(all.subList(at, Math.min(all.size(), at + length)));
+            at += row.size();
+            if (fills && fill != null && batch) while (row.size() < n) row.add(fill);
+            if (fills && fill != null && !batch && longer > 0 && r >= longer) row.add(fill);
+            rows.add(row);
+        }
+        return rows;
+    }
+
+    private static String truncated(
+            JinjaRun run, String s, List<@Nullable Object> args, Map<String, @Nullable Object> named) {
+        int length = (int) Math.min(JinjaRun.MAX_TEXT, JinjaValues.whole(run, option(args, named, 0, "length", 255L)));
+        String end = JinjaValues.text(option(args, named, 2, "end", "..."));
+        Object leeway = option(args, named, 3, "leeway", null);
+        long more = leeway == null ? 5 : JinjaValues.whole(run, leeway);
+        int points = s.codePointCount(0, s.length());
+        if (points <= length + more) return s;
+        String cut = s.substring(0, s.offsetByCodePoints(0, Math.max(0, length - end.length())));
+        int blank = cut.lastIndexOf(' ');
+        boolean kill = JinjaValues.truth(option(args, named, 1, "killwords", false));
+        return (kill || blank < 0 ? cut : cut.substring(0, blank)) + end;
     }
 
     private static Object round(
             JinjaRun run, @Nullable Object v, List<@Nullable Object> args, Map<String, @Nullable Object> named) {
         Number n = JinjaValues.numeric(v);
         if (n == null) throw run.error("round: expected a number, found " + JinjaValues.type(v));
+        if (n instanceof Long whole
+                && JinjaValues.text(option(args, named, 1, "method", "common")).equals("common")) {
+            int places =
+                    (int) Math.max(-18, Math.min(18, JinjaValues.whole(run, option(args, named, 0, "precision", 0L))));
+            return places >= 0
+                    ? whole
+                    : (Object) new BigDecimal(whole)
+                            .setScale(places, RoundingMode.HALF_EVEN)
+                            .longValue();
+        }
         double scale = Math.pow(10, JinjaValues.whole(run, option(args, named, 0, "precision", 0L)));
         double x = n.doubleValue() * scale;
         return switch (JinjaValues.text(option(args, named, 1, "method", "common"))) {
@@ -744,6 +917,88 @@ final class JinjaBuiltins {
     }
 
     // ---- tests ----
+
+    private static final Set<String> FILTERS = Set.of(
+            "abs",
+            "attr",
+            "batch",
+            "capitalize",
+            "center",
+            "count",
+            "d",
+            "default",
+            "dictsort",
+            "e",
+            "escape",
+            "first",
+            "float",
+            "forceescape",
+            "format",
+            "groupby",
+            "indent",
+            "int",
+            "items",
+            "join",
+            "last",
+            "length",
+            "list",
+            "lower",
+            "map",
+            "max",
+            "min",
+            "reject",
+            "rejectattr",
+            "replace",
+            "reverse",
+            "round",
+            "safe",
+            "select",
+            "selectattr",
+            "slice",
+            "sort",
+            "string",
+            "sum",
+            "title",
+            "tojson",
+            "trim",
+            "truncate",
+            "unique",
+            "upper",
+            "wordcount");
+    private static final Set<String> TESTS = Set.of(
+            "boolean",
+            "callable",
+            "defined",
+            "divisibleby",
+            "eq",
+            "equalto",
+            "escaped",
+            "even",
+            "false",
+            "filter",
+            "float",
+            "ge",
+            "greaterthan",
+            "gt",
+            "in",
+            "integer",
+            "iterable",
+            "le",
+            "lessthan",
+            "lower",
+            "lt",
+            "mapping",
+            "ne",
+            "none",
+            "number",
+            "odd",
+            "sameas",
+            "sequence",
+            "string",
+            "test",
+            "true",
+            "undefined",
+            "upper");
 
     static boolean test(JinjaRun run, String name, @Nullable Object v, List<@Nullable Object> args) {
         Object other = arg(args, 0);
@@ -771,16 +1026,26 @@ final class JinjaBuiltins {
                 if (by == 0) throw run.error("division by zero");
                 yield JinjaValues.whole(run, v) % by == 0;
             }
-            case "eq", "equalto", "==", "sameas" -> JinjaValues.equal(v, other);
+            case "eq", "equalto", "==" -> JinjaValues.equal(v, other);
+            case "sameas" ->
+                v == other
+                        || v != null
+                                && other != null
+                                && v.getClass() == other.getClass()
+                                && v.equals(other)
+                                && !(v instanceof List<?>)
+                                && !(v instanceof Map<?, ?>);
             case "ne", "!=" -> !JinjaValues.equal(v, other);
             case "lt", "lessthan", "<" -> JinjaValues.compare(run, v, other) < 0;
             case "le", "<=" -> JinjaValues.compare(run, v, other) <= 0;
             case "gt", "greaterthan", ">" -> JinjaValues.compare(run, v, other) > 0;
             case "ge", ">=" -> JinjaValues.compare(run, v, other) >= 0;
             case "in" -> JinjaValues.contains(run, other, v);
-            case "upper" -> JinjaValues.text(v).equals(JinjaValues.text(v).toUpperCase(Locale.ROOT));
-            case "lower" -> JinjaValues.text(v).equals(JinjaValues.text(v).toLowerCase(Locale.ROOT));
-            case "filter", "test", "escaped" -> false;
+            case "upper" -> cased(JinjaValues.text(v), true);
+            case "lower" -> cased(JinjaValues.text(v), false);
+            case "filter" -> v instanceof String s && FILTERS.contains(s);
+            case "test" -> v instanceof String s && TESTS.contains(s);
+            case "escaped" -> false;
             default -> throw run.error("there is no test '" + name + "'");
         };
     }

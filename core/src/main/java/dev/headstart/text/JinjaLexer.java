@@ -140,7 +140,7 @@ final class JinjaLexer {
     }
 
     private void raw(int contentStart) {
-        close(contentStart - 2, 2, source.charAt(contentStart - 3) == '-', false, true);
+        close(contentStart - 2, 2, source.charAt(contentStart - 3) == '-', false, false);
         for (int i = source.indexOf("{%", at); i >= 0; i = source.indexOf("{%", i + 1)) {
             boolean strip = source.startsWith("-", i + 2);
             int k = skipBlanks(i + (strip ? 3 : 2));
@@ -230,6 +230,17 @@ final class JinjaLexer {
                 case 't' -> text.append('\t');
                 case 'r' -> text.append('\r');
                 case 'b' -> text.append('\b');
+                case 'a' -> text.append('\u0007');
+                case 'v' -> text.append('\u000b');
+                case '0', '1', '2', '3', '4', '5', '6', '7' -> {
+                    int end = i + 1;
+                    while (end < i + 3
+                            && end < source.length()
+                            && source.charAt(end) >= '0'
+                            && source.charAt(end) <= '7') end++;
+                    text.append((char) Integer.parseInt(source.substring(i, end), 8));
+                    i = end - 1;
+                }
                 case 'f' -> text.append('\f');
                 case '\n' -> {}
                 case '\\', '\'', '"' -> text.append(escaped);

@@ -6,7 +6,6 @@ import dev.headstart.text.JinjaRun.Function;
 import dev.headstart.text.JinjaRun.Namespace;
 import dev.headstart.text.JinjaRun.Undefined;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -44,6 +43,16 @@ class JinjaParser {
 
     Token peek(int ahead) {
         return tokens.get(Math.min(at + ahead, tokens.size() - 1));
+    }
+
+    int position() {
+        return at;
+    }
+
+    /** Whether a name stands between {@code from} and here. */
+    boolean mentions(int from, String name) {
+        return tokens.subList(from, at).stream()
+                .anyMatch(t -> t.kind() == Kind.NAME && t.text().equals(name));
     }
 
     boolean is(String text) {
@@ -219,7 +228,7 @@ class JinjaParser {
         if (++depth > MAX_DEPTH) throw error("expressions are nested more than " + MAX_DEPTH + " deep");
         if (accept("-")) {
             Expr of = unary(false);
-            value = run -> JinjaValues.arithmetic(run, "-", 0L, of.eval(run));
+            value = run -> of.eval(run) instanceof Double d ? -d : JinjaValues.arithmetic(run, "-", 0L, of.eval(run));
         } else if (accept("+")) {
             Expr of = unary(false);
             value = run -> JinjaValues.arithmetic(run, "+", 0L, of.eval(run));
@@ -269,6 +278,7 @@ class JinjaParser {
                 || is("{")) {
             args.add(postfix(primary()));
         }
+        if (is("is")) throw error("tests with is cannot be chained");
         return run -> {
             List<@Nullable Object> values = new ArrayList<>();
             for (Expr arg : args) values.add(arg.eval(run));
@@ -281,9 +291,13 @@ class JinjaParser {
         while (true) {
             Expr of = value;
             if (accept(".")) {
-                if (current().kind() == Kind.INTEGER) {
-                    long index = Long.parseLong(next().text());
-                    value = run -> JinjaValues.item(run, of.eval(run), index);
+                if (current().kind() == Kind.INTEGER || current().kind() == Kind.FLOAT) {
+                    for (String part : next().text().split("\\.")) { // a.0.1: the lexer reads a number
+                        if (!part.matches("\\d{1,18}")) throw error("expected an index, found '" + part + "'");
+                        Expr before = value;
+                        long index = Long.parseLong(part);
+                        value = run -> JinjaValues.item(run, before.eval(run), index);
+                    }
                 } else {
                     String name = name();
                     value = run -> JinjaValues.attribute(run, of.eval(run), name);
@@ -324,17 +338,28 @@ class JinjaParser {
     static final class Arguments {
         final List<Expr> positional = new ArrayList<>();
         final Map<String, Expr> named = new LinkedHashMap<>();
+        final List<Expr> lists = new ArrayList<>();
+        final List<Expr> maps = new ArrayList<>();
+
+        boolean isEmpty() {
+            return positional.isEmpty() && named.isEmpty() && lists.isEmpty() && maps.isEmpty();
+        }
 
         List<@Nullable Object> positional(JinjaRun run) {
             List<@Nullable Object> values = new ArrayList<>(positional.size());
             for (Expr e : positional) values.add(e.eval(run));
+            for (Expr e : lists) values.addAll(JinjaValues.list(run, e.eval(run)));
             return values;
         }
 
         Map<String, @Nullable Object> named(JinjaRun run) {
-            if (named.isEmpty()) return Map.of();
-            Map<String, @Nullable Object> values = new HashMap<>();
+            if (named.isEmpty() && maps.isEmpty()) return Map.of();
+            Map<String, @Nullable Object> values = new LinkedHashMap<>();
             named.forEach((name, e) -> values.put(name, e.eval(run)));
+            for (Expr e : maps) {
+                if (!(e.eval(run) instanceof Map<?, ?> m)) throw run.error("after ** a dict is expected");
+                m.forEach((k, v) -> values.put(JinjaValues.text(k), v));
+            }
             return values;
         }
     }
@@ -343,11 +368,14 @@ class JinjaParser {
         Arguments arguments = new Arguments();
         expect("(");
         while (!accept(")")) {
-            if (!arguments.positional.isEmpty() || !arguments.named.isEmpty()) {
+            if (!arguments.isEmpty()) {
                 expect(",");
                 if (accept(")")) break;
             }
-            if (is("*") || is("**")) throw error("arguments with " + current().text() + " are not supported");
+            if (is("*") || is("**")) {
+                (next().is("*") ? arguments.lists : arguments.maps).add(expression());
+                continue;
+            }
             if (current().kind() == Kind.NAME && peek(1).is("=")) {
                 String name = name();
                 expect("=");

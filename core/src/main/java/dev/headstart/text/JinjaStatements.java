@@ -112,6 +112,26 @@ final class JinjaStatements extends JinjaParser {
                 close("endgeneration");
                 return run -> run.generation(() -> body.run(run));
             }
+            case "block": {
+                String block = name();
+                while (accept("scoped") || accept("required")) continue;
+                expect(Kind.BLOCK_END);
+                Statement body = body(List.of("endblock"));
+                expect("endblock");
+                accept(block);
+                expect(Kind.BLOCK_END);
+                return run -> run.inScope(() -> body.run(run));
+            }
+            case "autoescape": {
+                Expr escapes = expression();
+                expect(Kind.BLOCK_END);
+                Statement body = body(List.of("endautoescape"));
+                close("endautoescape");
+                return run -> {
+                    if (JinjaValues.truth(escapes.eval(run))) throw run.error("autoescape is not supported");
+                    run.inScope(() -> body.run(run));
+                };
+            }
             case "break", "continue":
                 if (loops == 0) throw error(name + " outside of a loop");
                 expect(Kind.BLOCK_END);
@@ -156,30 +176,49 @@ final class JinjaStatements extends JinjaParser {
         };
     }
 
-    private List<String> targets() {
-        boolean bracket = accept("(");
-        List<String> names = new ArrayList<>(List.of(name()));
-        while (accept(",")) {
-            if (is("in") || is("=") || is(")")) break;
-            names.add(name());
+    /** What a value is given to: a name, or several that take its elements. */
+    private record Target(@Nullable String name, List<Target> parts) {
+        void give(JinjaRun run, @Nullable Object value) {
+            if (name != null) {
+                run.set(name, value);
+                return;
+            }
+            List<@Nullable Object> values = JinjaValues.list(run, value);
+            if (values.size() != parts.size())
+                throw run.error("cannot give " + values.size() + " values to " + parts.size() + " names");
+            for (int i = 0; i < values.size(); i++) parts.get(i).give(run, values.get(i));
         }
-        if (bracket) expect(")");
-        return names;
     }
 
-    private static void unpack(JinjaRun run, List<String> names, @Nullable Object value) {
-        if (names.size() == 1) {
-            run.set(names.get(0), value);
-            return;
+    private Target targets() {
+        List<Target> parts = new ArrayList<>(List.of(target()));
+        boolean several = false;
+        while (accept(",")) {
+            several = true;
+            if (is("in") || is("=") || is(")") || is("]")) break;
+            parts.add(target());
         }
-        List<@Nullable Object> parts = JinjaValues.list(run, value);
-        if (parts.size() != names.size())
-            throw run.error("cannot give " + parts.size() + " values to " + names.size() + " names");
-        for (int i = 0; i < names.size(); i++) run.set(names.get(i), parts.get(i));
+        return several ? new Target(null, parts) : parts.get(0);
+    }
+
+    private Target target() {
+        if (++nesting > 100) throw error("names are nested more than 100 deep");
+        Target target;
+        if (accept("(")) {
+            target = targets();
+            expect(")");
+        } else if (accept("[")) {
+            target = targets();
+            expect("]");
+        } else {
+            target = new Target(name(), List.of());
+        }
+        nesting--;
+        return target;
     }
 
     private Statement loop() {
-        List<String> names = targets();
+        Target names = targets();
         expect("in");
         Expr over = forIterable();
         Expr test = accept("if") ? expression() : null;
@@ -207,8 +246,7 @@ final class JinjaStatements extends JinjaParser {
         return listOf(parts);
     }
 
-    private record Loop(
-            List<String> names, @Nullable Expr test, Statement body, Statement otherwise, boolean recursive) {
+    private record Loop(Target names, @Nullable Expr test, Statement body, Statement otherwise, boolean recursive) {
         void run(JinjaRun run, @Nullable Object over, int depth) {
             List<@Nullable Object> items = JinjaValues.list(run, over);
             if (test != null) {
@@ -216,7 +254,7 @@ final class JinjaStatements extends JinjaParser {
                 for (Object item : items) {
                     run.at(run.line());
                     run.inScope(() -> {
-                        unpack(run, names, item);
+                        names.give(run, item);
                         if (JinjaValues.truth(test.eval(run))) kept.add(item);
                     });
                 }
@@ -228,16 +266,18 @@ final class JinjaStatements extends JinjaParser {
             }
             List<@Nullable Object> all = items;
             Object[] changed = {new Object()};
+            boolean[] completed = {false}; // a turn: Jinja's else runs as long as none was
             int line = run.line();
             try {
                 for (int n = 0; n < all.size(); n++) {
                     int i = n;
                     run.at(line);
                     run.inScope(() -> {
-                        unpack(run, names, all.get(i));
+                        names.give(run, all.get(i));
                         run.set("loop", state(run, all, i, depth, changed));
                         try {
                             body.run(run);
+                            completed[0] = true;
                         } catch (LoopControl control) {
                             if (control == LoopControl.BREAK) throw control;
                         }
@@ -246,6 +286,7 @@ final class JinjaStatements extends JinjaParser {
             } catch (LoopControl control) {
                 if (control != LoopControl.BREAK) throw control;
             }
+            if (!completed[0]) run.inScope(() -> otherwise.run(run));
         }
 
         private Object state(JinjaRun run, List<@Nullable Object> all, int i, int depth, Object[] changed) {
@@ -296,9 +337,9 @@ final class JinjaStatements extends JinjaParser {
             Expr value = setValue();
             return run -> assign(run, run.get(object), attribute, value.eval(run));
         }
-        List<String> names = targets();
+        Target names = targets();
         Expr value = setValue();
-        return run -> unpack(run, names, value.eval(run));
+        return run -> names.give(run, value.eval(run));
     }
 
     /** {@code = value}, or what the block up to {@code endset} prints. */
@@ -339,18 +380,24 @@ final class JinjaStatements extends JinjaParser {
         expect(Kind.BLOCK_END);
         int before = loops;
         loops = 0;
+        int start = position();
         Statement body = body(List.of("endmacro"));
+        boolean more = mentions(start, "varargs");
+        boolean others = mentions(start, "kwargs");
         loops = before;
         close("endmacro");
-        return run -> run.set(name, function(name, parameters, body, run.here()));
+        return run -> run.set(name, function(name, parameters, body, run.here(), more, others));
     }
 
-    private static Function function(String name, List<Parameter> parameters, Statement body, Object where) {
+    /** @param more whether the body reads {@code varargs}; @param others whether it reads {@code kwargs} */
+    private static Function function(
+            String name, List<Parameter> parameters, Statement body, Object where, boolean more, boolean others) {
         return (run, args, named) -> {
-            if (args.size() > parameters.size())
+            if (args.size() > parameters.size() && !more)
                 throw run.error(name + "() takes " + parameters.size() + " arguments, found " + args.size());
             for (String given : named.keySet()) {
                 if (!given.equals("caller")
+                        && !others
                         && parameters.stream().noneMatch(p -> p.name().equals(given))) {
                     throw run.error(name + "() has no argument '" + given + "'");
                 }
@@ -364,6 +411,16 @@ final class JinjaStatements extends JinjaParser {
                     if (i < args.size()) run.set(p.name(), args.get(i));
                     else if (named.containsKey(p.name())) run.set(p.name(), named.get(p.name()));
                     else run.set(p.name(), otherwise != null ? otherwise.eval(run) : new Undefined(p.name()));
+                }
+                if (more) {
+                    List<@Nullable Object> rest = args.subList(Math.min(parameters.size(), args.size()), args.size());
+                    run.set("varargs", new JinjaValues.Tuple(rest));
+                }
+                if (others) {
+                    Map<Object, @Nullable Object> rest = new LinkedHashMap<>(named);
+                    rest.remove("caller");
+                    parameters.forEach(p -> rest.remove(p.name()));
+                    run.set("kwargs", rest);
                 }
                 body.run(run);
             });
@@ -390,7 +447,7 @@ final class JinjaStatements extends JinjaParser {
         Expr macro = target;
         return run -> {
             Map<String, @Nullable Object> named = new LinkedHashMap<>(arguments.named(run));
-            named.put("caller", function("caller", parameters, body, run.here()));
+            named.put("caller", function("caller", parameters, body, run.here(), false, false));
             if (!(macro.eval(run) instanceof Function f)) throw run.error(name + " is no macro");
             run.print(JinjaValues.text(f.call(run, arguments.positional(run), named)));
         };

@@ -21,11 +21,20 @@ final class JinjaValues {
     private JinjaValues() {}
 
     /** A list that prints as Python's tuples do. */
-    static final class Tuple extends ArrayList<@Nullable Object> {
+    static sealed class Tuple extends ArrayList<@Nullable Object> {
         private static final long serialVersionUID = 1;
 
         Tuple(List<? extends @Nullable Object> values) {
             super(values);
+        }
+    }
+
+    /** What groupby gives: a pair whose parts have names. */
+    static final class Group extends Tuple {
+        private static final long serialVersionUID = 1;
+
+        Group(@Nullable Object grouper, List<@Nullable Object> list) {
+            super(java.util.Arrays.asList(grouper, list));
         }
     }
 
@@ -66,7 +75,8 @@ final class JinjaValues {
         return v instanceof String s ? s : v instanceof Undefined ? "" : repr(v);
     }
 
-    private static String repr(@Nullable Object v) {
+    /** Python's repr(). */
+    static String repr(@Nullable Object v) {
         StringBuilder b = new StringBuilder();
         repr(v, b);
         return b.toString();
@@ -103,6 +113,10 @@ final class JinjaValues {
             b.append('}');
         } else if (v instanceof Undefined) {
             b.append("Undefined");
+        } else if (v instanceof JinjaRun.Namespace n) {
+            b.append("<Namespace ");
+            repr(n.values(), b);
+            b.append('>');
         } else if (v instanceof Function) {
             b.append("<function>");
         } else {
@@ -118,20 +132,37 @@ final class JinjaValues {
             else if (c == '\n') b.append("\\n");
             else if (c == '\r') b.append("\\r");
             else if (c == '\t') b.append("\\t");
-            else if (c < 32 || c == 127) b.append(String.format("\\x%02x", c));
-            else b.appendCodePoint(c);
+            else if (printable(c)) b.appendCodePoint(c);
+            else b.append(String.format(c < 0x100 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%08x", c));
         });
         b.append(q);
+    }
+
+    /** Python's isprintable(). */
+    private static boolean printable(int c) {
+        return switch (Character.getType(c)) {
+            case Character.CONTROL,
+                    Character.FORMAT,
+                    Character.SURROGATE,
+                    Character.PRIVATE_USE,
+                    Character.UNASSIGNED,
+                    Character.LINE_SEPARATOR,
+                    Character.PARAGRAPH_SEPARATOR -> false;
+            case Character.SPACE_SEPARATOR -> c == ' ';
+            default -> true;
+        };
     }
 
     /** A float as Python writes it. */
     static String number(double d) {
         if (Double.isNaN(d)) return "nan";
         if (Double.isInfinite(d)) return d > 0 ? "inf" : "-inf";
+        if (d == 0) return Double.compare(d, -0.0) == 0 ? "-0.0" : "0.0";
         if (d == Math.rint(d) && Math.abs(d) < 1e16)
             return BigDecimal.valueOf(d).setScale(1).toPlainString().replace("E", "e");
         double size = Math.abs(d);
-        if (size >= 1e-4 && size < 1e16) return new BigDecimal(Double.toString(d)).toPlainString();
+        if (size >= 1e-4 && size < 1e16)
+            return new BigDecimal(Double.toString(d)).stripTrailingZeros().toPlainString();
         String[] parts = Double.toString(d).split("E");
         String mantissa = parts[0].endsWith(".0") ? parts[0].substring(0, parts[0].length() - 2) : parts[0];
         int exponent = Integer.parseInt(parts[1]);
@@ -155,7 +186,7 @@ final class JinjaValues {
                     : x.doubleValue() == y.doubleValue();
         }
         if (a instanceof List<?> l && b instanceof List<?> m) {
-            if (l.size() != m.size()) return false;
+            if (l.size() != m.size() || a instanceof Tuple != b instanceof Tuple) return false;
             for (int i = 0; i < l.size(); i++) if (!equal(l.get(i), m.get(i), left)) return false;
             return true;
         }
@@ -238,17 +269,24 @@ final class JinjaValues {
         if (op.equals("~")) return run.checked(text(a).concat(text(b)));
         if (op.equals("+") && a instanceof String s && b instanceof String t) return run.checked(s.concat(t));
         if (op.equals("+") && a instanceof List<?> l && b instanceof List<?> m) {
-            List<@Nullable Object> both = new ArrayList<>(l);
+            if (l instanceof Tuple != m instanceof Tuple)
+                throw run.error("cannot compute " + type(a) + " + " + type(b));
+            List<@Nullable Object> both = l instanceof Tuple ? new Tuple(l) : new ArrayList<>(l);
             both.addAll(m);
             if (both.size() > JinjaRun.MAX_TEXT / 16)
                 throw run.error("it makes a list of more than " + JinjaRun.MAX_TEXT / 16 + " elements");
             return both;
         }
         if (op.equals("%") && a instanceof String s)
-            return JinjaBuiltins.format(
-                    run, s, b instanceof List<?> l ? new ArrayList<>(l) : java.util.Collections.singletonList(b));
+            return JinjaFormat.percent(
+                    run,
+                    s,
+                    b instanceof Tuple t ? t : java.util.Collections.singletonList(b),
+                    b instanceof Map<?, ?> m ? m : null);
         if (op.equals("*") && a instanceof String s && b instanceof Long n) return repeat(run, s, n);
         if (op.equals("*") && b instanceof String s && a instanceof Long n) return repeat(run, s, n);
+        if (op.equals("*") && a instanceof List<?> l && b instanceof Long n) return repeat(run, l, n);
+        if (op.equals("*") && b instanceof List<?> l && a instanceof Long n) return repeat(run, l, n);
         Number x = numeric(a);
         Number y = numeric(b);
         if (x == null || y == null) throw run.error("cannot compute " + type(a) + " " + op + " " + type(b));
@@ -283,6 +321,14 @@ final class JinjaValues {
         return n <= 0 ? "" : s.repeat((int) n);
     }
 
+    private static List<@Nullable Object> repeat(JinjaRun run, List<?> list, long n) {
+        if (n > 0 && list.size() * (double) n > JinjaRun.MAX_TEXT / 16)
+            throw run.error("it makes a list of more than " + JinjaRun.MAX_TEXT / 16 + " elements");
+        List<@Nullable Object> all = list instanceof Tuple ? new Tuple(List.of()) : new ArrayList<>();
+        for (long i = 0; i < n; i++) all.addAll(list);
+        return all;
+    }
+
     /** {@code value.name}: methods first, then keys. */
     static @Nullable Object attribute(JinjaRun run, @Nullable Object v, String name) {
         if (v instanceof Undefined u) throw run.error("'" + u.name() + "' is undefined, so it has no '" + name + "'");
@@ -291,6 +337,8 @@ final class JinjaValues {
         if (method != null) return method;
         if (v instanceof Map<?, ?> m) return m.containsKey(name) ? m.get(name) : new Undefined(name);
         if (v instanceof JinjaStatements.Recursive r) return attribute(run, r.attributes(), name);
+        if (v instanceof Group g && (name.equals("grouper") || name.equals("list")))
+            return g.get(name.equals("list") ? 1 : 0);
         if (v instanceof Namespace n)
             return n.values().containsKey(name) ? n.values().get(name) : new Undefined(name);
         return new Undefined(type(v) + "." + name);
@@ -344,7 +392,13 @@ final class JinjaValues {
 
     /** Python's json.dumps. */
     static String json(
-            JinjaRun run, @Nullable Object v, int indent, boolean ascii, boolean sort, String comma, String colon) {
+            JinjaRun run,
+            @Nullable Object v,
+            @Nullable String indent,
+            boolean ascii,
+            boolean sort,
+            String comma,
+            String colon) {
         StringBuilder b = new StringBuilder();
         json(run, v, b, indent, 0, ascii, sort, comma, colon);
         return run.checked(b.toString());
@@ -354,7 +408,7 @@ final class JinjaValues {
             JinjaRun run,
             @Nullable Object v,
             StringBuilder b,
-            int indent,
+            @Nullable String indent,
             int level,
             boolean ascii,
             boolean sort,
@@ -381,7 +435,7 @@ final class JinjaValues {
         } else if (v instanceof Map<?, ?> map) {
             Map<String, @Nullable Object> entries = sort ? new TreeMap<>() : new LinkedHashMap<>();
             map.forEach((k, value) -> entries.put(
-                    k instanceof Boolean || k == null ? json(run, k, 0, false, false, "", "") : text(k), value));
+                    k instanceof Boolean || k == null ? json(run, k, null, false, false, "", "") : text(k), value));
             b.append('{');
             boolean first = true;
             for (var e : entries.entrySet()) {
@@ -399,8 +453,8 @@ final class JinjaValues {
         }
     }
 
-    private static void line(StringBuilder b, int indent, int level) {
-        if (indent >= 0) b.append('\n').append(" ".repeat(indent * level));
+    private static void line(StringBuilder b, @Nullable String indent, int level) {
+        if (indent != null) b.append('\n').append(indent.repeat(level));
     }
 
     private static void jsonString(String s, StringBuilder b, boolean ascii) {

@@ -49,12 +49,14 @@ class ChatTemplateTest {
             @Nullable
             List<Map<String, Object>> tools =
                     o.has("tools") ? TokenizerJson.MAPPER.convertValue(o.get("tools"), MAPS) : null;
+            JsonNode goesOn = o.path("continue_final_message");
             ChatTemplate.Options options = new ChatTemplate.Options(
                     o.path("add_generation_prompt").asBoolean(),
-                    o.path("continue_final_message").asBoolean(),
+                    goesOn.asBoolean() || goesOn.isTextual(),
                     tools,
                     null,
-                    variables);
+                    variables,
+                    goesOn.isTextual() ? goesOn.asText() : "content");
             ChatTemplate template = ChatTemplate.of(
                     golden.path("templates").path(c.get("template").asText()).asText());
             String got;
