@@ -289,7 +289,7 @@ public final class VisionBenchmark {
                         .loss(model, rows.batch(first, new SplittableRandom(0)))
                         .item_double();
             }
-            model.channelsLast(); // as finetune does, and the peer
+            model.layOutForTraining(precision.equals("bf16")); // as finetune does; the peer's are channels-last
             TrainingArguments arguments = sgd(batch, precision);
             TrainingTurns turns = TrainingTurns.run(
                     model, arguments, rows, steps, options.number("rounds"), peer, "train " + kind + " " + steps);

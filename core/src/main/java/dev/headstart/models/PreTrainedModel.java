@@ -269,11 +269,22 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
         }
     }
 
+    /** Whether activations take oneDNN's own order in training under autocast on the CPU, which reads weights in the plain one. */
+    protected boolean trainsInBlocks() {
+        return false;
+    }
+
     /**
-     * Brings the weights of convolutions into the order in which they train fastest, channels innermost, as torch's
-     * {@code module.to(memory_format=torch.channels_last)}. Shapes and values stay; optimizers made before hold the old weights.
+     * Brings the weights of convolutions into the order in which they train fastest: channels innermost, as torch's
+     * {@code module.to(memory_format=torch.channels_last)}, unless activations take {@linkplain dev.headstart.nn.BlockedLayout oneDNN's own}. Shapes and
+     * values stay; optimizers made before hold the old weights.
+     *
+     * @param bf16 whether the training will be under autocast
      */
-    public final void channelsLast() {
+    public final void layOutForTraining(boolean bf16) {
+        if (bf16 && !onGpu() && trainsInBlocks()) {
+            return;
+        }
         exclusive(() -> state.parameters().values().stream()
                 .filter(p -> p.tensor().dim() == 4)
                 .forEach(p -> Memory.scoped(() -> p.set(p.tensor().detach().contiguous(MemoryFormat.ChannelsLast)))));

@@ -9,12 +9,15 @@ import dev.headstart.LoadOptions;
 import dev.headstart.models.Outputs.BaseModelOutputWithPooling;
 import dev.headstart.models.VisionOutputs.ImageClassifierOutput;
 import dev.headstart.nn.Activation;
+import dev.headstart.nn.Autocast;
+import dev.headstart.nn.BlockedLayout;
 import dev.headstart.nn.Conv2d;
 import dev.headstart.nn.ConvNorm;
 import dev.headstart.nn.Init;
 import dev.headstart.nn.Linear;
 import dev.headstart.nn.MaxPool2d;
 import dev.headstart.nn.Memory;
+import dev.headstart.nn.ModelState;
 import dev.headstart.nn.Ops;
 import dev.headstart.nn.Trace;
 import dev.headstart.nn.Weights;
@@ -22,6 +25,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.bytedeco.pytorch.LongOptional;
 import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
 
 /**
  * ResNet (He et al. 2016, "Deep Residual Learning for Image Recognition") in version 1.5 (the 3x3 convolution strides). Reference: transformers
@@ -118,6 +122,7 @@ public final class ResNet {
         private final Shortcut shortcut;
         private final boolean identity;
         private final Activation activation;
+        private final @Nullable ConvNorm projection;
         private final boolean bytes; // whether all layers that read the input or add to it can do so in 8 bits
 
         Block(Weights w, ResNetConfig c, long in, long out, long inner, long stride) {
@@ -152,12 +157,18 @@ public final class ResNet {
                 projection = strided.layers;
                 shortcut = strided::forward;
             }
+            this.projection = projection;
             bytes = first.takesInt8() && last.takesInt8() && (projection == null || projection.takesInt8());
             if (projection != null) {
                 last.addsResultOf(projection);
             } else {
                 last.addsInputOf(first);
             }
+        }
+
+        /** Whether all its normalizations are by the batch's own statistics in training. */
+        boolean learns() {
+            return layers.stream().allMatch(l -> l.layers.learns()) && (projection == null || projection.learns());
         }
 
         private ConvNorm first() {
@@ -220,11 +231,17 @@ public final class ResNet {
         private final List<List<Block>> stages = new ArrayList<>();
         private final int channels;
         private final Conv2d first;
+        private final ModelState state;
+        private final boolean blockable; // nothing but what oneDNN's own order of activations has
 
         Body(Weights w, ResNetConfig c) {
             channels = c.numChannels();
+            state = w.state();
             pooled = !c.stem().equals("cifar");
             boolean deep = c.stem().equals("deep");
+            blockable = BlockedLayout.AVAILABLE
+                    && c.hiddenAct() == Activation.RELU
+                    && c.shortcut().isEmpty();
             long width = channels;
             for (int i = 0; deep && i < c.stemSizes().size(); i++) {
                 long out = c.stemSizes().get(i);
@@ -273,9 +290,26 @@ public final class ResNet {
 
         /** @return last stage, [B, C, H / 32, W / 32]; the trace receives the stem's and every stage's output */
         Tensor forward(Inputs in, Trace trace) {
-            Tensor x = stem.get(0)
-                    .layers
-                    .arrange(Vision.pixels(in, channels, first.weight().tensor()));
+            Tensor x = Vision.pixels(in, channels, first.weight().tensor());
+            if (state.training() && !trace.wantsHidden() && BlockedLayout.takes(x) && trainsInBlocks()) {
+                Tensor blocked = BlockedLayout.of(x);
+                return BlockedLayout.dense(Autocast.without(() -> layers(blocked, trace)))
+                        .to(Ops.type(first.weight().tensor()));
+            }
+            x = layers(stem.get(0).layers.arrange(x), trace);
+            trace.hidden(x);
+            return x.to(Ops.type(first.weight().tensor())); // bf16 ends here
+        }
+
+        /** There is no gradient in oneDNN's order where running statistics normalise. */
+        boolean trainsInBlocks() {
+            return blockable
+                    && stem.stream().allMatch(l -> l.layers.learns())
+                    && stages.stream().flatMap(List::stream).allMatch(Block::learns);
+        }
+
+        private Tensor layers(Tensor pixels, Trace trace) {
+            Tensor x = pixels;
             for (ConvLayer layer : stem) {
                 x = layer.forward(x); // [B, E, H / 2, W / 2]
             }
@@ -289,8 +323,7 @@ public final class ResNet {
                     x = stage.get(i).forward(x, i > 0 || !trace.wantsHidden());
                 }
             }
-            trace.hidden(x);
-            return x.to(Ops.type(first.weight().tensor())); // bf16 ends here
+            return x;
         }
     }
 
@@ -339,6 +372,11 @@ public final class ResNet {
             classifier = w.head()
                     .sub("classifier.1")
                     .torchLinear(c.hiddenSizes().get(c.hiddenSizes().size() - 1), config.numLabels());
+        }
+
+        @Override
+        protected boolean trainsInBlocks() {
+            return resnet.trainsInBlocks();
         }
 
         @Override

@@ -1,5 +1,6 @@
 package dev.headstart.nn;
 
+import java.util.function.Supplier;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.DeviceType;
@@ -21,9 +22,26 @@ public final class Autocast implements AutoCloseable {
 
     /** The input of several matrix products in the type that this thread computes them in: each would make a copy of its own, and keep it for its gradient. */
     static Tensor operand(Tensor x) {
-        boolean lower = Ops.type(x) == ScalarType.Float
-                && torch.is_autocast_enabled(x.is_cuda() ? DeviceType.CUDA : DeviceType.CPU);
+        boolean lower = Ops.type(x) == ScalarType.Float && isOn(x.is_cuda() ? DeviceType.CUDA : DeviceType.CPU);
         return lower ? x.to(ScalarType.BFloat16) : x;
+    }
+
+    /** Whether it is on, on this thread. */
+    static boolean isOn(DeviceType device) {
+        return torch.is_autocast_enabled(device);
+    }
+
+    /** Does something as if it were off on the CPU: for operators that take types as they come. */
+    public static <T> T without(Supplier<T> work) {
+        if (!isOn(DeviceType.CPU)) {
+            return work.get();
+        }
+        torch.set_autocast_enabled(DeviceType.CPU, false);
+        try {
+            return work.get();
+        } finally {
+            torch.set_autocast_enabled(DeviceType.CPU, true);
+        }
     }
 
     @Override

@@ -42,7 +42,7 @@ public final class BatchNorm2d {
 
     /** @param x [B, C, H, W]; @return [B, C, H, W] */
     public Tensor forward(Tensor x) {
-        boolean learns = state.training() && (!weight.isFrozen() || state.frozenNormsFollow());
+        boolean learns = state.training() && learns();
         if (learns && batches != null) {
             batches.tensor().add_(new Scalar(1));
         }
@@ -56,6 +56,11 @@ public final class BatchNorm2d {
                 momentum,
                 eps,
                 true);
+    }
+
+    /** Whether the batch's own statistics normalise, in training. */
+    boolean learns() {
+        return !weight.isFrozen() || state.frozenNormsFollow();
     }
 
     /** Scale and shift that this layer amounts to in inference: y = x scale + shift, each [C]. Made in the caller's scope. */

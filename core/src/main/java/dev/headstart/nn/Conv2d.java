@@ -9,6 +9,7 @@ import org.jspecify.annotations.Nullable;
 /** Two-dimensional convolution, as {@code torch.nn.Conv2d}: weight [out, in / groups, kernel, kernel]. */
 public final class Conv2d {
     private static final TensorOptional NONE = Memory.keep(new TensorOptional());
+    private static final long[] ONES = {1, 1};
 
     /**
      * Where the kernel goes.
@@ -53,6 +54,10 @@ public final class Conv2d {
 
     /** The same convolution with other weights. */
     Tensor apply(Tensor x, Tensor weight, TensorOptional bias) {
+        if (shape.stride() > 1 && x.is_mkldnn() && weight.size(2) == 1 && weight.size(3) == 1 && shape.padding() == 0) {
+            Tensor read = BlockedLayout.every(x, stride); // all that the kernel reads
+            return conv2d(read, weight, bias, ONES, padding, dilation, shape.groups());
+        }
         return conv2d(x, weight, bias, stride, padding, dilation, shape.groups());
     }
 

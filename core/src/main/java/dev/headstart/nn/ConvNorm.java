@@ -83,6 +83,11 @@ public final class ConvNorm {
         return Int8Conv2d.fits(convolution.weight().tensor(), convolution.shape());
     }
 
+    /** Whether the normalization is by the batch's own statistics in training. */
+    public boolean learns() {
+        return normalization.learns();
+    }
+
     boolean folded() {
         return folded != null;
     }

@@ -234,7 +234,7 @@ public final class ImageFineTune {
         } else if (options.mode == Mode.HEAD || options.gradualUnfreezing > 0) {
             groups.close();
         }
-        model.channelsLast();
+        model.layOutForTraining(options.arguments.bf16());
         boolean up = !options.metric.equals("loss");
         try (MovingAverage average = options.ema > 0 ? new MovingAverage(model, options.ema, options.output) : null;
                 TensorBoardLog events = new TensorBoardLog(options.output, options.resume, "images")) {
