@@ -94,6 +94,7 @@ public final class DecoderBenchmark {
                     long t = System.nanoTime();
                     generate(own, prompts, tokens, beams);
                     ours[i] = (System.nanoTime() - t) / 1e9;
+                    LinePeer.rest();
                 }
                 report(seconds, peers, batch * tokens, precision, batch, beams);
             } finally {

@@ -90,13 +90,11 @@ public final class KvCache implements AutoCloseable {
             throw new IllegalStateException("the cache holds " + capacity + " tokens a row and is full");
         }
         masks.clear();
-        Tensor offset = Ops.upTo(width, device).unsqueeze(0); // [1, S]
-        long[] start = Arrays.stream(lengths).asLongStream().toArray();
-        positions = aligned
-                ? offset.add(new Scalar(longest))
-                : Tensor.create(start, start.length, 1)
-                        .to(device, torch.ScalarType.Long)
-                        .add(offset);
+        long[] start = aligned
+                ? new long[] {longest}
+                : Arrays.stream(lengths).asLongStream().toArray();
+        Tensor first = Tensor.create(start, start.length, 1).to(device, torch.ScalarType.Long); // [R or 1, 1]
+        positions = width == 1 ? first : first.add(Ops.upTo(width, device)); // [R or 1, S]
     }
 
     /** Position of each token of the step, [R, S], or [1, S] where it is the same for all rows. */

@@ -10,8 +10,9 @@ final class Checks {
     /** Fails when an id lies outside [0, n). Not checked on a GPU, where looking would stall it. */
     static Tensor ids(Tensor ids, String name, long n) {
         if (!ids.is_cuda() && ids.numel() > 0) {
-            long most = ids.max().item_long();
-            long least = ids.min().item_long();
+            boolean one = ids.numel() == 1;
+            long most = one ? ids.item_long() : ids.max().item_long();
+            long least = one ? most : ids.min().item_long();
             if (most >= n || least < 0) {
                 throw new HeadstartException(name + ": " + (most >= n ? most : least) + " is outside 0.." + (n - 1)
                         + "; do the tokenizer and the model belong together?");

@@ -2,8 +2,11 @@ package dev.headstart.nn;
 
 import static org.bytedeco.pytorch.global.torch.arange;
 
+import java.util.Arrays;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.UnaryOperator;
+import org.bytedeco.javacpp.FloatPointer;
+import org.bytedeco.pytorch.LongOptional;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -25,7 +28,7 @@ final class ColumnBlocks {
     private final Tensor inputs; // int32 [blocks * in]
     private final Tensor firsts; // int32 [blocks]
     private final Tensor steps; // int64 [in], where a row of the weight lies
-    private final Tensor factors; // fp32 [blocks, in]
+    private final Tensor factors; // fp32 [blocks * in]
     private final AtomicReference<@Nullable Tensor> spare;
     private final Scalar divisor;
     private final Scalar step;
@@ -40,7 +43,7 @@ final class ColumnBlocks {
         inputs = Memory.keep(arange(new Scalar(blocks * in)).to(ScalarType.Int));
         firsts = Memory.keep(arange(new Scalar(blocks)).mul(new Scalar(in)).to(ScalarType.Int));
         steps = Memory.keep(arange(new Scalar(in)).mul(new Scalar(stride)).to(ScalarType.Long));
-        factors = Memory.keep(Ops.empty(ScalarType.Float, blocks, in));
+        factors = Memory.keep(Ops.empty(ScalarType.Float, blocks * in));
         spare = new AtomicReference<>(factors);
         divisor = Memory.keep(new Scalar(width));
         step = Memory.keep(new Scalar(stride * in - width));
@@ -104,22 +107,39 @@ final class ColumnBlocks {
         return firsts;
     }
 
+    /** What {@link #sums} multiplies by, unless another thread is at it. */
+    Tensor factors() {
+        return factors;
+    }
+
     /**
      * The sums for one row.
      *
-     * @param x [..., in]
+     * @param x fp32 [..., in]
      * @param sum the sums of the table's rows {@link #inputs} from {@link #firsts} on, [blocks, width], each row times one of the factors [blocks * in]
      */
     Tensor sums(Tensor x, UnaryOperator<Tensor> sum) {
-        Tensor row = x.reshape(1, in);
         Tensor kept = spare.getAndSet(null); // fresh memory for every token costs more than filling it
         if (kept == null) { // another thread is at it
-            return sum.apply(row.expand(blocks, in).reshape(-1));
+            return sum.apply(x.reshape(1, in).expand(blocks, in).reshape(-1));
         }
         try {
-            return sum.apply(kept.copy_(row).view(-1));
+            repeat(x, kept);
+            return sum.apply(kept);
         } finally {
             spare.set(kept);
+        }
+    }
+
+    private void repeat(Tensor x, Tensor factors) {
+        if (!Few.readable(x)) {
+            factors.view(blocks, in).copy_(x.reshape(1, in));
+            return;
+        }
+        float[] row = Few.read(x);
+        FloatPointer target = factors.data_ptr_float();
+        for (long b = 0; b < blocks; b++) {
+            target.position(b * in).put(row);
         }
     }
 
@@ -127,17 +147,34 @@ final class ColumnBlocks {
     Tensor result(Tensor sums, Tensor x) {
         long[] shape = x.shape();
         shape[shape.length - 1] = out;
-        return blocks * width == out
-                ? sums.view(shape)
-                : sums.view(-1).narrow(0, 0, out).view(shape);
+        if (blocks * width == out) {
+            return sums.view(shape);
+        }
+        long[] strides = new long[shape.length];
+        Arrays.fill(strides, out);
+        strides[shape.length - 1] = 1;
+        return sums.as_strided(shape, strides);
     }
 
     /** Rows of the weight. @param table [blocks * in, width and more]; @param ids int64 [...]; @return [..., in] */
     Tensor rows(Tensor table, Tensor ids) {
         // row r of the weight is column r % width of block r / width: its first element is the table's element
         // r / width * in * stride + r % width
+        if (ids.numel() == 1 && ids.is_cpu()) {
+            return row(table, ids);
+        }
         Tensor first = ids.add(ids.floor_divide(divisor).mul(step));
         return table.take(first.unsqueeze(-1).add(steps));
+    }
+
+    private Tensor row(Tensor table, Tensor id) {
+        long r = id.item_long();
+        long[] shape = Arrays.copyOf(id.shape(), (int) id.dim() + 1);
+        shape[shape.length - 1] = in;
+        long[] strides = new long[shape.length];
+        strides[shape.length - 1] = table.size(1);
+        long first = r / width * in * table.size(1) + r % width;
+        return table.as_strided(shape, strides, new LongOptional(first)).contiguous();
     }
 
     void close() {

@@ -23,6 +23,7 @@ final class DecodeFp32 implements Kernel {
 
     private final ColumnBlocks layout;
     private final Tensor table; // [blocks * in, width]
+    private final TensorOptional kept; // the layout's factors
     private final @Nullable Tensor bias;
     private volatile @Nullable OneDnn packed;
     private int smallBatches; // a hint: races only make the copy a call earlier or later
@@ -33,6 +34,7 @@ final class DecodeFp32 implements Kernel {
         Tensor t = Ops.empty(ScalarType.Float, layout.blocks, layout.in, layout.width);
         layout.fill(t, w);
         table = Memory.keep(t.view(layout.blocks * layout.in, layout.width));
+        kept = Memory.keep(new TensorOptional(layout.factors()));
         this.bias = bias == null
                 ? null
                 : Memory.keep(bias.get().detach().to(ScalarType.Float).clone());
@@ -63,7 +65,7 @@ final class DecodeFp32 implements Kernel {
                                 false,
                                 0,
                                 false,
-                                new TensorOptional(factors),
+                                factors == layout.factors() ? kept : new TensorOptional(factors),
                                 false)
                         .get0()); // [blocks, width]
         Tensor y = layout.result(sums, x);
@@ -112,6 +114,7 @@ final class DecodeFp32 implements Kernel {
     @Override
     public void close() {
         table.close();
+        kept.close();
         layout.close();
         Memory.close(bias);
         OneDnn made = packed;

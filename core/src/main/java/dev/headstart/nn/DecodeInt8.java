@@ -37,6 +37,7 @@ final class DecodeInt8 implements Kernel {
     private final IValue tableValue;
     private final IValue inputs;
     private final IValue firsts;
+    private final IValue kept; // the layout's factors
     private final @Nullable Tensor bias;
     private volatile @Nullable DynamicInt8 packed;
 
@@ -52,6 +53,7 @@ final class DecodeInt8 implements Kernel {
         tableValue = Memory.keep(new IValue(table));
         inputs = Memory.keep(new IValue(layout.inputs()));
         firsts = Memory.keep(new IValue(layout.firsts()));
+        kept = Memory.keep(new IValue(layout.factors()));
         this.bias = bias == null
                 ? null
                 : Memory.keep(bias.get().detach().to(ScalarType.Float).clone());
@@ -79,7 +81,7 @@ final class DecodeInt8 implements Kernel {
                         NO,
                         ADD,
                         NO,
-                        new IValue(factors),
+                        factors == layout.factors() ? kept : new IValue(factors),
                         NONE,
                         NO)); // [blocks, width]
         Tensor y = layout.result(sums, x).mul_(scales);
@@ -132,6 +134,7 @@ final class DecodeInt8 implements Kernel {
         tableValue.close();
         inputs.close();
         firsts.close();
+        kept.close();
         table.close();
         scales.close();
         layout.close();

@@ -14,6 +14,7 @@ public final class RmsNorm {
     private static final ScalarTypeOptional NO_TYPE = Memory.keep(new ScalarTypeOptional());
     private static final Scalar ONE = Memory.keep(new Scalar(1.0));
     private final Parameter weight;
+    private final double epsilon;
     private final Scalar eps;
     private final DoubleOptional optionalEps;
     private final long[] shape;
@@ -22,6 +23,7 @@ public final class RmsNorm {
     /** @param offset whether the stored weight is counted from 1, as Gemma stores it */
     RmsNorm(Parameter weight, double eps, boolean offset) {
         this.weight = weight;
+        this.epsilon = eps;
         this.eps = Memory.keep(new Scalar(eps));
         this.optionalEps = Memory.keep(new DoubleOptional(eps));
         this.shape = new long[] {weight.size(0)};
@@ -31,6 +33,9 @@ public final class RmsNorm {
     /** @param x [..., d]; @return x / sqrt(mean(x^2) + eps) * weight, [..., d] */
     public Tensor forward(Tensor x) {
         ScalarType type = Ops.type(x);
+        if (!GradMode.is_enabled() && Few.readable(x) && Few.readable(weight.tensor())) {
+            return Few.like(x, normalize(Few.read(x), Few.read(weight.tensor())));
+        }
         boolean fused = !GradMode.is_enabled() || x.is_cuda(); // whose gradient is fused too
         if (fused && type == ScalarType.Float && !offset && Ops.type(weight.tensor()) == type) {
             return rms_norm(x, shape, weight.optional(), optionalEps); // one call in place of five
@@ -44,5 +49,37 @@ public final class RmsNorm {
             return normed.mul(gain).to(type);
         }
         return weight.tensor().mul(type == ScalarType.Float ? normed : normed.to(type));
+    }
+
+    /** Normalizes rows in place, in Java. @param x the rows, one after the other; @param w the stored weight */
+    private float[] normalize(float[] x, float[] w) {
+        int d = w.length;
+        float from = offset ? 1 : 0;
+        for (int r = 0; r < x.length; r += d) {
+            float scale = (float) (1 / Math.sqrt(squares(x, r, r + d) / d + epsilon));
+            for (int i = 0; i < d; i++) {
+                x[r + i] = x[r + i] * scale * (from + w[i]);
+            }
+        }
+        return x;
+    }
+
+    /** Sum of squares, in four parts that do not wait for each other. */
+    private static float squares(float[] x, int begin, int end) {
+        float a = 0;
+        float b = 0;
+        float c = 0;
+        float d = 0;
+        int i = begin;
+        for (; i + 3 < end; i += 4) {
+            a += x[i] * x[i];
+            b += x[i + 1] * x[i + 1];
+            c += x[i + 2] * x[i + 2];
+            d += x[i + 3] * x[i + 3];
+        }
+        for (; i < end; i++) {
+            a += x[i] * x[i];
+        }
+        return (a + b) + (c + d);
     }
 }

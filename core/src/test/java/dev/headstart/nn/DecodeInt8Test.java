@@ -45,6 +45,9 @@ class DecodeInt8Test {
             DecodeInt8 kernel = new DecodeInt8(q, new TensorOptional(b));
             Tensor ids = Tensor.create(new long[] {0, 255, 256, out - 1, 5, 5}).view(2, 3);
             assertThat(kernel.table().rows(ids).equal(torch.embedding(w, ids))).isTrue();
+            Tensor last = Tensor.create(new long[] {out - 1}).view(1, 1);
+            assertThat(kernel.table().rows(last).equal(torch.embedding(w, last)))
+                    .isTrue();
             assertThat(kernel.weight().equal(w)).isTrue();
             for (long[] shape : new long[][] {{1, IN}, {1, 1, IN}, {IN}, {2, 3, IN}}) {
                 Tensor x = torch.randn(shape);
