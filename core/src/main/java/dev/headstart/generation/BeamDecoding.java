@@ -98,7 +98,7 @@ final class BeamDecoding extends Decoding {
             scores[r] = groups[r / beams].running[r % beams].score;
         }
         Tensor accumulated =
-                logProbabilities.add(Tensor.create(scores, ids.length, 1)).view(groups.length, beams * vocabulary);
+                logProbabilities.add_(Tensor.create(scores, ids.length, 1)).view(groups.length, beams * vocabulary);
         Tensor values;
         Tensor indices;
         if (sample) {

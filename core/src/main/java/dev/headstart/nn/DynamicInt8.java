@@ -22,7 +22,8 @@ final class DynamicInt8 implements Kernel {
     private static final OperatorHandle LINEAR = Ops.find("quantized::linear_dynamic", "");
     private static final OperatorHandle UNPACK = Ops.find("quantized::linear_unpack", "");
     private static final long[] LAST = {-1};
-    private static final Scalar TINY = Memory.keep(new Scalar(1e-12));
+    private static final double LEAST = 1e-12;
+    private static final Scalar TINY = Memory.keep(new Scalar(LEAST));
 
     /** Without VNNI two products are added in 16 bits and may saturate; activations of 7 bits cannot. */
     private static final IValue REDUCE_RANGE = Memory.keep(new IValue(!hasVnni()));
@@ -75,8 +76,32 @@ final class DynamicInt8 implements Kernel {
 
     /** The kernel has one scale for all activations: rows are brought to the same size first. */
     private Tensor byRow(Tensor x) {
+        if (Few.readable(x)) {
+            float[] values = Few.read(x);
+            float[] sizes = divideRows(values);
+            long[] shape = x.shape();
+            shape[shape.length - 1] = 1;
+            return multiply(Few.like(x, values)).mul_(Tensor.create(sizes, shape));
+        }
         Tensor largest = x.abs().amax(LAST, true).clamp_min(TINY); // [..., 1]
         return multiply(x.div(largest)).mul_(largest);
+    }
+
+    /** Divides each row by its largest absolute value, in place. @return those values */
+    private float[] divideRows(float[] x) {
+        int d = (int) in;
+        float[] sizes = new float[x.length / d];
+        for (int r = 0; r < sizes.length; r++) {
+            float largest = (float) LEAST;
+            for (int i = r * d; i < (r + 1) * d; i++) {
+                largest = Math.max(largest, Math.abs(x[i]));
+            }
+            for (int i = r * d; i < (r + 1) * d; i++) {
+                x[i] /= largest;
+            }
+            sizes[r] = largest;
+        }
+        return sizes;
     }
 
     private Tensor multiply(Tensor x) {
