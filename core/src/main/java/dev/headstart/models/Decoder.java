@@ -214,8 +214,7 @@ final class Decoder extends CausalBody {
         Map<Rotary.Spec, Rotary> made = new LinkedHashMap<>();
         for (int i = 0; i < c.windows.size(); i++) {
             layers.add(new DecoderLayer(w.sub("layers." + i), c, i));
-            ropes.add(made.computeIfAbsent(
-                    c.ropes.get(i), s -> new Rotary(s, embedTokens.weight().tensor())));
+            ropes.add(made.computeIfAbsent(c.ropes.get(i), s -> new Rotary(s, w.device())));
         }
         w.state().positionsDoNotEnd();
         norm = w.sub("norm").rmsNorm(c.hiddenSize, c.normEps, c.normOffset);

@@ -260,8 +260,8 @@ public final class ModernBert {
             }
             finalNorm = c.norm(w.sub("final_norm"));
             w.state().positionsDoNotEnd();
-            global = new Rotary(c.globalRope(), words.weight().tensor());
-            local = new Rotary(c.localRope(), words.weight().tensor());
+            global = new Rotary(c.globalRope(), w.device());
+            local = new Rotary(c.localRope(), w.device());
         }
 
         /** @return last hidden state [B, S, H]; the trace receives embeddings and every layer's output, the last one normalised */

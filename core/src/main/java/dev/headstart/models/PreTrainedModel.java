@@ -180,7 +180,7 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
     public final long numParameters() {
         long plain = state.parameters().values().stream()
                 .filter(p -> !p.isBuffer())
-                .mapToLong(p -> p.tensor().numel())
+                .mapToLong(Parameter::elements)
                 .sum();
         long packed = state.linears().stream()
                 .filter(l -> l.weight().tensor().numel() == 0)
@@ -230,7 +230,13 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
 
     /** Whether the weights lie on a GPU. */
     public final boolean onGpu() {
-        return state.parameters().values().iterator().next().tensor().is_cuda();
+        Map<String, Parameter> all = state.parameters();
+        return all.values().stream()
+                .filter(Parameter::isRead)
+                .findFirst()
+                .orElseGet(() -> all.values().iterator().next())
+                .tensor()
+                .is_cuda();
     }
 
     /**
@@ -322,6 +328,9 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
                     }
                 }
             }
+            if (precision == Precision.BF16) {
+                state.halveTables();
+            }
             state.foldNorms(quantized() ? Precision.INT8 : precision);
         });
     }
@@ -345,7 +354,7 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
             try (PointerScope scope = new PointerScope()) {
                 Files.createDirectories(folder);
                 Map<String, Tensor> tensors = new LinkedHashMap<>();
-                state.parameters().forEach((name, p) -> tensors.put(name, p.tensor()));
+                state.parameters().forEach((name, p) -> tensors.put(name, p.values()));
                 state.linears().forEach(l -> tensors.put(l.weight().name(), l.plainWeight()));
                 Safetensors.write(folder.resolve("model.safetensors"), tensors, Map.of("format", "pt"));
                 config.node().remove("quantization_config"); // the weights are plain again

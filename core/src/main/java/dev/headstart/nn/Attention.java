@@ -82,7 +82,7 @@ public final class Attention {
             double scale,
             Dropout drop,
             Trace trace) {
-        if (trace.wantsAttention() || plainIsFaster(q, drop) || hidesARow(mask, q, k, v)) {
+        if (trace.wantsAttention() || plainIsFaster(q, drop) || hidesARow(mask, trace, q, k, v)) {
             Tensor scores = q.matmul(k.transpose(2, 3)).mul_(new Scalar(scale)); // [B, h, Sq, Sk]
             if (mask != null) {
                 scores = scores.add(padding(mask, Ops.type(scores)));
@@ -136,15 +136,15 @@ public final class Attention {
 
     /**
      * Whether a query that is trained may see nothing: it spreads over all then, and the fused kernel, which takes the row's sum from a logarithm beside
-     * the lowest number, gives such rows wrong gradients.
+     * the lowest number, gives such rows wrong gradients. The layers of a call share their masks: each is looked through once.
      */
-    private static boolean hidesARow(@Nullable Tensor mask, Tensor... qkv) {
+    private static boolean hidesARow(@Nullable Tensor mask, Trace trace, Tensor... qkv) {
         return mask != null
                 && mask.is_floating_point()
                 && !mask.is_cuda()
                 && !mask.requires_grad() // which the fused kernel leaves to plain products
                 && Arrays.stream(qkv).anyMatch(Tensor::requires_grad)
-                && mask.amax(LAST, false).min().item_double() < HIDDEN;
+                && trace.once(mask, m -> m.amax(LAST, false).min().item_double() < HIDDEN);
     }
 
     /**

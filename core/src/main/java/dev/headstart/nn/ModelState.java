@@ -17,10 +17,14 @@ import org.jspecify.annotations.Nullable;
 
 /** What the layers of one model share: its parameters by name, its Linear layers, and whether it is training. */
 public final class ModelState {
+    /** Elements from which a table in fp32 is too much beside weights of 16 bits. */
+    private static final long LARGE_TABLE = 1 << 22;
+
     private final Map<String, Parameter> parameters = new LinkedHashMap<>();
     private final Map<String, String> tied = new LinkedHashMap<>();
     private final List<Linear> linears = new ArrayList<>();
     private final List<ConvNorm> convNorms = new ArrayList<>();
+    private final Set<Parameter> tables = new LinkedHashSet<>();
     private final Map<String, Parameter> added = new LinkedHashMap<>();
     private final Set<Parameter> lowered = new LinkedHashSet<>();
     private @Nullable Originals originals;
@@ -42,6 +46,23 @@ public final class ModelState {
     /** Every Linear, for adapters, quantization and packing. */
     public List<Linear> linears() {
         return linears;
+    }
+
+    /** The weights of every embedding. */
+    Set<Parameter> tables() {
+        return tables;
+    }
+
+    /**
+     * For inference in 16 bits: large tables that no Linear shares stay in the 16 bits in which the checkpoint stores them, if it does, and rows are looked up in fp32
+     * all the same. {@link #unpack} undoes it.
+     */
+    public void halveTables() {
+        for (Parameter table : tables) {
+            if (table.size(0) * table.size(1) >= LARGE_TABLE && linears.stream().noneMatch(l -> l.weight() == table)) {
+                table.keepHalf();
+            }
+        }
     }
 
     /** Every convolution with its batch normalization. */
@@ -160,6 +181,7 @@ public final class ModelState {
     public void unpack() {
         restoreFrozen();
         linears.forEach(Linear::unpack);
+        tables.forEach(Parameter::restoreHalf);
         convNorms.forEach(ConvNorm::unfold);
     }
 

@@ -4,6 +4,7 @@ import java.util.function.Supplier;
 import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
@@ -16,6 +17,8 @@ public final class Parameter {
     private long[] shape;
     private boolean frozen;
     private @Nullable Supplier<Tensor> unread;
+    private @Nullable Supplier<Tensor> unreadHalf;
+    private @Nullable Tensor half;
     private @Nullable Held held;
     private volatile @Nullable RowSource rows;
 
@@ -42,14 +45,19 @@ public final class Parameter {
         this.held = Held.of(value);
     }
 
-    /** A weight that is read when it is first asked for; never, where a packed kernel reads the file's own bits. */
-    Parameter(String name, long[] shape, boolean head, Supplier<Tensor> unread) {
+    /**
+     * A weight that is read when it is first asked for; never, where a packed kernel reads the file's own bits.
+     *
+     * @param unreadHalf reads it in the 16 bits of the file; null where the file has others
+     */
+    Parameter(String name, long[] shape, boolean head, Supplier<Tensor> unread, @Nullable Supplier<Tensor> unreadHalf) {
         this.name = name;
         this.buffer = false;
         this.head = head;
         this.fresh = false;
         this.shape = shape.clone();
         this.unread = unread;
+        this.unreadHalf = unreadHalf;
     }
 
     /** Full path under transformers' names: {@code bert.encoder.layer.0.output.dense.weight}. */
@@ -82,6 +90,10 @@ public final class Parameter {
         return shape[dimension];
     }
 
+    long[] shape() {
+        return shape.clone();
+    }
+
     private Held held() {
         Held present = held;
         Supplier<Tensor> reader = unread;
@@ -94,8 +106,14 @@ public final class Parameter {
             }
             held = present;
             unread = null;
+            unreadHalf = null;
         }
         return present;
+    }
+
+    /** Whether the value is here, or was and is packed now; else {@link #tensor} reads it. */
+    public boolean isRead() {
+        return held != null;
     }
 
     /** Reads the value now, if nothing has asked for it or replaced it yet: its file is about to be closed. */
@@ -131,7 +149,10 @@ public final class Parameter {
         Held old = held;
         held = Held.of(next);
         unread = null;
+        unreadHalf = null;
         rows = null;
+        Memory.close(half);
+        half = null;
         shape = next.numel() == 0 ? shape : next.shape(); // a packed kernel leaves nothing here, but the size stays
         if (old != null) {
             old.close();
@@ -142,6 +163,36 @@ public final class Parameter {
     void release(@Nullable RowSource lookup) {
         set(Kernels.empty());
         rows = lookup;
+    }
+
+    /** Keeps a table that nothing has asked for yet in the file's 16 bits; {@link #restoreHalf} brings fp32 back. */
+    void keepHalf() {
+        Supplier<Tensor> reader = unreadHalf;
+        if (held == null && reader != null) {
+            Tensor stored = Memory.scoped(reader);
+            release(ids -> torch.embedding(stored, ids).to(ScalarType.Float));
+            half = stored;
+        }
+    }
+
+    /** Undoes {@link #keepHalf}. */
+    void restoreHalf() {
+        Tensor stored = half;
+        if (stored != null) {
+            Memory.scoped(() -> set(stored.to(ScalarType.Float)));
+        }
+    }
+
+    /** The values, also while a table is kept in 16 bits: in the caller's scope then. */
+    public Tensor values() {
+        Tensor stored = half;
+        return stored == null ? tensor() : stored.to(ScalarType.Float);
+    }
+
+    /** How many values there are, those that packed kernels hold not counted. */
+    public long elements() {
+        Tensor stored = half;
+        return (stored == null ? tensor() : stored).numel();
     }
 
     /** How an embedding reads rows while the values are not here. */
@@ -182,5 +233,7 @@ public final class Parameter {
         if (present != null) {
             present.close();
         }
+        Memory.close(half);
+        half = null;
     }
 }

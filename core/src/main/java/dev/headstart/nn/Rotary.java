@@ -3,6 +3,7 @@ package dev.headstart.nn;
 import static org.bytedeco.pytorch.global.torch.cat;
 
 import dev.headstart.HeadstartException;
+import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
@@ -62,19 +63,19 @@ public final class Rotary {
     private final @Nullable Tensor longFrequencies;
     private final Scalar scaling;
 
-    /** @param like a tensor of the device where angles are made */
-    public Rotary(Spec spec, Tensor like) {
+    /** @param device where angles are made */
+    public Rotary(Spec spec, Device device) {
         this.spec = spec;
         double scale = scaling(spec);
         this.scaling = Memory.keep(new Scalar(scale));
-        this.frequencies = Memory.scoped(() -> on(like, frequencies(spec, spec.maxPositions, false)));
+        this.frequencies = Memory.scoped(() -> on(device, frequencies(spec, spec.maxPositions, false)));
         this.longFrequencies = spec.type.equals("longrope")
-                ? Memory.scoped(() -> on(like, frequencies(spec, spec.maxPositions, true)))
+                ? Memory.scoped(() -> on(device, frequencies(spec, spec.maxPositions, true)))
                 : null;
     }
 
-    private static Tensor on(Tensor like, float[] values) {
-        return Tensor.create(values).to(like.device(), ScalarType.Float);
+    private static Tensor on(Device device, float[] values) {
+        return Tensor.create(values).to(device, ScalarType.Float);
     }
 
     /**
@@ -90,7 +91,7 @@ public final class Rotary {
             if (longFrequencies != null) {
                 f = length > spec.originalMaxPositions ? longFrequencies : frequencies;
             } else if (length > spec.maxPositions) {
-                f = on(like, frequencies(spec, length, false));
+                f = on(like.device(), frequencies(spec, length, false));
             }
         }
         if (f.is_cuda() != positions.is_cuda()) { // the model has moved since

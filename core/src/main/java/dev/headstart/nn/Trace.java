@@ -1,8 +1,11 @@
 package dev.headstart.nn;
 
 import java.util.ArrayList;
+import java.util.IdentityHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.function.BiFunction;
+import java.util.function.Predicate;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
@@ -13,6 +16,7 @@ public final class Trace {
     private final @Nullable List<Tensor> attentions;
     private final @Nullable PointerScope scope =
             PointerScope.getInnerScope(); // the call's, which outlives the layers' own
+    private final Map<Tensor, Boolean> known = new IdentityHashMap<>();
 
     /** @param hiddenStates whether to collect the layers' outputs; @param attentions whether to collect attention weights */
     public Trace(boolean hiddenStates, boolean attentions) {
@@ -68,6 +72,11 @@ public final class Trace {
         if (attentions != null) {
             attentions.add(outlive(weights));
         }
+    }
+
+    /** What holds of a tensor that the call's layers share and nobody changes: found out when it is first asked. */
+    boolean once(Tensor shared, Predicate<Tensor> holds) {
+        return known.computeIfAbsent(shared, holds::test);
     }
 
     private Tensor outlive(Tensor t) {

@@ -89,6 +89,10 @@ public final class WeightLoader {
         return new Weights(this, "", false);
     }
 
+    Device device() {
+        return plan.device();
+    }
+
     /** The state that the built layers share. */
     public ModelState state() {
         return state;
@@ -140,6 +144,14 @@ public final class WeightLoader {
         String inFile = find(name);
         if (inFile != null) {
             used.add(inFile);
+            if (missing.remove(parameter.name())) { // the checkpoint has what they share under this name alone
+                stored.put(parameter.name(), inFile);
+                long[] shape = parameter.shape();
+                Init unused = Init.ZEROS;
+                try (Tensor value = Memory.scoped(() -> read(parameter.name(), unused, false, shape))) {
+                    parameter.set(value);
+                }
+            }
         }
     }
 
@@ -183,7 +195,14 @@ public final class WeightLoader {
             return parameter(canonical, init, false, head, shape);
         }
         used.add(name);
-        Parameter p = new Parameter(canonical, shape, head, () -> read(canonical, init, head, shape));
+        boolean half = plan.type() == ScalarType.Float
+                && Set.of("BF16", "F16").contains(source.info(name).dtype());
+        Parameter p = new Parameter(
+                canonical,
+                shape,
+                head,
+                () -> read(canonical, init, head, shape),
+                half ? () -> finite(name, source.tensor(name)) : null);
         state.parameters().put(canonical, p);
         return p;
     }

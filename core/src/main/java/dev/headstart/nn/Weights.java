@@ -4,6 +4,7 @@ import dev.headstart.HeadstartException;
 import dev.headstart.io.TensorInfo;
 import java.util.Arrays;
 import java.util.List;
+import org.bytedeco.pytorch.Device;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -40,6 +41,11 @@ public final class Weights {
     /** Full path of this place. */
     public String path() {
         return path;
+    }
+
+    /** Where the model lives. */
+    public Device device() {
+        return loader.device();
     }
 
     /** The state that the layers share. */
@@ -146,13 +152,17 @@ public final class Weights {
 
     /** A table whose row {@code paddingIdx} gets no gradient and starts at zero; -1 for none. */
     public Embedding embedding(long n, long d, long paddingIdx) {
-        Parameter w = packable(loader.embeddingInit(paddingIdx), n, d);
-        return new Embedding(w, paddingIdx);
+        return table(packable(loader.embeddingInit(paddingIdx), n, d), paddingIdx);
     }
 
     /** A table of {@code n} rows of size {@code d} that starts as {@code init} says: {@code weight} [n, d]. */
     public Embedding embedding(long n, long d, Init init) {
-        return new Embedding(packable(init, n, d), -1);
+        return table(packable(init, n, d), -1);
+    }
+
+    private Embedding table(Parameter weight, long paddingIdx) {
+        loader.state().tables().add(weight);
+        return new Embedding(weight, paddingIdx);
     }
 
     /** LayerNorm over the last dimension: {@code weight} [d], {@code bias} [d]. */

@@ -8,6 +8,7 @@ import dev.headstart.models.AutoModelForSemanticSegmentation;
 import dev.headstart.models.Tensors;
 import dev.headstart.vision.Image;
 import java.awt.image.BufferedImage;
+import java.awt.image.DataBufferByte;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -38,10 +39,36 @@ public final class ImageSegmentationPipeline extends ImagePipeline {
      * @param label name of the class
      * @param mask grey image of the input's size, 255 where the class is, 0 elsewhere
      */
-    public record Segment(@Nullable Double score, String label, BufferedImage mask) {}
+    public record Segment(@Nullable Double score, String label, BufferedImage mask) {
+        /** The part of the image's pixels that belong to it, 0 to 1. */
+        public double share() {
+            byte[] grey = ((DataBufferByte) mask.getRaster().getDataBuffer()).getData();
+            int inside = 0;
+            for (byte g : grey) {
+                inside += g != 0 ? 1 : 0;
+            }
+            return (double) inside / grey.length;
+        }
+
+        /** The mask as a PNG file. */
+        public byte[] png() {
+            var bytes = new ByteArrayOutputStream();
+            try {
+                ImageIO.write(mask, "png", bytes);
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+            return bytes.toByteArray();
+        }
+    }
 
     /** A segment as JSON: the mask is a PNG in base64. */
-    private record SegmentJson(@Nullable Double score, String label, String mask) {}
+    public record SegmentJson(@Nullable Double score, String label, String mask) {
+        /** The JSON of a segment. */
+        public static SegmentJson of(Segment s) {
+            return new SegmentJson(s.score(), s.label(), Base64.getEncoder().encodeToString(s.png()));
+        }
+    }
 
     /** The classes that are in an image, in the order of their numbers. */
     public List<Segment> apply(Image image) {
@@ -72,7 +99,7 @@ public final class ImageSegmentationPipeline extends ImagePipeline {
         List<Segment> segments = new ArrayList<>();
         for (long c : present) {
             BufferedImage mask = new BufferedImage(image.width(), image.height(), BufferedImage.TYPE_BYTE_GRAY);
-            byte[] grey = ((java.awt.image.DataBufferByte) mask.getRaster().getDataBuffer()).getData();
+            byte[] grey = ((DataBufferByte) mask.getRaster().getDataBuffer()).getData();
             for (int i = 0; i < classes.length; i++) {
                 grey[i] = (byte) (classes[i] == c ? 255 : 0);
             }
@@ -83,25 +110,18 @@ public final class ImageSegmentationPipeline extends ImagePipeline {
 
     @Override
     public List<?> run(List<String> inputs, JsonNode kwargs) {
+        return segments(inputs, kwargs).stream()
+                .map(all -> all.stream().map(SegmentJson::of).toList())
+                .toList();
+    }
+
+    /** As {@link #run}, with the masks as images. */
+    public List<List<Segment>> segments(List<String> inputs, JsonNode kwargs) {
         String subtask = kwargs.path("subtask").asText("semantic");
         if (kwargs.hasNonNull("subtask") && !subtask.equals("semantic")) {
             throw new HeadstartException("subtask " + subtask + " is not supported for model_type "
                     + model.config().modelType() + "; semantic is");
         }
-        return apply(inputs.size(), files(inputs)).stream()
-                .map(all -> all.stream()
-                        .map(s -> new SegmentJson(s.score(), s.label(), png(s.mask())))
-                        .toList())
-                .toList();
-    }
-
-    private static String png(BufferedImage mask) {
-        var bytes = new ByteArrayOutputStream();
-        try {
-            ImageIO.write(mask, "png", bytes);
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
-        return Base64.getEncoder().encodeToString(bytes.toByteArray());
+        return apply(inputs.size(), files(inputs));
     }
 }

@@ -2,10 +2,14 @@ package dev.headstart.text;
 
 import ai.djl.huggingface.tokenizers.jni.CharSpan;
 import ai.djl.huggingface.tokenizers.jni.TokenizersLibrary;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
 import java.lang.ref.Cleaner;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
 import java.util.function.IntFunction;
 import java.util.stream.IntStream;
@@ -37,16 +41,24 @@ final class Engine implements Backend {
     private final TokenizersLibrary library;
     private final Handle handle;
     private final IntFunction<@Nullable String> tokenById;
+    private final Map<Integer, Integer> decodedAs;
     private final Cleaner.Cleanable cleanable;
     private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
+
+    /** Every token under its own spelling. */
+    Engine(String json, String where, IntFunction<@Nullable String> tokenById) {
+        this(json, where, tokenById, Map.of());
+    }
 
     /**
      * @param json a tokenizer.json
      * @param where its file, for errors
      * @param tokenById the vocabulary's spelling of an id; the library's own token of an unknown piece is the piece
+     * @param decodedAs ids that are decoded as others
      */
-    Engine(String json, String where, IntFunction<@Nullable String> tokenById) {
+    Engine(String json, String where, IntFunction<@Nullable String> tokenById, Map<Integer, Integer> decodedAs) {
         this.tokenById = tokenById;
+        this.decodedAs = decodedAs;
         library = NativeTokenizers.library();
         long address;
         try {
@@ -61,6 +73,29 @@ final class Engine implements Backend {
         library.disablePadding(address);
         handle = new Handle(library, address);
         cleanable = CLEANER.register(this, handle);
+    }
+
+    /** What a tokenizer.json's normalizer makes of texts: they come back whole from a model that knows no piece of them. */
+    static List<String> normalized(JsonNode normalizer, List<String> texts, String where) {
+        ObjectNode probe = TokenizerJson.MAPPER.createObjectNode().put("version", "1.0");
+        probe.putArray("added_tokens");
+        probe.set("normalizer", normalizer);
+        ObjectNode model = probe.putObject("model").put("type", "Unigram").put("unk_id", 0);
+        model.putArray("vocab").addArray().add("<unk>").add(0.0);
+        try (Engine engine = new Engine(probe.toString(), where, id -> null)) {
+            return texts.stream().map(engine::pieces).toList();
+        }
+    }
+
+    private String pieces(String text) {
+        return call(t -> {
+            long encoding = library.encode(t, sound(text), false);
+            try {
+                return String.join("", library.getTokens(encoding));
+            } finally {
+                library.deleteEncoding(encoding);
+            }
+        });
     }
 
     private interface Call<T> {
@@ -135,7 +170,12 @@ final class Engine implements Backend {
 
     @Override
     public String decode(long[] ids, boolean skipSpecialTokens) {
-        return call(t -> library.decode(t, ids, skipSpecialTokens));
+        long[] known = decodedAs.isEmpty()
+                ? ids
+                : Arrays.stream(ids)
+                        .map(id -> decodedAs.getOrDefault((int) id, (int) id))
+                        .toArray();
+        return call(t -> library.decode(t, known, skipSpecialTokens));
     }
 
     @Override

@@ -498,9 +498,12 @@ public final class Tokenizer implements AutoCloseable {
         return id == null ? OptionalInt.empty() : OptionalInt.of(id);
     }
 
-    /** The token of an id; null when there is none. */
+    /**
+     * The token of an id; null when there is none. Added tokens that are looked for in the normalised text are spelled as that is ({@code new york} for
+     * {@code New York} where letters become small), as tokenizers 0.23 has it.
+     */
     public @Nullable String idToToken(int id) {
-        return vocabulary.token(id);
+        return vocabulary.spelling(id);
     }
 
     /** Number of tokens, added ones included (Python's {@code len(tokenizer)}). */

@@ -74,8 +74,11 @@ final class TokenizerFiles {
         TokenizerOverrides.defaults(json, config);
         json.top.putNull("truncation");
         json.top.putNull("padding");
-        Vocabulary vocabulary = Vocabulary.of(json).unknown(config.special("unk_token"));
-        Engine engine = new Engine(json.toString(), file.toString(), vocabulary::token);
+        NormalizedTokens normalized = new NormalizedTokens(json, file.toString());
+        Vocabulary vocabulary =
+                Vocabulary.of(json).unknown(config.special("unk_token")).spelled(normalized.spellings());
+        Engine engine =
+                new Engine(normalized.forLibrary(), file.toString(), vocabulary::spelling, normalized.decodedAs());
         Backend source = switch (config.family) {
             case MBART, MBART50, NLLB ->
                 Languages.backend(

@@ -12,6 +12,7 @@ final class Vocabulary {
     private final Map<String, Integer> base;
     private final Map<String, Integer> added = new HashMap<>();
     private final Map<Integer, String> tokens = new HashMap<>();
+    private final Map<Integer, String> spellings = new HashMap<>();
     private final Set<String> special = new HashSet<>();
     private int unkId = -1;
 
@@ -39,6 +40,12 @@ final class Vocabulary {
         return this;
     }
 
+    /** Ids whose tokens are shown in another spelling than that by which they are found. */
+    Vocabulary spelled(Map<Integer, String> others) {
+        spellings.putAll(others);
+        return this;
+    }
+
     /** Names the token that stands for what the vocabulary lacks. */
     Vocabulary unknown(@Nullable String token) {
         Integer id = token == null ? null : id(token);
@@ -60,6 +67,13 @@ final class Vocabulary {
     @Nullable
     String token(int id) {
         return tokens.get(id);
+    }
+
+    /** The token of an id as it is shown. */
+    @Nullable
+    String spelling(int id) {
+        String other = spellings.get(id);
+        return other == null ? tokens.get(id) : other;
     }
 
     boolean isSpecial(String token) {

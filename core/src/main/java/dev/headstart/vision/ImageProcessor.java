@@ -380,6 +380,44 @@ public final class ImageProcessor {
     }
 
     /**
+     * A part of an image in the size that this processor's results have: cut out and resized at once, bilinear with antialiasing (torchvision
+     * {@code resized_crop}). Only where {@link #sizesAreEqual}. For {@link #batch}.
+     */
+    public Image resizedCrop(Image image, int left, int top, int width, int height) {
+        Sides to = crop != null ? crop : equalSides();
+        Image part = (onWhite ? image.onWhite() : image).crop(left, top, width, height);
+        return part.resize(to.width, to.height, Resample.BILINEAR);
+    }
+
+    private Sides equalSides() {
+        Size all = requireNonNull(size);
+        Integer edge = all.shortestEdge();
+        if (kind == Kind.CONVNEXT && edge != null) {
+            return new Sides(edge, edge);
+        }
+        int[] to = all.apply(1, 1, kind == Kind.YOLOS ? 16 : 1, where);
+        return new Sides(to[0], to[1]);
+    }
+
+    /**
+     * Rescales and normalises images that have the size of the results already.
+     *
+     * @param images at least one, all of one size
+     * @param channelsLast as of {@link #preprocess(List, boolean)}
+     */
+    public ImageBatch batch(List<Image> images, boolean channelsLast) {
+        Image first = images.get(0);
+        for (Image image : images) {
+            if (image.width() != first.width() || image.height() != first.height()) {
+                throw new HeadstartException(image.source() + ": has " + image.width() + " x " + image.height()
+                        + " pixels, the batch's first image " + first.width() + " x " + first.height()
+                        + "; give images of one size");
+            }
+        }
+        return fill(images.toArray(Image[]::new), first.height(), first.width(), false, channelsLast);
+    }
+
+    /**
      * Prepares a batch; the images are worked on in parallel.
      *
      * @param images at least one

@@ -54,6 +54,8 @@ class TokenizerFormatsTest {
             String what = "encode " + e.get("text") + " + " + e.path("pair");
             compare(wrong, what + " ids", ints(got.ids()), e.get("ids"));
             if (e.has("offsets")) compare(wrong, what + " offsets", spans(got), e.get("offsets"));
+            if (e.has("tokens") && !got.tokens().equals(strings(e.get("tokens"))))
+                wrong.add(what + " tokens: " + got.tokens() + " for " + e.get("tokens"));
             if (e.has("type_ids") && e.has("offsets"))
                 compare(wrong, what + " type ids", ints(got.typeIds()), e.get("type_ids"));
         }
