@@ -101,6 +101,7 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
      */
     protected final <R extends ModelOutput> R call(boolean gradients, Supplier<R> body) {
         return within(gradients, () -> {
+            Recompute.begin();
             try (@Nullable PointerScope scope = Recompute.active() ? null : new PointerScope()) { // layers run again
                 R out = body.get();
                 out.tensors().values().forEach(Memory::keep);

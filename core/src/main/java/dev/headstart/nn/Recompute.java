@@ -39,7 +39,10 @@ public final class Recompute implements AutoCloseable {
     private static final BoolOptional NO_CHOICE = Memory.keep(new BoolOptional());
     private static final TensorArrayRefOptional ALL = Memory.keep(new TensorArrayRefOptional());
 
-    /** Elements that layers have as inputs between two trims: some three layers of BERT-base and 32 x 128 tokens, half a second or more of training. */
+    /**
+     * Elements that layers of one forward pass have as inputs between two trims: some three layers of BERT-base and 32 x 128 tokens, half a second or more of
+     * training. A smaller batch keeps its memory from step to step, which saves the system's work for its pages.
+     */
     private static final long TRIM = 1 << 23;
 
     private static final ThreadLocal<long[]> SINCE_TRIM = ThreadLocal.withInitial(() -> new long[1]);
@@ -69,6 +72,11 @@ public final class Recompute implements AutoCloseable {
     /** Whether layers on this thread are to be computed again; models then leave what they make to the caller's scope. */
     public static boolean active() {
         return CURRENT.get() != null && GradMode.is_enabled();
+    }
+
+    /** To be called before the forward pass of a batch. */
+    public static void begin() {
+        SINCE_TRIM.get()[0] = 0;
     }
 
     /** Runs a layer; computed again for its gradients where this thread has asked for it. @param x its input */
