@@ -3,6 +3,7 @@ package dev.headstart.cli;
 import dev.headstart.HeadstartException;
 import dev.headstart.train.compare.Cell;
 import dev.headstart.train.compare.Comparison;
+import dev.headstart.train.finetune.FineTune;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.math.BigDecimal;
@@ -161,6 +162,9 @@ final class CompareCommand implements Runnable {
         }
         if (test != null) {
             data.put("test", Path.of(test));
+        }
+        if (!task.equals(Names.IMAGES)) {
+            HeadstartCommand.named(spec, () -> FineTune.knownTask(task));
         }
         Comparison comparison = new Comparison(task, output.folder, data, cells(), new Comparison.Runner() {
                     @Override

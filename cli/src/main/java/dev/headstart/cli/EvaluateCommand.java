@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
 import dev.headstart.data.Columns;
+import dev.headstart.data.OnError;
 import dev.headstart.generation.GenerationConfig;
 import dev.headstart.pipeline.Perplexity;
 import dev.headstart.pipeline.PipelineOptions;
@@ -156,6 +157,12 @@ final class EvaluateCommand implements Runnable {
     @Option(names = "--batch-size", paramLabel = "N", description = "--model: inputs at once. Default: 32.")
     private int batchSize = 32;
 
+    @Option(
+            names = "--on-error",
+            paramLabel = "skip|fail",
+            description = "--model: what to do with rows and images that cannot be read. Default: fail.")
+    private @Nullable OnError onError;
+
     @Option(names = "--offline", description = "--model: fetch nothing.")
     private boolean offline;
 
@@ -164,10 +171,22 @@ final class EvaluateCommand implements Runnable {
 
     @Override
     public void run() {
+        if (onError != null && (model == null || task.equals(Names.PERPLEXITY))) {
+            throw new ParameterException(
+                    Objects.requireNonNull(spec).commandLine(),
+                    "--on-error is for the examples that --model is run on, not for "
+                            + (task.equals(Names.PERPLEXITY) ? task : "predictions, whose rows have partners"));
+        }
         if (task.equals(Names.PERPLEXITY)) {
             perplexity();
             return;
         }
+        if (model == null) {
+            HeadstartCommand.named(spec, () -> PredictionFiles.Task.of(task));
+        } else if (!task.equals(Names.IMAGES)) {
+            HeadstartCommand.named(spec, () -> ModelEvaluation.knownTask(task));
+        }
+        OnError bad = onError == null ? OnError.FAIL : onError;
         if (model != null && task.equals(Names.IMAGES)) {
             LoadOptions load = LoadOptions.defaults()
                     .withPrecision(precision)
@@ -177,6 +196,7 @@ final class EvaluateCommand implements Runnable {
                     model,
                     given(references, "--data"),
                     columns,
+                    bad,
                     load,
                     new Evaluation.Options(resamples, confidence, seed)));
             return;
@@ -185,6 +205,7 @@ final class EvaluateCommand implements Runnable {
             show(ModelEvaluation.run(
                     new FineTuneOptions(task, model, given(references, "--data"), Path.of(""))
                             .columns(columns)
+                            .onError(bad)
                             .offline(offline)
                             .device(device.checked())
                             .precision(precision)

@@ -14,8 +14,10 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Model.OptionSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
 
 /** Adapts a pre-trained model to a task's data. */
 @Command(
@@ -23,6 +25,9 @@ import picocli.CommandLine.Option;
         customSynopsis = "headstart finetune --task TASK --model ID --train FILE --output DIR [OPTIONS]",
         description = "Fine-tunes a pre-trained model on your data; the result is an ordinary model folder.")
 final class FinetuneCommand implements Runnable, HeadstartCommand.Headed {
+    @Spec
+    private @Nullable CommandSpec spec;
+
     @Option(
             names = "--task",
             required = true,
@@ -211,6 +216,9 @@ final class FinetuneCommand implements Runnable, HeadstartCommand.Headed {
 
     @Override
     public void run() {
+        if (!task.equals(Names.IMAGES)) {
+            HeadstartCommand.named(spec, () -> FineTune.knownTask(task));
+        }
         TrainingArguments arguments = training.arguments(
                 switch (mode) {
                     case FULL -> 5e-5;

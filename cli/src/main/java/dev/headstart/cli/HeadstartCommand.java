@@ -15,6 +15,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -159,6 +160,16 @@ public final class HeadstartCommand implements Runnable {
             text.append(help.optionListExcludingGroups(options));
         });
         return text.toString();
+    }
+
+    /** Looks up a name that an option was given. @throws ParameterException when there is none of it, which is wrong usage and no failure */
+    static <T> T named(@Nullable CommandSpec spec, Supplier<T> lookup) {
+        try {
+            return lookup.get();
+        } catch (HeadstartException e) {
+            throw new ParameterException(
+                    java.util.Objects.requireNonNull(spec).commandLine(), String.valueOf(e.getMessage()), e);
+        }
     }
 
     /** What every command has; {@link #execute} acts on them before picocli does. */

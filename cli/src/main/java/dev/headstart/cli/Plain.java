@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.headstart.pipeline.ImageSegmentationPipeline.Segment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -31,6 +32,12 @@ final class Plain {
     /** One result as lines of text. */
     static String text(Object result) {
         return text(JSON.<JsonNode>valueToTree(result));
+    }
+
+    /** A segment of an image: its class, its part of the pixels, and the score if it has one. */
+    static String segment(Segment s) {
+        return String.format(Locale.ROOT, "%-20s %5.1f %%", s.label(), 100 * s.share())
+                + (s.score() == null ? "" : String.format(Locale.ROOT, "  score %.4f", s.score()));
     }
 
     private static String text(JsonNode node) {
@@ -61,17 +68,19 @@ final class Plain {
             return String.join(System.lineSeparator(), lines);
         }
         StringBuilder line = new StringBuilder();
+        boolean named = false;
         for (String name : NAMES) {
             if (object.hasNonNull(name)) {
-                String pattern = object.has("score") ? "%-20s" : "%s";
+                String pattern = object.hasNonNull("score") ? "%-20s" : "%s";
                 line.append(pattern.formatted(object.get(name).asText().strip()));
+                named = true; // a text that was generated may be empty
                 break;
             }
         }
-        if (line.isEmpty()) {
+        if (!named) {
             return object.toString();
         }
-        if (object.has("score")) {
+        if (object.hasNonNull("score")) {
             line.append(String.format(Locale.ROOT, " %.4f", object.get("score").asDouble()));
         }
         if (object.path("box").isObject()) { // object-detection

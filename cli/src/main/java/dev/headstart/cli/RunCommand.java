@@ -11,13 +11,23 @@ import dev.headstart.data.Format;
 import dev.headstart.data.ReadOptions;
 import dev.headstart.data.Row;
 import dev.headstart.data.RowReader;
+import dev.headstart.io.StagedFile;
+import dev.headstart.pipeline.ImageSegmentationPipeline;
+import dev.headstart.pipeline.ImageSegmentationPipeline.Segment;
+import dev.headstart.pipeline.ImageSegmentationPipeline.SegmentJson;
 import dev.headstart.pipeline.Pipeline;
 import dev.headstart.pipeline.PipelineOptions;
 import dev.headstart.pipeline.Tasks;
 import dev.headstart.pipeline.TextGenerationPipeline;
+import dev.headstart.train.OutputFolder;
+import java.nio.ByteBuffer;
+import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Objects;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -68,6 +78,12 @@ final class RunCommand implements Runnable, HeadstartCommand.More {
             description = "The pipeline's call arguments: {\"top_k\": 3}, {\"max_new_tokens\": 40}, ...")
     private String kwargs = "{}";
 
+    @Option(
+            names = "--masks",
+            paramLabel = "DIR",
+            description = "image-segmentation: write each segment's mask as a PNG into this folder.")
+    private @Nullable Path masks;
+
     @Option(names = "--precision", paramLabel = "P", description = "auto, fp32 (default), bf16, int8.")
     private @Nullable String precision;
 
@@ -85,7 +101,11 @@ final class RunCommand implements Runnable, HeadstartCommand.More {
 
     @Override
     public void run() {
-        Tasks.Task found = Tasks.find(task);
+        Tasks.Task found = HeadstartCommand.named(spec, () -> Tasks.find(task));
+        if (masks != null && !task.equals("image-segmentation")) {
+            throw new ParameterException(
+                    Objects.requireNonNull(spec).commandLine(), "--masks is for image-segmentation, not for " + task);
+        }
         if (inputs.isEmpty()) {
             throw new ParameterException(
                     Objects.requireNonNull(spec).commandLine(),
@@ -110,6 +130,9 @@ final class RunCommand implements Runnable, HeadstartCommand.More {
                 .withRevision(revision)
                 .withOffline(offline ? Boolean.TRUE : null);
         PipelineOptions options = PipelineOptions.DEFAULT.withLoad(load).withTruncation(!noTruncation);
+        if (masks != null) {
+            OutputFolder.check(masks, false, "choose another for --masks");
+        }
         List<?> results;
         try (Pipeline pipeline = found.open(id, options)) {
             CallArguments arguments = new CallArguments(ForwardCommand.object("--kwargs", kwargs));
@@ -125,20 +148,65 @@ final class RunCommand implements Runnable, HeadstartCommand.More {
                 warnOfUnused(arguments);
                 return;
             }
+            if (pipeline instanceof ImageSegmentationPipeline segmenter) {
+                List<List<Segment>> segments = segmenter.segments(inputs, arguments);
+                warnOfUnused(arguments);
+                show(segments);
+                return;
+            }
             results = pipeline.run(inputs, arguments);
             warnOfUnused(arguments);
         }
+        if (json) {
+            print(results);
+        } else {
+            results.forEach(result -> System.out.println(Plain.text(result)));
+        }
+    }
+
+    private static void print(List<?> results) {
         try {
-            if (json) {
-                System.out.println(JSON.writeValueAsString(results));
-            } else {
-                for (Object result : results) {
-                    System.out.println(Plain.text(result));
-                }
-            }
+            System.out.println(JSON.writeValueAsString(results));
         } catch (JsonProcessingException e) {
             throw new IllegalStateException(e);
         }
+    }
+
+    /** Writes the masks that are asked for, and prints what is where. */
+    private void show(List<List<Segment>> segments) {
+        Set<String> taken = new HashSet<>();
+        List<String> lines = new ArrayList<>();
+        for (int i = 0; i < inputs.size(); i++) {
+            for (Segment s : segments.get(i)) {
+                String line = Plain.segment(s);
+                if (masks != null) {
+                    Path file = masks.resolve(maskName(inputs.get(i), s.label(), taken));
+                    byte[] png = s.png();
+                    StagedFile.write(file, out -> out.write(ByteBuffer.wrap(png)));
+                    line += "  " + file;
+                }
+                lines.add(line);
+            }
+        }
+        if (json) {
+            print(segments.stream()
+                    .map(all -> all.stream().map(SegmentJson::of).toList())
+                    .toList());
+        } else {
+            lines.forEach(System.out::println);
+        }
+    }
+
+    /** {@code street-traffic light.png} for a part of {@code photos/street.jpg}, whatever the label is; numbered where several would have one name. */
+    private static String maskName(String input, String label, Set<String> taken) {
+        String file = String.valueOf(Path.of(input).getFileName());
+        int dot = file.lastIndexOf('.');
+        String name = (dot > 0 ? file.substring(0, dot) : file) + "-" + label.replaceAll("[^\\p{L}\\p{N} ._-]", "_");
+        String free = name;
+        for (int n = 2; !taken.add(free.toLowerCase(Locale.ROOT)); n++) {
+            free = name + "-" + n;
+        }
+        return free + ".png";
     }
 
     private void warnOfUnused(CallArguments arguments) {

@@ -1,6 +1,7 @@
 package dev.headstart.cli;
 
 import dev.headstart.HeadstartException;
+import dev.headstart.train.OutputFolder;
 import dev.headstart.train.tokenizer.TokenizerTrainer;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -67,11 +68,15 @@ final class TokenizerCommand {
                 description = "Folder for tokenizer.json and tokenizer_config.json.")
         private Path output = Path.of("");
 
+        @Option(names = "--overwrite", description = "Write into a folder that is not empty.")
+        private boolean overwrite;
+
         @Parameters(arity = "1..*", paramLabel = "FILE", description = "Text files in UTF-8, or folders of .txt files.")
         private List<Path> files = List.of();
 
         @Override
         public Integer call() throws IOException {
+            OutputFolder.check(output, overwrite, "choose another, or --overwrite");
             List<Path> all = new ArrayList<>();
             for (Path file : files) {
                 if (Files.isDirectory(file)) {

@@ -228,6 +228,75 @@ class BadInputTest {
     }
 
     @Test
+    void namesThatAreNoTaskAreWrongUsage() throws IOException {
+        String data = Files.writeString(dir.resolve("d.tsv"), "text\tlabel\na\tx\nb\ty\n")
+                .toString();
+        String out = dir.resolve("out").toString();
+        String model = MODEL.toString();
+        for (List<String> wrong : List.of(
+                List.of("run", "text-clasification", "x"),
+                List.of("finetune", "--task", "nonesuch", "--model", model, "--train", data, "--output", out),
+                List.of("compare", "--task", "nonesuch", "--model", model, "--train", data, "--output", out),
+                List.of("evaluate", "--task", "nonesuch", "--model", model, "--data", data),
+                List.of("evaluate", "--task", "nonesuch", "--predictions", data),
+                List.of("evaluate", "--task", "fill-mask", "--model", model, "--data", data),
+                List.of("evaluate", "--task", "regression", "--predictions", data, "--on-error", "skip"),
+                List.of("run", "fill-mask", "--masks", out, "x"))) {
+            Result result = run(wrong);
+            assertThat(result.code()).as(result.err()).isEqualTo(2);
+            assertThat(result.out()).isEmpty();
+            assertThat(result.err().lines()).as(result.err()).hasSize(1);
+            assertThat(result.err()).contains("; see headstart " + wrong.get(0) + " --help");
+        }
+        assertThat(dir.resolve("out")).doesNotExist();
+        assertThat(run(List.of("run", "text-clasification", "x")).err())
+                .contains("unknown task \"text-clasification\"; known: fill-mask, text-classification, ");
+    }
+
+    @Test
+    void aTokenizerIsNotWrittenOverWhatIsThere() throws IOException {
+        Path text = Files.writeString(dir.resolve("text.txt"), "the sea and the shore and the sea\n".repeat(20));
+        Path out = Files.createDirectory(dir.resolve("tokenizer"));
+        Path theirs = Files.writeString(out.resolve("tokenizer.json"), "mine");
+        List<String> train =
+                List.of("tokenizer", "train", "--vocab-size", "40", "--output", out.toString(), text.toString());
+        fails(train, out.toString(), "not empty", "choose another, or --overwrite");
+        assertThat(theirs).hasContent("mine");
+        List<String> again = new ArrayList<>(train);
+        again.add("--overwrite");
+        assertThat(run(again).code()).isZero();
+        assertThat(theirs).content().contains("WordPiece");
+    }
+
+    @Test
+    void badRowsOfAnEvaluationCanBeLeftOut() throws IOException {
+        List<String> labels = List.copyOf(new ObjectMapper()
+                .readTree(MODEL.resolve("config.json").toFile())
+                .path("id2label")
+                .valueStream()
+                .map(com.fasterxml.jackson.databind.JsonNode::asText)
+                .toList());
+        String ragged = "text,label\nthe sea," + labels.get(0) + "\na,b,c,d\nthe shore," + labels.get(1) + "\n";
+        Path data = Files.writeString(dir.resolve("ragged.csv"), ragged);
+        List<String> evaluate = List.of(
+                "evaluate",
+                "--json",
+                "--task",
+                "text-classification",
+                "--model",
+                MODEL.toString(),
+                "--data",
+                data.toString());
+        fails(evaluate, "ragged.csv", "line 3", "--on-error skip");
+        List<String> skipping = new ArrayList<>(evaluate);
+        skipping.addAll(List.of("--on-error", "skip"));
+        Result rest = run(skipping);
+        assertThat(rest.code()).as(rest.err()).isZero();
+        assertThat(new ObjectMapper().readTree(rest.out()).path("examples").asInt())
+                .isEqualTo(2);
+    }
+
+    @Test
     void whatATaskTakesIsSaid() {
         for (List<String> wrong : List.of(
                 List.of("run", "question-answering"),

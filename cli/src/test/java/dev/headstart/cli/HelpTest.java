@@ -101,7 +101,7 @@ class HelpTest {
     void whatAModelCannotBeMeasuredAtIsSaid() {
         Result result = HeadstartCommandTest.run(
                 "evaluate", "--task", "fill-mask", "--model", "none", "--data", "none.csv", "--offline");
-        assertThat(result.code()).isEqualTo(1);
+        assertThat(result.code()).isEqualTo(2);
         assertThat(result.lastLine())
                 .contains("--task fill-mask cannot be evaluated by --model", "--predictions", "text-classification");
         Result unknown = HeadstartCommandTest.run(

@@ -88,6 +88,12 @@ public final class FineTune {
         return FineTuneTask.names(false);
     }
 
+    /** A task's name, as it was given. @throws HeadstartException listing the tasks there are, when it is none */
+    public static String knownTask(String name) {
+        FineTuneTask.require(name, false);
+        return name;
+    }
+
     /** @param options what to do */
     public FineTune(FineTuneOptions options) {
         this.options = options;

@@ -89,6 +89,11 @@ abstract class FineTuneTask {
         return kind(options.task, true).make().apply(options);
     }
 
+    /** @throws HeadstartException naming the tasks there are, when this is none */
+    static void require(String task, boolean measured) {
+        kind(task, measured);
+    }
+
     private static Kind kind(String task, boolean measured) {
         Kind kind = KINDS.stream()
                 .filter(k -> k.names().contains(task) || k.aliases().contains(task))

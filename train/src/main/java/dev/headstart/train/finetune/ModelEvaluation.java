@@ -13,6 +13,7 @@ import dev.headstart.pipeline.SentenceEmbeddingPipeline;
 import dev.headstart.pipeline.Tasks;
 import dev.headstart.text.Tokenizer;
 import dev.headstart.train.metrics.Evaluation;
+import java.util.ArrayList;
 import java.util.List;
 
 /** How good a model is on data with right answers. */
@@ -22,6 +23,12 @@ public final class ModelEvaluation {
     /** The tasks at which a model can be evaluated. */
     public static List<String> tasks() {
         return FineTuneTask.names(true);
+    }
+
+    /** A task's name, as it was given. @throws HeadstartException listing the tasks there are, when it is none of them */
+    public static String knownTask(String name) {
+        FineTuneTask.require(name, true);
+        return name;
     }
 
     /**
@@ -54,16 +61,27 @@ public final class ModelEvaluation {
     private static Evaluation similarity(FineTuneOptions options, LoadOptions load, Evaluation.Options how) {
         List<Row> rows;
         Columns columns;
-        try (RowReader reader = RowReader.open(options.train, ReadOptions.defaults())) {
+        List<Double> scores = new ArrayList<>();
+        try (RowReader reader =
+                RowReader.open(options.train, ReadOptions.defaults().withOnError(options.onError))) {
             columns = Columns.infer(reader, options.columns, List.of(Role.TEXT, Role.TEXT_PAIR, Role.SCORE), List.of());
-            rows = reader.readAll();
+            rows = new ArrayList<>();
+            for (Row row : reader.readAll()) {
+                try {
+                    scores.add(row.number(columns.get(Role.SCORE)));
+                    rows.add(row);
+                } catch (HeadstartException e) {
+                    reader.problems().report("bad score", String.valueOf(e.getMessage()));
+                }
+            }
+            if (reader.problems().skipped() > 0) {
+                FineTuneTask.LOG.warn("{}: {}", options.train, reader.problems().summary());
+            }
         }
         if (rows.isEmpty()) {
             throw new HeadstartException(options.train + ": no examples; expected at least one row of data");
         }
-        double[] gold = rows.stream()
-                .mapToDouble(r -> r.number(columns.get(Role.SCORE)))
-                .toArray();
+        double[] gold = scores.stream().mapToDouble(Double::doubleValue).toArray();
         try (SentenceEmbeddingPipeline pipeline = (SentenceEmbeddingPipeline)
                 Tasks.find("sentence-embedding").open(options.model, PipelineOptions.DEFAULT.withLoad(load))) {
             List<float[]> first = pipeline.apply(

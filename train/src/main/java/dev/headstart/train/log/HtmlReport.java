@@ -313,10 +313,13 @@ public final class HtmlReport {
                     .flatMapToDouble(s -> Arrays.stream(s.x()))
                     .distinct()
                     .toArray();
-            (own.length <= 6 ? ticksAt(own) : logTicks(x0, x1))
+            (readable(own, span) ? ticksAt(own) : logTicks(x0, x1))
                     .forEach((at, text) -> xTick(LEFT + (at - lowest) * (WIDTH - LEFT - RIGHT) / span, text));
         } else {
-            double across = step((x1 - x0) / 6);
+            boolean whole = chart.series().stream()
+                    .flatMapToDouble(s -> Arrays.stream(s.x()))
+                    .allMatch(x -> x == Math.rint(x)); // steps have no halves
+            double across = Math.max(whole ? 1 : 0, step((x1 - x0) / 6));
             for (long k = (long) Math.ceil(x0 / across - 1e-9); k * across <= x1 + across * 1e-9; k++) {
                 xTick(LEFT + (k * across - x0) * sx, tick(k * across, across));
             }
@@ -365,6 +368,16 @@ public final class HtmlReport {
                 .append("\">")
                 .append(text)
                 .append("</text>\n");
+    }
+
+    /** Whether the values themselves can be the marks of an axis of powers: few, and none close to another. */
+    private static boolean readable(double[] values, double span) {
+        double[] at = Arrays.stream(values).map(Math::log10).sorted().toArray();
+        boolean apart = true;
+        for (int i = 1; i < at.length; i++) {
+            apart &= at[i] - at[i - 1] >= 0.1 * span;
+        }
+        return at.length <= 6 && apart;
     }
 
     private static Map<Double, String> ticksAt(double[] values) {

@@ -231,9 +231,10 @@ final class PretrainReport {
                         "data",
                         String.format(
                                 Locale.ROOT,
-                                "%,d tokens in %d files",
+                                "%,d tokens in %d file%s",
                                 report.trainTokens(),
-                                corpus.files().size()))
+                                corpus.files().size(),
+                                corpus.files().size() == 1 ? "" : "s"))
                 .fact("effort", effort())
                 .fact("machine", machine());
         page.chart(

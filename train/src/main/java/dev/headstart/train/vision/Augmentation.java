@@ -2,12 +2,12 @@ package dev.headstart.train.vision;
 
 import dev.headstart.HeadstartException;
 import dev.headstart.vision.Image;
-import dev.headstart.vision.Resample;
 import java.util.Arrays;
 import java.util.SplittableRandom;
 
 /**
- * What happens to each training image before the processor resizes it: each time drawn anew. Begin with {@link #NONE} and add.
+ * What happens to each training image before the processor resizes it: each time drawn anew. Begin with {@link #NONE} and add. A random resized crop comes in the
+ * processor's size at once, and what follows works on that, as in torchvision's recipes.
  *
  * @param pad random crop of the image's own size after this many black pixels were added on each side; 0: none
  * @param scale random resized crop (Szegedy et al. 2015): the least part of the area that is kept, up to all of it; 1: none
@@ -43,11 +43,21 @@ public record Augmentation(double pad, double scale, double flip, int operations
         return pad == 0 && scale == 1 && flip == 0 && operations == 0 && cutout == 0;
     }
 
-    /** One variant of an image. */
-    Image apply(Image image, SplittableRandom random) {
+    /** Cuts a part out of an image and resizes it. */
+    interface Cut {
+        Image of(Image image, int left, int top, int width, int height);
+    }
+
+    /** Whether a part of each image is brought to some size. */
+    boolean resizes() {
+        return scale < 1;
+    }
+
+    /** One variant of an image. @param cut brings what a random resized crop takes to the size that is wanted */
+    Image apply(Image image, SplittableRandom random, Cut cut) {
         Image x = image;
-        if (scale < 1) {
-            x = resizedCrop(x, random);
+        if (resizes()) {
+            x = resizedCrop(x, random, cut);
         }
         if (pad > 0) {
             int dx = (int) Math.round(pad * x.width()), dy = (int) Math.round(pad * x.height());
@@ -62,18 +72,21 @@ public record Augmentation(double pad, double scale, double flip, int operations
         return cutout > 0 ? cut(x, random) : x;
     }
 
-    /** A part of random area and aspect ratio (3:4 to 4:3), brought to the image's own size (torchvision RandomResizedCrop). */
-    private Image resizedCrop(Image x, SplittableRandom random) {
+    /** A part of random area and aspect ratio (3:4 to 4:3), else of the middle (torchvision RandomResizedCrop). */
+    private Image resizedCrop(Image x, SplittableRandom random, Cut cut) {
         for (int attempt = 0; attempt < 10; attempt++) {
             double area = (double) x.width() * x.height() * (scale + (1 - scale) * random.nextDouble());
             double ratio = Math.exp(Math.log(0.75) + random.nextDouble() * 2 * Math.log(4 / 3.0));
-            int w = (int) Math.round(Math.sqrt(area * ratio)), h = (int) Math.round(Math.sqrt(area / ratio));
+            int w = (int) Math.rint(Math.sqrt(area * ratio)), h = (int) Math.rint(Math.sqrt(area / ratio));
             if (w > 0 && h > 0 && w <= x.width() && h <= x.height()) {
                 int left = random.nextInt(x.width() - w + 1), top = random.nextInt(x.height() - h + 1);
-                return x.crop(left, top, w, h).resize(x.width(), x.height(), Resample.BILINEAR);
+                return cut.of(x, left, top, w, h);
             }
         }
-        return x;
+        double ratio = (double) x.width() / x.height();
+        int w = ratio > 4 / 3.0 ? (int) Math.rint(x.height() * 4 / 3.0) : x.width();
+        int h = ratio < 0.75 ? (int) Math.rint(x.width() / 0.75) : x.height();
+        return cut.of(x, (x.width() - w) / 2, (x.height() - h) / 2, w, h);
     }
 
     static Image flipped(Image x) {

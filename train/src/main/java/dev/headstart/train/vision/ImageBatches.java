@@ -7,6 +7,7 @@ import dev.headstart.train.TrainingData;
 import dev.headstart.vision.Image;
 import dev.headstart.vision.ImageBatch;
 import dev.headstart.vision.ImageProcessor;
+import dev.headstart.vision.Resample;
 import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -125,10 +126,15 @@ final class ImageBatches implements TrainingData, AutoCloseable {
     private ImageBatch prepare(int[] indexes, long seed) {
         long[] seeds = new SplittableRandom(seed).longs(indexes.length).toArray();
         Image[] ready = new Image[indexes.length];
+        boolean sized = augmentation.resizes() && processor.sizesAreEqual(); // once, to what the model takes
+        Augmentation.Cut cut = sized
+                ? processor::resizedCrop
+                : (x, left, top, width, height) ->
+                        x.crop(left, top, width, height).resize(x.width(), x.height(), Resample.BILINEAR);
         IntStream.range(0, ready.length)
                 .parallel()
-                .forEach(i -> ready[i] = augmentation.apply(image(indexes[i]), new SplittableRandom(seeds[i])));
-        return processor.preprocess(List.of(ready), true);
+                .forEach(i -> ready[i] = augmentation.apply(image(indexes[i]), new SplittableRandom(seeds[i]), cut));
+        return sized ? processor.batch(List.of(ready), true) : processor.preprocess(List.of(ready), true);
     }
 
     /** The image; in its place, when it cannot be read and such are to be skipped, the next of its class that can. */

@@ -8,6 +8,7 @@ import dev.headstart.train.log.HtmlReport.Series;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.regex.Pattern;
@@ -66,6 +67,34 @@ class HtmlReportTest {
                                 List.of("accuracy", "0.9193", "[0.906, 0.931]"),
                                 List.of("f1_macro", "0.9190", "[0.905, 0.931]")))
                 .text("Remarks", "Nothing was cut.");
+    }
+
+    /** Values of an axis of powers are its marks where their texts have room. */
+    @Test
+    void marksDoNotRunIntoEachOther() {
+        double[] apart = {100, 300, 1000};
+        assertThat(powers(apart)).contains(">300</text>");
+        double[] close = {0.137, 0.23, 1.72, 2.13, 4.89};
+        assertThat(powers(close)).contains(">2</text>", ">0.5</text>").doesNotContain(">1.72</text>", ">2.13</text>");
+    }
+
+    private static String powers(double[] x) {
+        return new HtmlReport("powers")
+                .chart(Chart.of("Accuracy", "minutes", "accuracy", List.of(Series.line("a", x, x)))
+                        .logarithmic())
+                .html();
+    }
+
+    /** Steps are whole: a run of few, or a single evaluation, has no marks between them. */
+    @Test
+    void stepsHaveNoHalves() {
+        for (double[] steps : new double[][] {{1, 2, 3, 4}, {4}}) {
+            double[] hundreds = Arrays.stream(steps).map(x -> 100 * x).toArray();
+            String page = new HtmlReport("few")
+                    .chart(Chart.of("Loss", "step", "loss", List.of(Series.line("train", steps, hundreds))))
+                    .html();
+            assertThat(page).contains(">4</text>").doesNotContain(">1.5</text>", ">3.6</text>", ">4.0</text>");
+        }
     }
 
     @Test

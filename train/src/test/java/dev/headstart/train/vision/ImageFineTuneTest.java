@@ -18,11 +18,14 @@ import dev.headstart.train.TrainingArguments;
 import dev.headstart.train.finetune.FineTuneOptions.Mode;
 import dev.headstart.train.metrics.Evaluation;
 import dev.headstart.vision.Image;
+import dev.headstart.vision.ImageBatch;
 import dev.headstart.vision.ImageProcessor;
+import dev.headstart.vision.Resample;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
@@ -151,15 +154,36 @@ class ImageFineTuneTest {
 
         // Measured through the pipeline it reaches the same.
         Evaluation measured = ImageEvaluation.run(
-                out.toString(), val, Map.of(), LoadOptions.defaults(), Evaluation.Options.VALUES_ALONE);
+                out.toString(), val, Map.of(), OnError.FAIL, LoadOptions.defaults(), Evaluation.Options.VALUES_ALONE);
         assertThat(measured.examples()).isEqualTo(64);
         assertThat(measured.values(0).get("accuracy"))
                 .isCloseTo(report.result().metrics().get("accuracy"), within(1e-9));
         assertThat(measured.values(0).get("auc"))
                 .isCloseTo(report.result().metrics().get("auc"), within(1e-3));
+        // What cannot be read ends it, or is left out.
+        Path broken = Files.writeString(val.resolve("lying/broken.png"), "no image");
+        assertThatThrownBy(() -> ImageEvaluation.run(
+                        out.toString(),
+                        val,
+                        Map.of(),
+                        OnError.FAIL,
+                        LoadOptions.defaults(),
+                        Evaluation.Options.VALUES_ALONE))
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContainingAll("broken.png", "--on-error skip");
+        Evaluation rest = ImageEvaluation.run(
+                out.toString(), val, Map.of(), OnError.SKIP, LoadOptions.defaults(), Evaluation.Options.VALUES_ALONE);
+        assertThat(rest.examples()).isEqualTo(64);
+        assertThat(rest.values(0)).isEqualTo(measured.values(0));
+        Files.delete(broken);
         Files.move(val.resolve("lying"), val.resolve("leaning"));
         assertThatThrownBy(() -> ImageEvaluation.run(
-                        out.toString(), val, Map.of(), LoadOptions.defaults(), Evaluation.Options.VALUES_ALONE))
+                        out.toString(),
+                        val,
+                        Map.of(),
+                        OnError.FAIL,
+                        LoadOptions.defaults(),
+                        Evaluation.Options.VALUES_ALONE))
                 .isInstanceOf(HeadstartException.class)
                 .hasMessageContaining("label 'leaning' is no class of this model, which has lying, standing");
     }
@@ -432,12 +456,13 @@ class ImageFineTuneTest {
         Image image = new Image(8, 6, ramp, "ramp");
         assertThat(Augmentation.flipped(Augmentation.flipped(image)).rgb()).containsExactly(ramp);
         assertThat(Augmentation.flipped(image).rgb()[0]).isEqualTo(ramp[21]);
-        assertThat(Augmentation.NONE.apply(image, random)).isSameAs(image);
+        Augmentation.Cut none = (x, left, top, width, height) -> x;
+        assertThat(Augmentation.NONE.apply(image, random, none)).isSameAs(image);
         for (RandAugment operation : RandAugment.values()) {
-            Image none = operation.apply(image, 0, random);
+            Image unchanged = operation.apply(image, 0, random);
             switch (operation) {
                 case AUTO_CONTRAST, EQUALIZE -> {}
-                default -> assertThat(none.rgb()).as(operation.name()).containsExactly(ramp);
+                default -> assertThat(unchanged.rgb()).as(operation.name()).containsExactly(ramp);
             }
             Image strong = operation.apply(image, 30, random);
             assertThat(strong.width()).isEqualTo(8);
@@ -449,6 +474,43 @@ class ImageFineTuneTest {
         assertThatThrownBy(() -> new Augmentation(0, 2, 0, 0, 9, 0))
                 .isInstanceOf(HeadstartException.class)
                 .hasMessageContaining("random-resized-crop");
+    }
+
+    /** The first image of a batch by hand: cut out, resized to 24 x 24. */
+    private static Image once(Image image, Augmentation crops, long batchSeed) {
+        long seed = new SplittableRandom(batchSeed).longs(1).toArray()[0];
+        return crops.apply(
+                image,
+                new SplittableRandom(seed),
+                (x, left, top, width, height) ->
+                        x.crop(left, top, width, height).resize(24, 24, Resample.BILINEAR));
+    }
+
+    /** What is cut out comes in the model's size at once, as torchvision's recipes have it; a shape that fits no ratio gives the middle. */
+    @Test
+    void randomCropsAreResizedOnce() throws IOException {
+        ImageProcessor processor = ImageProcessor.fromFolder(config);
+        ImageSamples samples = ImageSamples.open(stripes("train", 4, 1), Map.of(), OnError.FAIL);
+        Augmentation crops = new Augmentation(0, 0.3, 0, 0, 9, 0);
+        List<int[]> cuts = new ArrayList<>();
+        SplittableRandom random = new SplittableRandom(5);
+        try (ImageBatches batches = new ImageBatches(
+                        samples, processor, Map.of(0, "lying", 1, "standing"), crops, null, OnError.FAIL);
+                PointerScope scope = new PointerScope();
+                ImageBatch wanted = processor.batch(
+                        List.of(once(samples.image(2), crops, new SplittableRandom(5).nextLong())), true)) {
+            Map<String, Tensor> batch = batches.batch(new int[] {2}, random);
+            assertThat(get(batch, "pixel_values").shape()).containsExactly(1, 3, 24, 24);
+            assertThat(Tensors.floats(get(batch, "pixel_values")))
+                    .containsExactly(Tensors.floats(wanted.pixelValues()));
+        }
+        Image wide = new Image(90, 8, new byte[3 * 90 * 8], "wide");
+        cuts.clear();
+        new Augmentation(0, 0.99, 0, 0, 9, 0).apply(wide, new SplittableRandom(1), (x, l, t, w, h) -> {
+            cuts.add(new int[] {l, t, w, h});
+            return x;
+        });
+        assertThat(cuts.get(0)).containsExactly(39, 0, 11, 8); // torchvision: 4 : 3 of the middle
     }
 
     @Test
