@@ -246,6 +246,25 @@ class ImageFineTuneTest {
                 .isNotEqualTo(before.get("resnet.encoder.stages.0.layers.0.layer.0.convolution.weight"));
     }
 
+    /** Head first, then all: under autocast from channels innermost to oneDNN's order of activations in between. */
+    @Test
+    void unfreezesAllInBf16() throws IOException {
+        Path base = trained();
+        ImageFineTune.Report report = new ImageFineTune(options(dir.resolve("train"), "bf16")
+                        .model(base.toString())
+                        .validation(dir.resolve("val"))
+                        .gradualUnfreezing(0.5)
+                        .ema(0.5)
+                        .arguments(sgd(2).bf16(true)))
+                .run();
+        assertThat(report.result().metrics().get("accuracy")).isGreaterThan(0.9);
+        Map<String, float[]> before = weights(base), after = weights(dir.resolve("bf16"));
+        assertThat(after.get("resnet.embedder.embedder.convolution.weight"))
+                .isNotEqualTo(before.get("resnet.embedder.embedder.convolution.weight"));
+        assertThat(after.get("resnet.embedder.embedder.normalization.running_mean"))
+                .isNotEqualTo(before.get("resnet.embedder.embedder.normalization.running_mean"));
+    }
+
     @Test
     void loraTrainsAnAdapterOfVit() throws IOException {
         Path vit = Shared.require("golden/vit/classification/model");
