@@ -21,7 +21,7 @@ T5 = dict(d_model=16, d_kv=5, d_ff=20, num_layers=2, num_heads=3, relative_atten
 FAMILIES = {
     "gpt2": (T.GPT2LMHeadModel, T.GPT2Config, dict(n_positions=64, n_embd=16, n_layer=2, n_head=2), ["gpt2", "gpt2-bos"]),
     "llama": (T.LlamaForCausalLM, T.LlamaConfig, SMALL, ["llama", "llama-json"]),
-    "mistral": (T.MistralForCausalLM, T.MistralConfig, dict(SMALL, sliding_window=4), ["llama", "llama-json-legacy"]),
+    "mistral": (T.MistralForCausalLM, T.MistralConfig, dict(SMALL, sliding_window=4), ["llama-json", "llama-json-legacy"]),
     "qwen2": (T.Qwen2ForCausalLM, T.Qwen2Config, SMALL, ["qwen2"]),
     "qwen3": (T.Qwen3ForCausalLM, T.Qwen3Config, dict(SMALL, head_dim=6), ["qwen2"]),
     "gemma2": (T.Gemma2ForCausalLM, T.Gemma2Config, GEMMA, ["llama-json-noprefix"]),

@@ -17,7 +17,7 @@ def start():
 def main(args):
     if RUNNING is None or RUNNING.poll() is not None:
         start()
-    absolute = [args[0]] + [os.path.abspath(a) if len(a) < 200 and a and not a.startswith("{") and (os.path.exists(a) or args[i] == "--outputs") else a for i, a in enumerate(args[1:])]
+    absolute = [a if i == 0 or len(a) > 200 else os.path.abspath(a) if args[i - 1] == "--outputs" or os.path.isfile(a) or args[i - 1].startswith("--") and os.path.isdir(a) else a for i, a in enumerate(args)]
     RUNNING.stdin.write(json.dumps(absolute) + "\n")
     RUNNING.stdin.flush()
     line = RUNNING.stdout.readline()

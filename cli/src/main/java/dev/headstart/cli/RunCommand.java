@@ -51,6 +51,10 @@ final class RunCommand implements Runnable, HeadstartCommand.More {
 
     private static final Logger LOG = LoggerFactory.getLogger(RunCommand.class);
 
+    /** Tasks in which an empty text has a result: what a model begins with, or an empty text. */
+    private static final Set<String> GENERATING =
+            Set.of("text-generation", "text2text-generation", "summarization", "translation");
+
     @Spec
     private @Nullable CommandSpec spec;
 
@@ -114,8 +118,9 @@ final class RunCommand implements Runnable, HeadstartCommand.More {
         if (inputs.equals(List.of("-"))) {
             inputs = standardInput();
         }
+        boolean mayBeEmpty = GENERATING.contains(task.split("_")[0]);
         for (int i = 0; i < inputs.size(); i++) {
-            if (inputs.get(i).isBlank()) {
+            if (inputs.get(i).isBlank() && !mayBeEmpty) {
                 throw new HeadstartException("input " + (i + 1) + " is empty; give a text, a file, or a JSON object");
             }
         }

@@ -80,8 +80,8 @@ public final class T5 {
                     c.number("dropout_rate", 0.1),
                     c.number("layer_norm_epsilon", 1e-6),
                     c.number("initializer_factor", 1.0),
-                    gated,
-                    Activation.of(projection.equals("gated-gelu") ? "gelu_new" : act));
+                    c.flag("is_gated_act", gated), // what feed_forward_proj means may stand beside it, and wins
+                    Activation.of(c.text("dense_act_fn", projection.equals("gated-gelu") ? "gelu_new" : act)));
         }
 
         /** A Linear without bias whose new weights start with deviation factor / sqrt(n). */

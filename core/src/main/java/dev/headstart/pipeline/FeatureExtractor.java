@@ -104,7 +104,7 @@ public final class FeatureExtractor extends TextPipeline {
                 promptLength = 0;
             } else {
                 prompt = head.settings().prompt(how.prompt(), how.promptName());
-                promptLength = head.promptLength(prompt, tokenizer);
+                promptLength = head.promptLength(prompt, tokenizer, limit());
             }
         } catch (RuntimeException e) {
             super.close();

@@ -49,7 +49,7 @@ public final class SentenceEmbeddingPipeline extends TextPipeline {
     /** @return one [D] a text, D the model's dimensions or as many as the options keep */
     public List<float[]> apply(List<String> texts, EmbedOptions how) {
         String prompt = head.settings().prompt(how.prompt(), how.promptName());
-        int promptLength = head.promptLength(prompt, tokenizer);
+        int promptLength = head.promptLength(prompt, tokenizer, limit());
         List<Encoding> rows =
                 encode(texts.stream().map(t -> head.prepare(prompt, t)).toList(), null);
         List<float[]> results = new ArrayList<>(Collections.nCopies(rows.size(), new float[0]));

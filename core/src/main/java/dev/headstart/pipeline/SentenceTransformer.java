@@ -9,10 +9,10 @@ import dev.headstart.io.Checkpoint;
 import dev.headstart.io.TensorSource;
 import dev.headstart.models.ConfigJson;
 import dev.headstart.models.Tensors;
-import dev.headstart.nn.Activation;
 import dev.headstart.nn.Memory;
 import dev.headstart.text.EncodeOptions;
 import dev.headstart.text.Tokenizer;
+import dev.headstart.text.Truncation;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -20,6 +20,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.function.UnaryOperator;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.ScalarOptional;
@@ -152,13 +153,18 @@ public final class SentenceTransformer implements AutoCloseable {
         return lowerCase ? (prompt + text).toLowerCase(Locale.ROOT) : prompt + text;
     }
 
-    /** How many tokens at the start of a text are the prompt's and do not count in pooling. */
-    int promptLength(String prompt, Tokenizer tokenizer) {
+    /** How many tokens at the start of a text are the prompt's and do not count in pooling. @param limit most tokens a text may have */
+    int promptLength(String prompt, Tokenizer tokenizer, int limit) {
         if (includePrompt || prompt.isEmpty()) {
             return 0;
         }
         long[] ids = tokenizer
-                .encode(prepare(prompt, ""), null, EncodeOptions.DEFAULT)
+                .encode(
+                        prepare(prompt, ""),
+                        null,
+                        EncodeOptions.DEFAULT
+                                .withTruncation(Truncation.LONGEST_FIRST)
+                                .withMaxLength(limit))
                 .ids();
         boolean closed = ids.length > 0 && tokenizer.isSpecial((int) ids[ids.length - 1]);
         return ids.length - (closed ? 1 : 0);
@@ -205,7 +211,7 @@ public final class SentenceTransformer implements AutoCloseable {
 
     private Stage dense(Path folder) {
         ConfigJson c = ConfigJson.read(folder.resolve("config.json"));
-        Activation act = activation(c);
+        UnaryOperator<Tensor> act = activation(c);
         boolean residual = c.flag("use_residual", false);
         try (PointerScope scope = new PointerScope();
                 TensorSource source = Checkpoint.open(folder, false)) {
@@ -220,26 +226,13 @@ public final class SentenceTransformer implements AutoCloseable {
         }
     }
 
-    private static Activation activation(ConfigJson c) {
+    private static UnaryOperator<Tensor> activation(ConfigJson c) {
         String function = c.text("activation_function", "torch.nn.modules.activation.Tanh");
         if (!function.startsWith("torch.")) {
             LOG.warn("{}: activation_function {} is not one of torch's, Tanh stands for it", c.origin(), function);
-            return Activation.TANH;
+            function = "torch.nn.Tanh";
         }
-        return switch (function.substring(function.lastIndexOf('.') + 1)) {
-            case "Tanh" -> Activation.TANH;
-            case "Identity" -> Activation.LINEAR;
-            case "ReLU" -> Activation.RELU;
-            case "ReLU6" -> Activation.RELU6;
-            case "LeakyReLU" -> Activation.LEAKY_RELU;
-            case "GELU" -> Activation.GELU;
-            case "SiLU" -> Activation.SILU;
-            case "Mish" -> Activation.MISH;
-            case "Sigmoid" -> Activation.SIGMOID;
-            default ->
-                throw new HeadstartException(c.origin() + ": activation_function " + function
-                        + " is not known; known: Tanh, Identity, ReLU, ReLU6, LeakyReLU, GELU, SiLU, Mish, Sigmoid");
-        };
+        return TorchActivations.of(function, c.origin() + ": activation_function");
     }
 
     private Stage layerNorm(Path folder) {

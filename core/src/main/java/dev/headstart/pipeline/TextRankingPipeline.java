@@ -139,12 +139,12 @@ public final class TextRankingPipeline extends TextPipeline {
             case "softmax" -> Scores.softmax(logits);
             case "sigmoid" -> each(logits, v -> 1 / (1 + Math.exp(-v)));
             case "identity", "none" -> each(logits, v -> v);
-            case "tanh" -> each(logits, Math::tanh);
-            case "relu" -> each(logits, v -> Math.max(v, 0));
-            default ->
-                throw new HeadstartException(
-                        "activation_fn " + function
-                                + " is not known; known: sigmoid, identity, softmax, tanh, relu (activation_fn in --kwargs chooses one)");
+            default -> {
+                Tensor row = Tensors.float32(logits, 1, logits.length);
+                float[] after = Tensors.floats(
+                        TorchActivations.of(function, "activation_fn").apply(row));
+                yield each(after, v -> v);
+            }
         };
     }
 

@@ -104,12 +104,13 @@ public enum Resample {
         }
         Weights columns = new Weights(image.width(), width, left, windowWidth, coarse);
         Weights rows = new Weights(image.height(), height, top, windowHeight, coarse);
-        int first = rows.start[0];
-        int last = rows.start[windowHeight - 1] + rows.count[windowHeight - 1];
+        boolean sameRows = height == image.height();
+        int first = sameRows ? top : rows.start[0];
+        int last = sameRows ? top + windowHeight : rows.start[windowHeight - 1] + rows.count[windowHeight - 1];
         byte[] wide = width == image.width() && left == 0 && windowWidth == width
                 ? java.util.Arrays.copyOfRange(image.rgb(), 3 * first * width, 3 * last * width)
                 : horizontal(image, columns, first, last);
-        byte[] result = height == image.height() ? wide : vertical(wide, 3 * windowWidth, rows, first);
+        byte[] result = sameRows ? wide : vertical(wide, 3 * windowWidth, rows, first);
         return new Image(windowWidth, windowHeight, result, image.source());
     }
 

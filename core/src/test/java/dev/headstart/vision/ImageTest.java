@@ -80,10 +80,13 @@ class ImageTest {
         Image scene = Image.decode(resource("scene.png"), "scene.png");
         for (Resample filter : Resample.values()) {
             for (boolean coarse : new boolean[] {false, true}) {
-                Image whole = filter.resize(scene, 50, 40, 0, 0, 50, 40, coarse).crop(7, 9, 21, 17);
-                assertThat(filter.resize(scene, 50, 40, 7, 9, 21, 17, coarse).rgb())
-                        .as(filter.name())
-                        .isEqualTo(whole.rgb());
+                for (int[] size : new int[][] {{50, 40}, {50, scene.height()}, {scene.width(), 40}}) {
+                    Image whole = filter.resize(scene, size[0], size[1], 0, 0, size[0], size[1], coarse);
+                    assertThat(filter.resize(scene, size[0], size[1], 7, 5, 21, 17, coarse)
+                                    .rgb())
+                            .as(filter.name())
+                            .isEqualTo(whole.crop(7, 5, 21, 17).rgb());
+                }
             }
         }
     }
