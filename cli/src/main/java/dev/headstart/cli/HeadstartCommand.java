@@ -189,10 +189,7 @@ public final class HeadstartCommand implements Runnable {
         String hint = e instanceof UnmatchedArgumentException u
                         && !u.getUnmatched().isEmpty()
                         && u.getUnmatched().get(0).startsWith("-")
-                ? " ("
-                        + hint(
-                                e.getCommandLine().getCommandSpec(),
-                                u.getUnmatched().get(0)) + ")"
+                ? hint(e.getCommandLine().getCommandSpec(), u.getUnmatched().get(0))
                 : "";
         return name + ": " + oneLine(e.getMessage()) + hint + "; see " + name + " --help";
     }
@@ -271,14 +268,16 @@ public final class HeadstartCommand implements Runnable {
                 .orElse("");
     }
 
-    /** What to do about an option that there is not. */
+    /** What to do about an option that there is not, in brackets; nothing where no input can be meant. */
     private static String hint(CommandSpec spec, String typed) {
-        return similarOption(spec, typed)
-                .map(known -> "did you mean " + known + "?")
-                .orElse((spec.userObject() instanceof RunCommand
-                                ? "the task's arguments go into --kwargs, the fields of an input into a JSON object; "
-                                : "")
-                        + "an input that starts with - goes after --");
+        Optional<String> known = similarOption(spec, typed);
+        if (known.isPresent()) {
+            return " (did you mean " + known.get() + "?)";
+        }
+        String run = spec.userObject() instanceof RunCommand
+                ? "the task's arguments go into --kwargs, the fields of an input into a JSON object; "
+                : "";
+        return spec.positionalParameters().isEmpty() ? "" : " (" + run + "an input that starts with - goes after --)";
     }
 
     /** What was meant by an option that there is not: one typed wrong, or with the underscores that it has elsewhere. */

@@ -51,9 +51,8 @@ final class RunCommand implements Runnable, HeadstartCommand.More {
 
     private static final Logger LOG = LoggerFactory.getLogger(RunCommand.class);
 
-    /** Tasks in which an empty text has a result: what a model begins with, or an empty text. */
-    private static final Set<String> GENERATING =
-            Set.of("text-generation", "text2text-generation", "summarization", "translation");
+    /** Tasks in which an empty text has a result: an empty text. */
+    private static final Set<String> REWRITING = Set.of("text2text-generation", "summarization", "translation");
 
     @Spec
     private @Nullable CommandSpec spec;
@@ -118,7 +117,7 @@ final class RunCommand implements Runnable, HeadstartCommand.More {
         if (inputs.equals(List.of("-"))) {
             inputs = standardInput();
         }
-        boolean mayBeEmpty = GENERATING.contains(task.split("_")[0]);
+        boolean mayBeEmpty = REWRITING.contains(task.split("_")[0]);
         for (int i = 0; i < inputs.size(); i++) {
             if (inputs.get(i).isBlank() && !mayBeEmpty) {
                 throw new HeadstartException("input " + (i + 1) + " is empty; give a text, a file, or a JSON object");

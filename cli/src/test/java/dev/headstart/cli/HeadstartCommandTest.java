@@ -67,6 +67,8 @@ class HeadstartCommandTest {
         assertThat(run("doctor", "--jsno").lastLine()).contains("Unknown option: '--jsno' (did you mean --json?)");
         assertThat(run("evaluate", "--task=perplexity", "--batch_size=3").lastLine())
                 .contains("(did you mean --batch-size?)");
+        assertThat(run("doctor", "--nonsense").lastLine()).doesNotContain("an input");
+        assertThat(run("tokenize", "--nonsense").lastLine()).contains("an input that starts with - goes after --");
     }
 
     @Test

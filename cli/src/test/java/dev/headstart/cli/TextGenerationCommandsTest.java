@@ -137,6 +137,14 @@ class TextGenerationCommandsTest {
         }
     }
 
+    @Test
+    void anEmptySourceHasAnEmptyResult() {
+        Assumptions.assumeTrue(Hub.standard().zoo().contains("headstart/t5-mini"), "t5-mini is not in the zoo");
+        Result result = run("", "run", "text2text-generation", "--json", "");
+        assertThat(result.code()).as(result.err()).isZero();
+        assertThat(result.out().strip()).endsWith("\"\"}]");
+    }
+
     // === Defaults ===
 
     @Test

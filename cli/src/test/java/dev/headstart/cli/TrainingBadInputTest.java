@@ -71,6 +71,22 @@ class TrainingBadInputTest {
     }
 
     @Test
+    void presets() {
+        List<String> pretrain = List.of(
+                "pretrain",
+                "--objective",
+                "mlm",
+                "--data",
+                data,
+                "--output",
+                dir.resolve("out").toString());
+        refused(
+                1,
+                "--config huge not found: it is mini, small, base, or a config.json",
+                with(pretrain, "--config", "huge"));
+    }
+
+    @Test
     void devices() {
         String out = dir.resolve("out").toString();
         boolean gpu = !dev.headstart.nn.Natives.facts().gpus().isEmpty();

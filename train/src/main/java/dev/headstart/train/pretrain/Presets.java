@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
 import dev.headstart.models.ConfigJson;
 import dev.headstart.train.pretrain.PretrainOptions.Objective;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -36,7 +37,7 @@ final class Presets {
     static ObjectNode config(PretrainOptions o) {
         ObjectNode node = switch (o.config) {
             case "mini", "small", "base" -> trained(preset(o.objective, o.config), o);
-            default -> ConfigJson.read(Path.of(o.config)).node();
+            default -> read(Path.of(o.config));
         };
         o.overrides.forEach((name, value) -> {
             try {
@@ -46,6 +47,14 @@ final class Presets {
             }
         });
         return node;
+    }
+
+    private static ObjectNode read(Path config) {
+        if (!Files.exists(config)) {
+            throw new HeadstartException("--config " + config
+                    + " not found: it is mini, small, base, or a config.json (Hugging Face layout)");
+        }
+        return ConfigJson.read(config).node();
     }
 
     /** A table of positions is no longer than the examples: what lies behind would stay as it began, and a longer text would be read with it. */
