@@ -68,7 +68,8 @@ class HeadstartCommandTest {
         assertThat(run("evaluate", "--task=perplexity", "--batch_size=3").lastLine())
                 .contains("(did you mean --batch-size?)");
         assertThat(run("doctor", "--nonsense").lastLine()).doesNotContain("an input");
-        assertThat(run("tokenize", "--nonsense").lastLine()).contains("an input that starts with - goes after --");
+        assertThat(run("tokenize", "--model", "x", "--nonsense").lastLine())
+                .contains("an input that starts with - goes after --");
     }
 
     @Test
