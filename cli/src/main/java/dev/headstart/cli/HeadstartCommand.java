@@ -13,6 +13,7 @@ import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.TreeMap;
 import java.util.function.Supplier;
@@ -167,8 +168,7 @@ public final class HeadstartCommand implements Runnable {
         try {
             return lookup.get();
         } catch (HeadstartException e) {
-            throw new ParameterException(
-                    java.util.Objects.requireNonNull(spec).commandLine(), String.valueOf(e.getMessage()), e);
+            throw new ParameterException(Objects.requireNonNull(spec).commandLine(), String.valueOf(e.getMessage()), e);
         }
     }
 
@@ -310,7 +310,7 @@ public final class HeadstartCommand implements Runnable {
 
     @Override
     public void run() {
-        CommandLine commandLine = java.util.Objects.requireNonNull(spec).commandLine();
+        CommandLine commandLine = Objects.requireNonNull(spec).commandLine();
         throw new ParameterException(commandLine, "which command?");
     }
 

@@ -8,10 +8,8 @@ import dev.headstart.cli.HeadstartCommandTest.Result;
 import dev.headstart.io.Safetensors;
 import dev.headstart.testing.Shared;
 import java.io.ByteArrayInputStream;
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -47,20 +45,7 @@ class BadInputTest {
 
     /** Runs a command that must fail: exit code 1, nothing on stdout, one line on stderr with all the parts. */
     private static void fails(List<String> command, String... parts) {
-        check(run(command), parts);
-    }
-
-    /** Some commands print to System.out, which is stdout in a process of its own. */
-    private static Result run(List<String> command) {
-        PrintStream stdout = System.out;
-        ByteArrayOutputStream out = new ByteArrayOutputStream();
-        System.setOut(new PrintStream(out, true, StandardCharsets.UTF_8));
-        try {
-            Result result = HeadstartCommandTest.run(command.toArray(String[]::new));
-            return new Result(result.code(), result.out() + out.toString(StandardCharsets.UTF_8), result.err());
-        } finally {
-            System.setOut(stdout);
-        }
+        check(HeadstartCommandTest.runPrinting(command), parts);
     }
 
     private static void check(Result result, String... parts) {
@@ -242,14 +227,15 @@ class BadInputTest {
                 List.of("evaluate", "--task", "fill-mask", "--model", model, "--data", data),
                 List.of("evaluate", "--task", "regression", "--predictions", data, "--on-error", "skip"),
                 List.of("run", "fill-mask", "--masks", out, "x"))) {
-            Result result = run(wrong);
+            Result result = HeadstartCommandTest.runPrinting(wrong);
             assertThat(result.code()).as(result.err()).isEqualTo(2);
             assertThat(result.out()).isEmpty();
             assertThat(result.err().lines()).as(result.err()).hasSize(1);
             assertThat(result.err()).contains("; see headstart " + wrong.get(0) + " --help");
         }
         assertThat(dir.resolve("out")).doesNotExist();
-        assertThat(run(List.of("run", "text-clasification", "x")).err())
+        assertThat(HeadstartCommandTest.runPrinting(List.of("run", "text-clasification", "x"))
+                        .err())
                 .contains("unknown task \"text-clasification\"; known: fill-mask, text-classification, ");
     }
 
@@ -264,7 +250,7 @@ class BadInputTest {
         assertThat(theirs).hasContent("mine");
         List<String> again = new ArrayList<>(train);
         again.add("--overwrite");
-        assertThat(run(again).code()).isZero();
+        assertThat(HeadstartCommandTest.runPrinting(again).code()).isZero();
         assertThat(theirs).content().contains("WordPiece");
     }
 
@@ -290,7 +276,7 @@ class BadInputTest {
         fails(evaluate, "ragged.csv", "line 3", "--on-error skip");
         List<String> skipping = new ArrayList<>(evaluate);
         skipping.addAll(List.of("--on-error", "skip"));
-        Result rest = run(skipping);
+        Result rest = HeadstartCommandTest.runPrinting(skipping);
         assertThat(rest.code()).as(rest.err()).isZero();
         assertThat(new ObjectMapper().readTree(rest.out()).path("examples").asInt())
                 .isEqualTo(2);
@@ -302,14 +288,15 @@ class BadInputTest {
                 List.of("run", "question-answering"),
                 List.of("run", "question-answering", "who?", "--context", "Anna"),
                 List.of("run", "text-classification", "x", "--top-k", "3"))) {
-            Result result = run(wrong);
+            Result result = HeadstartCommandTest.runPrinting(wrong);
             assertThat(result.code()).isEqualTo(2);
             assertThat(result.err().lines()).hasSize(1);
             assertThat(result.err()).contains("see headstart run --help");
         }
-        assertThat(run(List.of("run", "question-answering")).err())
+        assertThat(HeadstartCommandTest.runPrinting(List.of("run", "question-answering"))
+                        .err())
                 .contains("Missing required parameter: 'INPUT'", "{\"question\": \"...\", \"context\": \"...\"}");
-        assertThat(run(List.of("run", "text-classification", "x", "--top-k", "3"))
+        assertThat(HeadstartCommandTest.runPrinting(List.of("run", "text-classification", "x", "--top-k", "3"))
                         .err())
                 .contains("Unknown option: '--top-k'", "go into --kwargs");
     }
@@ -355,10 +342,10 @@ class BadInputTest {
         InputStream before = System.in;
         try {
             System.setIn(new ByteArrayInputStream("the sea\n\nthe end\n".getBytes(StandardCharsets.UTF_8)));
-            Result two = run(classify(MODEL, "--json", "-"));
+            Result two = HeadstartCommandTest.runPrinting(classify(MODEL, "--json", "-"));
             assertThat(two.out())
-                    .isEqualTo(
-                            run(classify(MODEL, "--json", "the sea", "the end")).out())
+                    .isEqualTo(HeadstartCommandTest.runPrinting(classify(MODEL, "--json", "the sea", "the end"))
+                            .out())
                     .contains("label");
             System.setIn(new ByteArrayInputStream(new byte[] {'\n'}));
             fails(classify(MODEL, "-"), "standard input is empty");
@@ -415,7 +402,9 @@ class BadInputTest {
             all.addAll(List.of("--output-hidden-states", "--output-attentions"));
             fails(all, out, "No space left");
             assertThat(small).isEmptyDirectory();
-            assertThat(run(forward).code()).as("what fits is written").isZero();
+            assertThat(HeadstartCommandTest.runPrinting(forward).code())
+                    .as("what fits is written")
+                    .isZero();
             Files.delete(small.resolve("out.safetensors"));
             fails(
                     List.of(

@@ -10,6 +10,7 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import picocli.CommandLine.Command;
@@ -29,6 +30,19 @@ class HeadstartCommandTest {
                 new PrintStream(err, true, StandardCharsets.UTF_8),
                 args);
         return new Result(code, out.toString(StandardCharsets.UTF_8), err.toString(StandardCharsets.UTF_8));
+    }
+
+    /** The same for commands that print to System.out, which is stdout in a process of its own. */
+    static Result runPrinting(List<String> command) {
+        PrintStream stdout = System.out;
+        ByteArrayOutputStream out = new ByteArrayOutputStream();
+        System.setOut(new PrintStream(out, true, StandardCharsets.UTF_8));
+        try {
+            Result r = run(command.toArray(String[]::new));
+            return new Result(r.code(), r.out() + out.toString(StandardCharsets.UTF_8), r.err());
+        } finally {
+            System.setOut(stdout);
+        }
     }
 
     @Test

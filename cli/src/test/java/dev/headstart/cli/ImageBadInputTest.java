@@ -9,8 +9,6 @@ import java.awt.Graphics2D;
 import java.awt.image.BufferedImage;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.io.PrintStream;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -29,15 +27,7 @@ class ImageBadInputTest {
     private static Result classify(String... more) {
         List<String> command = new ArrayList<>(List.of("run", "image-classification", "--offline", "--json"));
         command.addAll(Arrays.asList(more));
-        PrintStream stdout = System.out;
-        ByteArrayOutputStream out = new ByteArrayOutputStream();
-        System.setOut(new PrintStream(out, true, StandardCharsets.UTF_8));
-        try {
-            Result r = HeadstartCommandTest.run(command.toArray(String[]::new));
-            return new Result(r.code(), r.out() + out.toString(StandardCharsets.UTF_8), r.err());
-        } finally {
-            System.setOut(stdout);
-        }
+        return HeadstartCommandTest.runPrinting(command);
     }
 
     private static void refused(Path file, String... parts) {

@@ -10,10 +10,7 @@ import dev.headstart.cli.HeadstartCommandTest.Result;
 import dev.headstart.testing.Shared;
 import java.awt.image.BufferedImage;
 import java.io.ByteArrayInputStream;
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.io.PrintStream;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -66,15 +63,7 @@ class SegmentationCommandTest {
         List<String> command =
                 new ArrayList<>(List.of("run", "image-segmentation", "--model", model.toString(), "--device", "cpu"));
         command.addAll(List.of(more));
-        PrintStream stdout = System.out;
-        ByteArrayOutputStream out = new ByteArrayOutputStream();
-        System.setOut(new PrintStream(out, true, StandardCharsets.UTF_8));
-        try {
-            Result r = HeadstartCommandTest.run(command.toArray(String[]::new));
-            return new Result(r.code(), r.out() + out.toString(StandardCharsets.UTF_8), r.err());
-        } finally {
-            System.setOut(stdout);
-        }
+        return HeadstartCommandTest.runPrinting(command);
     }
 
     @Test

@@ -258,7 +258,7 @@ class JinjaParser {
     }
 
     static Expr filter(String name, Expr of, Arguments arguments) {
-        return run -> JinjaBuiltins.filter(run, name, of.eval(run), arguments.positional(run), arguments.named(run));
+        return run -> JinjaFilters.filter(run, name, of.eval(run), arguments.positional(run), arguments.named(run));
     }
 
     private Expr test(Expr value) {
@@ -282,7 +282,7 @@ class JinjaParser {
         return run -> {
             List<@Nullable Object> values = new ArrayList<>();
             for (Expr arg : args) values.add(arg.eval(run));
-            return JinjaBuiltins.test(run, name, value.eval(run), values) != negate;
+            return JinjaFilters.test(run, name, value.eval(run), values) != negate;
         };
     }
 

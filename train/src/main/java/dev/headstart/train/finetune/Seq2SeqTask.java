@@ -140,6 +140,7 @@ final class Seq2SeqTask extends FineTuneTask {
         Map<String, String> known = prefixes(model);
         List<String> sources = examples.firstSources;
         if (!known.isEmpty()
+                && options.sourcePrefix.isBlank() // else a new prefix is what was asked for
                 && sources.stream().noneMatch(s -> known.values().stream().anyMatch(s::startsWith))) {
             LOG.warn(
                     "the sources begin with none of the prefixes that this model was trained with ({}); --source-prefix puts one before each",
@@ -163,8 +164,9 @@ final class Seq2SeqTask extends FineTuneTask {
         super.configure(config);
         Map<String, String> own = new TreeMap<>();
         taskNames.forEach(task -> own.put(task, options.sourcePrefix + task + ": "));
-        if (taskNames.isEmpty() && !options.sourcePrefix.isBlank() && !options.task.equals("text2text-generation")) {
-            own.put(options.task, options.sourcePrefix);
+        if (taskNames.isEmpty() && !options.sourcePrefix.isBlank()) {
+            boolean named = !options.task.equals("text2text-generation"); // else by the prefix itself
+            own.put(named ? options.task : options.sourcePrefix.strip().replaceFirst(":$", ""), options.sourcePrefix);
         }
         own.forEach((task, prefix) -> config.withObject("task_specific_params")
                 .withObject("/" + task.replace("~", "~0").replace("/", "~1"))

@@ -311,6 +311,21 @@ class GenerationTasksTest {
         assertThat(found.value("pearson")).isGreaterThan(0.9);
     }
 
+    /** A prefix of the user's own is one that the model knows from then on. */
+    @Test
+    void aNewPrefixIsSaved() {
+        for (String name : List.of("text2text-generation", "translation")) {
+            ObjectNode config = JSON.createObjectNode();
+            new Seq2SeqTask(options(name, dir, dir).sourcePrefix("translate English to German: ")).configure(config);
+            String key = name.equals("translation") ? name : "translate English to German";
+            assertThat(config.path("task_specific_params")
+                            .path(key)
+                            .path("prefix")
+                            .asText())
+                    .isEqualTo("translate English to German: ");
+        }
+    }
+
     @Test
     void refusesWhatMakesNoSense() throws IOException {
         Path train = lines("pairs.csv", "source,target", "a,b");

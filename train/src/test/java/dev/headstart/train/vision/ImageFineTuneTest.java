@@ -31,6 +31,7 @@ import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.TreeMap;
 import javax.imageio.ImageIO;
+import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.BeforeEach;
@@ -161,14 +162,10 @@ class ImageFineTuneTest {
         assertThat(measured.values(0).get("auc"))
                 .isCloseTo(report.result().metrics().get("auc"), within(1e-3));
         // What cannot be read ends it, or is left out.
+        ThrowingCallable strict = () -> ImageEvaluation.run(
+                out.toString(), val, Map.of(), OnError.FAIL, LoadOptions.defaults(), Evaluation.Options.VALUES_ALONE);
         Path broken = Files.writeString(val.resolve("lying/broken.png"), "no image");
-        assertThatThrownBy(() -> ImageEvaluation.run(
-                        out.toString(),
-                        val,
-                        Map.of(),
-                        OnError.FAIL,
-                        LoadOptions.defaults(),
-                        Evaluation.Options.VALUES_ALONE))
+        assertThatThrownBy(strict)
                 .isInstanceOf(HeadstartException.class)
                 .hasMessageContainingAll("broken.png", "--on-error skip");
         Evaluation rest = ImageEvaluation.run(
@@ -177,13 +174,7 @@ class ImageFineTuneTest {
         assertThat(rest.values(0)).isEqualTo(measured.values(0));
         Files.delete(broken);
         Files.move(val.resolve("lying"), val.resolve("leaning"));
-        assertThatThrownBy(() -> ImageEvaluation.run(
-                        out.toString(),
-                        val,
-                        Map.of(),
-                        OnError.FAIL,
-                        LoadOptions.defaults(),
-                        Evaluation.Options.VALUES_ALONE))
+        assertThatThrownBy(strict)
                 .isInstanceOf(HeadstartException.class)
                 .hasMessageContaining("label 'leaning' is no class of this model, which has lying, standing");
     }
