@@ -1,5 +1,5 @@
-"""Peer of TrainingBenchmark: full fine-tuning steps by Python transformers and torch.optim.AdamW. Lines in: "loss", "run". PEER_DEVICE=cuda: on the GPU."""
-import contextlib, os, random, sys, time
+"""Peer of TrainingBenchmark: full fine-tuning steps by Python transformers and torch.optim.AdamW. Lines in: "loss"; "run STEPS", answered by seconds and tokens. PEER_DEVICE=cuda: on the GPU."""
+import contextlib, itertools, os, random, sys, time
 import torch
 from transformers import AutoModelForSequenceClassification
 
@@ -11,8 +11,14 @@ model = AutoModelForSequenceClassification.from_pretrained(model_dir, dtype=torc
 rows = [[int(w) for w in line.split()] for line in open(file)]
 
 
+def passes():
+    """Batches of one pass after the other, the order made anew for each."""
+    while True:
+        yield from batches()
+
+
 def batches():
-    """Indexes: as given; shuffled, as transformers' Trainer does it by default; or by length (group_by_length)."""
+    """Indexes of one pass: as given; shuffled, as transformers' Trainer does it by default; or by length (group_by_length)."""
     order = list(range(len(rows)))
     if batching != "given":
         random.shuffle(order)
@@ -43,6 +49,7 @@ def loss(indexes):
     return model(input_ids=ids.to(device), attention_mask=mask.to(device), labels=labels.to(device)).loss
 
 
+endless = passes()
 print("ready", flush=True)
 for line in sys.stdin:
     if line.strip() == "loss":
@@ -52,7 +59,9 @@ for line in sys.stdin:
     else:
         model.train()
         t = time.perf_counter()
-        for indexes in batches():
+        tokens = 0
+        for indexes in itertools.islice(endless, int(line.split()[1])):
+            tokens += sum(len(rows[i]) for i in indexes)
             with cast():
                 value = loss(indexes)
             value.backward()
@@ -60,4 +69,4 @@ for line in sys.stdin:
             optimizer.step()
             optimizer.zero_grad()
             value.item()
-        print(time.perf_counter() - t, flush=True)
+        print(time.perf_counter() - t, tokens, flush=True)

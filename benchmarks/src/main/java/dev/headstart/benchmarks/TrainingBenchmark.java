@@ -28,12 +28,13 @@ import org.bytedeco.pytorch.global.torch;
  * compared before anything is timed.
  *
  * <p>Arguments: python, peer script, model id, fp32 or bf16 (autocast), threads, rounds, batch, length, batching. Of one length, both sides make the same
- * steps; where the length is a file of texts, a round is a pass over 256 of them (spread over the file), each side in batches of its own: Headstart's grouped by length as
- * {@code finetune} does it, the peer's random (its default) or grouped, each batch padded to its longest text. Tokens are those of the texts.
+ * steps, 4 a round; where the length is a file of texts, each side goes through 1,600 of them (spread over the file; as many as both group at once), 10 steps a round, in batches of its own:
+ * Headstart's grouped by length as {@code finetune} does it, the peer's random (its default) or grouped, each batch padded to its longest text. Tokens are those of the texts.
  */
 public final class TrainingBenchmark {
     private static final int STEPS = 4;
-    private static final int TEXTS = 256;
+    private static final int STEPS_ON_TEXTS = 10;
+    private static final int TEXTS = 1600;
 
     private TrainingBenchmark() {}
 
@@ -53,7 +54,7 @@ public final class TrainingBenchmark {
         Rows rows = texts
                 ? Rows.ofTexts(Path.of(args[7]), folder, TEXTS)
                 : Rows.random(batch * STEPS, Integer.parseInt(args[7]));
-        int steps = (rows.size() + batch - 1) / batch;
+        int steps = texts ? STEPS_ON_TEXTS : STEPS;
         Path head = Files.createTempDirectory("training-benchmark");
         try (PreTrainedModel<?> model = AutoModelForSequenceClassification.fromPretrained(
                 folder.toString(), LoadOptions.defaults().withNumLabels(2).withInit(LoadOptions.Init.NEW_HEAD))) {
@@ -85,22 +86,20 @@ public final class TrainingBenchmark {
                         .batchSize(batch)
                         .groupByLength(texts)
                         .bf16(precision.equals("bf16"));
-                TrainingTurns turns = TrainingTurns.run(model, arguments, rows, steps, rounds, peer, "run");
-                List<Double> own = turns.own(), other = turns.other();
-                long tokens = rows.tokens();
+                TrainingTurns turns = TrainingTurns.run(model, arguments, rows, steps, rounds, peer, "run " + steps);
+                double own = TrainingTurns.rate(turns.own());
+                double other = TrainingTurns.rate(turns.other());
                 report(
                         "headstart",
-                        own,
-                        steps,
-                        tokens,
+                        turns.own(),
                         VmHwm.of(ProcessHandle.current().pid()));
-                report("transformers", other, steps, tokens, 1024 * peer.memory());
-                System.out.printf(Locale.ROOT, "ratio of medians: %.2f%n", Figures.median(other) / Figures.median(own));
+                report("transformers", turns.other(), 1024 * peer.memory());
+                System.out.printf(Locale.ROOT, "ratio: %.2f%n", own / other);
                 System.out.println("headstart: "
                         + Throughput.describe(
                                 model,
-                                tokens / Figures.median(own),
-                                (int) (tokens / rows.size()),
+                                own,
+                                (int) (rows.tokens() / rows.size()),
                                 1,
                                 precision.equals("bf16")));
             }
@@ -123,14 +122,17 @@ public final class TrainingBenchmark {
         }
     }
 
-    private static void report(String name, List<Double> seconds, int steps, long tokens, long peakKb) {
+    private static void report(String name, List<TrainingTurns.Turn> turns, long peakKb) {
         System.out.printf(
                 Locale.ROOT,
-                "%-13s median %.2f s for %d steps, %.0f tokens/s, peak memory %d MB%n",
+                "%-13s %.0f tokens/s (%s), peak memory %d MB%n",
                 name,
-                Figures.median(seconds),
-                steps,
-                tokens / Figures.median(seconds),
+                TrainingTurns.rate(turns),
+                String.join(
+                        ", ",
+                        turns.stream()
+                                .map(t -> "%.0f".formatted(t.tokens() / t.seconds()))
+                                .toList()),
                 peakKb / 1024);
     }
 
