@@ -53,6 +53,21 @@ public final class PostNormLayer {
             return norm.forward(residual(output, context, dropout, x));
         }
 
+        /** The first position alone asks, all are keys and values. @return [B, 1, H] */
+        Tensor forwardFirst(Tensor x, @Nullable Tensor mask, Trace trace) {
+            double scale = 1 / Math.sqrt((double) query.out() / heads);
+            Tensor first = x.narrow(1, 0, 1).contiguous(); // [B, 1, H]
+            Tensor context = Memory.local(() -> {
+                Tensor[] kv = Linear.forAttention(x, true, key, value); // [B, S, H] each
+                Tensor q = Attention.splitHeads(query.forward(first), heads); // [B, h, 1, H/h]
+                Tensor k = Attention.splitHeads(kv[0], heads); // [B, h, S, H/h]
+                Tensor v = Attention.splitHeads(kv[1], heads);
+                Tensor seen = mask == null || mask.size(2) == 1 ? mask : mask.narrow(2, 0, 1); // [B, 1 or h, 1, S]
+                return Attention.mergeHeads(Attention.attend(q, k, v, seen, scale, weightDropout, trace)); // [B, 1, H]
+            });
+            return norm.forward(residual(output, context, dropout, first));
+        }
+
         Tensor forward(Tensor x, Packing rows, @Nullable List<Tensor> bias) {
             double scale = 1 / Math.sqrt((double) query.out() / heads);
             Trace none = Trace.none();
@@ -115,6 +130,23 @@ public final class PostNormLayer {
                 mask, // may be learnt
                 (y, m) -> Memory.local(
                         () -> feedForward.forward(Memory.local(() -> attention.forward(y, m, trace))))); // [B, S, H]
+    }
+
+    /**
+     * Runs the layer for the first position, which sees all: what a last layer needs whose first position alone is read. Of 12 products of a layer's width with
+     * itself that are 2 for all positions and 10 for the first.
+     *
+     * @param x [B, S, H]
+     * @param mask as of {@link #forward(Tensor, Tensor, Trace)}
+     * @param trace asks for no attention weights
+     * @return [B, 1, H]
+     */
+    public Tensor forwardFirst(Tensor x, @Nullable Tensor mask, Trace trace) {
+        return Recompute.layer(
+                x,
+                mask,
+                (y, m) -> Memory.local(
+                        () -> feedForward.forward(Memory.local(() -> attention.forwardFirst(y, m, trace))))); // [B, 1, H]
     }
 
     /**
