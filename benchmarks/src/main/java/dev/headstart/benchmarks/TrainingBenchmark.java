@@ -97,11 +97,7 @@ public final class TrainingBenchmark {
                 System.out.printf(Locale.ROOT, "ratio: %.2f%n", own / other);
                 System.out.println("headstart: "
                         + Throughput.describe(
-                                model,
-                                own,
-                                (int) (rows.tokens() / rows.size()),
-                                1,
-                                precision.equals("bf16")));
+                                model, own, (int) (rows.tokens() / rows.size()), 1, precision.equals("bf16")));
             }
         } finally {
             try (var files = Files.list(head)) {

@@ -294,7 +294,8 @@ public final class VisionBenchmark {
             TrainingTurns turns = TrainingTurns.run(
                     model, arguments, rows, steps, options.number("rounds"), peer, "train " + kind + " " + steps);
             double images = (double) batch * steps;
-            double own = images / TrainingTurns.median(turns.own()), other = images / TrainingTurns.median(turns.other());
+            double own = images / TrainingTurns.median(turns.own()),
+                    other = images / TrainingTurns.median(turns.other());
             System.out.printf(
                     Locale.ROOT,
                     "training %s, batch %d: losses %.5f and %.5f; headstart %.1f, torch %.1f (%.2f x) images/s%n",

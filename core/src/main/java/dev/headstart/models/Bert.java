@@ -263,7 +263,7 @@ public final class Bert {
         @Override
         protected NextSentencePredictorOutput compute(Inputs in) {
             Trace trace = in.trace();
-            Tensor logits = seqRelationship.forward(body.pooled(body.first(in, trace))); // [B, 2]
+            Tensor logits = seqRelationship.forward(body.pooled(body.forward(in, trace, 1))); // [B, 2]
             Tensor labels = in.optional("labels");
             Tensor loss = labels == null ? null : Losses.crossEntropy(logits, labels);
             return new NextSentencePredictorOutput(loss, logits, trace.hiddenStates(), trace.attentions());

@@ -67,7 +67,7 @@ public final class Deit {
         @Override
         protected ImageClassifierOutput compute(Inputs in) {
             Trace trace = in.trace();
-            Tensor x = deit.forward(in, trace); // [B, S, D]
+            Tensor x = deit.forward(in, trace, 1); // [B, 1 or S, D]
             return Vision.classified(classifier.forward(x.select(1, 0)), in, config(), trace);
         }
 
@@ -117,7 +117,7 @@ public final class Deit {
         @Override
         protected DeiTForImageClassificationWithTeacherOutput compute(Inputs in) {
             Trace trace = in.trace();
-            Tensor x = deit.forward(in, trace); // [B, S, D]
+            Tensor x = deit.forward(in, trace, 2); // [B, 2 or S, D]
             Tensor cls = clsClassifier.forward(x.select(1, 0)); // [B, C]
             Tensor distilled = distillationClassifier.forward(x.select(1, 1)); // [B, C]
             Tensor logits = cls.add(distilled).div(new Scalar(2.0));

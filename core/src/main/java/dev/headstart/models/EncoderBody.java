@@ -9,9 +9,7 @@ import dev.headstart.nn.Ops;
 import dev.headstart.nn.Packing;
 import dev.headstart.nn.PostNormLayer;
 import dev.headstart.nn.Trace;
-import java.util.ArrayList;
 import java.util.List;
-import java.util.function.UnaryOperator;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -56,17 +54,11 @@ final class EncoderBody {
 
     /** @return last hidden state [B, S, H]; the trace receives the first layer's input and every layer's output */
     Tensor forward(Inputs in, Trace trace) {
-        return forward(in, trace, false);
+        return forward(in, trace, Long.MAX_VALUE);
     }
 
-    /** As {@link #forward(Inputs, Trace)} for a head that reads the first position alone. @return last hidden state, [B, 1 or S, H]: in training 1 */
-    Tensor first(Inputs in, Trace trace) {
-        boolean alone =
-                GradMode.is_enabled() && !trace.wantsHidden() && !trace.wantsAttention() && !layers.isEmpty();
-        return forward(in, trace, alone);
-    }
-
-    private Tensor forward(Inputs in, Trace trace, boolean first) {
+    /** As {@link #forward(Inputs, Trace)} for a head that reads so many positions, from the first. @return last hidden state, [B, read or S, H] */
+    Tensor forward(Inputs in, Trace trace, long read) {
         Tensor embedded = embeddings.forward(in); // [B, S, E]
         Tensor x = trace.hidden(projection == null ? embedded : projection.forward(embedded)); // [B, S, H]
         ScalarType given = Ops.type(x);
@@ -74,19 +66,13 @@ final class EncoderBody {
             x = x.to(ScalarType.BFloat16);
         }
         Packing rows = packing(in, trace, x);
-        Tensor last = rows == null ? padded(x, in, trace, first) : packed(x, in, rows);
+        Tensor last = rows == null ? padded(x, in, trace, read) : packed(x, in, rows);
         return Ops.type(last) == given ? last : last.to(given);
     }
 
-    private Tensor padded(Tensor x, Inputs in, Trace trace, boolean first) {
+    private Tensor padded(Tensor x, Inputs in, Trace trace, long read) {
         Tensor mask = mask(x, in); // broadcastable to [B, h, S, S]
-        List<UnaryOperator<Tensor>> steps = new ArrayList<>();
-        layers.forEach(layer -> steps.add(y -> layer.forward(y, mask, trace)));
-        if (first) {
-            int last = layers.size() - 1;
-            steps.set(last, y -> layers.get(last).forwardFirst(y, mask, trace)); // [B, 1, H]
-        }
-        return trace.through(steps, x, (step, y) -> step.apply(y));
+        return trace.through(layers, x, read, (layer, y, positions) -> layer.forward(y, mask, trace, positions));
     }
 
     private @Nullable Tensor mask(Tensor x, Inputs in) {

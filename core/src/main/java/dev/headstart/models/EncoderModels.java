@@ -50,9 +50,14 @@ public final class EncoderModels {
         }
     }
 
-    /** From hidden states [B, S, H], of which it reads the first position, to the scores of a text, [B, C]. */
+    /** From hidden states [B, S, H] to the scores of a text, [B, C]. */
     interface TextHead {
         Tensor forward(Tensor x);
+
+        /** How many positions it reads, from the first. */
+        default long reads() {
+            return Long.MAX_VALUE;
+        }
     }
 
     /** Builds a text head. */
@@ -76,6 +81,11 @@ public final class EncoderModels {
         public Tensor forward(Tensor x) {
             Tensor first = before.forward(x.select(1, 0)); // [B, H]
             return out.forward(after.forward(dense.forward(first, activation))); // [B, C]
+        }
+
+        @Override
+        public long reads() {
+            return 1;
         }
     }
 
@@ -218,7 +228,7 @@ public final class EncoderModels {
         protected SequenceClassifierOutput compute(Inputs in) {
             Trace trace = in.trace();
             Tensor features = in.optional("features"); // [B, H]
-            Tensor states = features == null ? body.first(in, trace) : features.unsqueeze(1); // [B, 1 or S, H]
+            Tensor states = features == null ? body.forward(in, trace, head.reads()) : features.unsqueeze(1); // [B, 1 or S, H]
             Tensor logits = head.forward(states); // [B, C]
             Tensor labels = in.optional("labels");
             Tensor loss = labels == null ? null : Losses.sequenceClassification(logits, labels, config().problemType());
@@ -281,7 +291,7 @@ public final class EncoderModels {
         @Override
         protected MultipleChoiceModelOutput compute(Inputs in) {
             Trace trace = in.trace();
-            Tensor states = body.first(Heads.flattenChoices(in), trace); // [B * choices, 1 or S, H]
+            Tensor states = body.forward(Heads.flattenChoices(in), trace, head.reads()); // [B * choices, 1 or S, H]
             return Heads.multipleChoice(head.forward(states), in, trace);
         }
     }

@@ -37,12 +37,13 @@ final class VisionLayers {
             Linear.join(query, key, value);
         }
 
-        /** @param x [B, S, D]; @param mask additive, broadcastable to [B, h, S, S]; @return [B, S, D] */
-        Tensor forward(Tensor x, @Nullable Tensor mask, Trace trace) {
-            Tensor[] qkv = Attention.project(x, heads, query, key, value); // [B, h, S, D/h] each
+        /** @param x [B, S, D]; @param mask additive, broadcastable to [B, h, S, S]; @return [B, positions, D] */
+        Tensor forward(Tensor x, @Nullable Tensor mask, Trace trace, long positions) {
+            Tensor[] qkv = Attention.project(x, positions, heads, true, query, key, value); // [B, h, S, D/h] each
+            Tensor seen = Attention.firstQueries(mask, positions);
             double scale = 1 / Math.sqrt((double) query.out() / heads);
             return output.forward(Attention.mergeHeads(
-                    Attention.attend(qkv[0], qkv[1], qkv[2], mask, scale, dropout, trace))); // [B, S, D]
+                    Attention.attend(qkv[0], qkv[1], qkv[2], seen, scale, dropout, trace))); // [B, positions, D]
         }
     }
 
@@ -98,11 +99,17 @@ final class VisionLayers {
 
         /** @param x [B, S, D]; @return [B, S, D] */
         Tensor forward(Tensor x, @Nullable Tensor mask, Trace trace) {
-            return Recompute.layer(x, mask, (y, m) -> branches(y, m, trace));
+            return forward(x, mask, trace, x.size(1));
         }
 
-        private Tensor branches(Tensor x, @Nullable Tensor mask, Trace trace) {
-            x = residual(x, attention.forward(norm1.forward(x), mask, trace), scale1);
+        /** The first positions of the output alone, which is what is read of a last layer. @return [B, positions, D] */
+        Tensor forward(Tensor x, @Nullable Tensor mask, Trace trace, long positions) {
+            return Recompute.layer(x, mask, (y, m) -> branches(y, m, trace, positions));
+        }
+
+        private Tensor branches(Tensor all, @Nullable Tensor mask, Trace trace, long positions) {
+            Tensor branch = attention.forward(norm1.forward(all), mask, trace, positions);
+            Tensor x = residual(Attention.first(all, positions), branch, scale1);
             return residual(x, feedForward.forward(norm2.forward(x)), scale2);
         }
 

@@ -255,14 +255,30 @@ public final class Vit {
 
         /** @return normalised last hidden state [B, S, D]; the trace receives embeddings and every layer's output */
         Tensor forward(Inputs in, Trace trace) {
+            return forward(in, trace, Long.MAX_VALUE);
+        }
+
+        /** As {@link #forward(Inputs, Trace)} for a head that reads the first tokens alone. @return [B, first or S, D] */
+        Tensor forward(Inputs in, Trace trace, long first) {
             Tensor embedded = embeddings.forward(in); // [B, S, D]
             Tensor x = trace.hidden(preNorm == null ? embedded : preNorm.forward(embedded));
             Tensor mask = Attention.additiveMask(in.optional("attention_mask"), Ops.type(x)); // [B, 1, 1, S]
-            Tensor last = trace.through(layers, x, (layer, y) -> layer.forward(y, mask, trace)); // [B, S, D]
+            Tensor last = trace.through(
+                    layers, x, first, (layer, y, positions) -> layer.forward(y, mask, trace, positions)); // [B, S, D]
             return variant.poolNorm() ? last : norm.forward(last);
         }
 
-        /** What a classifier takes. @param x last hidden state [B, S, D]; @return [B, D] */
+        /** What a classifier takes. @return [B, D] */
+        Tensor pooled(Inputs in, Trace trace) {
+            long read = switch (variant.pool()) {
+                case "avg" -> Long.MAX_VALUE;
+                case "distilled" -> 2;
+                default -> 1;
+            };
+            return pool(forward(in, trace, read));
+        }
+
+        /** The same of what is there. @param x last hidden state [B, S, D], or as much of it as is read; @return [B, D] */
         Tensor pool(Tensor x) {
             long special = embeddings.tokens;
             Tensor pooled = switch (variant.pool()) {
@@ -328,7 +344,7 @@ public final class Vit {
         @Override
         protected ImageClassifierOutput compute(Inputs in) {
             Trace trace = in.trace();
-            Tensor x = vit.pool(vit.forward(in, trace)); // [B, D]
+            Tensor x = vit.pooled(in, trace); // [B, D]
             x = representation == null ? x : representation.forward(x, Activation.TANH);
             return Vision.classified(classifier.forward(x), in, config(), trace);
         }

@@ -34,9 +34,39 @@ public final class Attention {
      * @return [B, h, S, d] each, in x's type or autocast's
      */
     public static Tensor[] project(Tensor x, long heads, Linear q, Linear k, Linear v) {
-        Tensor[] qkv = Linear.forAttention(x, true, q, k, v); // [B, S, h d] each
+        return project(x, x.size(1), heads, true, q, k, v);
+    }
+
+    /**
+     * The same where only the first positions ask.
+     *
+     * @param positions how many, from 1 to S
+     * @param exact whether 8-bit products give fp32
+     * @return query [B, h, positions, d], key and value [B, h, S, d]
+     */
+    public static Tensor[] project(Tensor x, long positions, long heads, boolean exact, Linear q, Linear k, Linear v) {
+        Tensor[] qkv;
+        if (positions == x.size(1)) {
+            qkv = Linear.forAttention(x, exact, q, k, v); // [B, S, h d] each
+        } else if (q.isJoint()) {
+            qkv = Linear.forAttention(x, exact, q, k, v);
+            qkv[0] = qkv[0].narrow(1, 0, positions);
+        } else {
+            Tensor once = Autocast.operand(x);
+            qkv = new Tensor[] {q.forward(first(once, positions)), k.forward(once), v.forward(once)};
+        }
         Arrays.setAll(qkv, i -> splitHeads(qkv[i], heads));
         return qkv;
+    }
+
+    /** @param x [B, S, E]; @return [B, positions, E] */
+    public static Tensor first(Tensor x, long positions) {
+        return positions == x.size(1) ? x : x.narrow(1, 0, positions).contiguous();
+    }
+
+    /** A mask of the first queries. @param mask broadcastable to [B, h, S, S]; @return broadcastable to [B, h, positions, S] */
+    public static @Nullable Tensor firstQueries(@Nullable Tensor mask, long positions) {
+        return mask == null || mask.size(-2) <= positions ? mask : mask.narrow(-2, 0, positions);
     }
 
     /** @param x [B, S, h * d]; @return [B, h, S, d] */

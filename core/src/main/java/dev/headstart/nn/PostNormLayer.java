@@ -41,31 +41,16 @@ public final class PostNormLayer {
             value.evenInput();
         }
 
-        Tensor forward(Tensor x, @Nullable Tensor mask, Trace trace) {
+        /** The first positions ask, all are keys and values. @return [B, positions, H] */
+        Tensor forward(Tensor x, @Nullable Tensor mask, Trace trace, long positions) {
             double scale = 1 / Math.sqrt((double) query.out() / heads);
             Tensor context = Memory.local(() -> {
-                Tensor[] qkv = Linear.forAttention(x, trace.wantsAttention(), query, key, value); // [B, S, H] each
-                Tensor q = Attention.splitHeads(qkv[0], heads); // [B, h, S, H/h]
-                Tensor k = Attention.splitHeads(qkv[1], heads);
-                Tensor v = Attention.splitHeads(qkv[2], heads);
-                return Attention.mergeHeads(Attention.attend(q, k, v, mask, scale, weightDropout, trace)); // [B, S, H]
+                Tensor[] qkv = Attention.project(x, positions, heads, trace.wantsAttention(), query, key, value);
+                Tensor seen = Attention.firstQueries(mask, positions);
+                return Attention.mergeHeads(Attention.attend(
+                        qkv[0], qkv[1], qkv[2], seen, scale, weightDropout, trace)); // [B, positions, H]
             });
-            return norm.forward(residual(output, context, dropout, x));
-        }
-
-        /** The first position alone asks, all are keys and values. @return [B, 1, H] */
-        Tensor forwardFirst(Tensor x, @Nullable Tensor mask, Trace trace) {
-            double scale = 1 / Math.sqrt((double) query.out() / heads);
-            Tensor first = x.narrow(1, 0, 1).contiguous(); // [B, 1, H]
-            Tensor context = Memory.local(() -> {
-                Tensor[] kv = Linear.forAttention(x, true, key, value); // [B, S, H] each
-                Tensor q = Attention.splitHeads(query.forward(first), heads); // [B, h, 1, H/h]
-                Tensor k = Attention.splitHeads(kv[0], heads); // [B, h, S, H/h]
-                Tensor v = Attention.splitHeads(kv[1], heads);
-                Tensor seen = mask == null || mask.size(2) == 1 ? mask : mask.narrow(2, 0, 1); // [B, 1 or h, 1, S]
-                return Attention.mergeHeads(Attention.attend(q, k, v, seen, scale, weightDropout, trace)); // [B, 1, H]
-            });
-            return norm.forward(residual(output, context, dropout, first));
+            return norm.forward(residual(output, context, dropout, Attention.first(x, positions)));
         }
 
         Tensor forward(Tensor x, Packing rows, @Nullable List<Tensor> bias) {
@@ -121,32 +106,16 @@ public final class PostNormLayer {
      *
      * @param x [B, S, H]
      * @param mask added to the scores, broadcastable to [B, h, S, S]; null when every position may be seen
-     * @param trace receives the attention weights, [B, h, S, S], when it asks for them
-     * @return [B, S, H]
+     * @param trace receives the attention weights, [B, h, positions, S], when it asks for them
+     * @param positions how many of the output are read, from the first, 1 to S; of 12 products of a layer's width with itself, 10 are made for these alone
+     * @return [B, positions, H]
      */
-    public Tensor forward(Tensor x, @Nullable Tensor mask, Trace trace) {
+    public Tensor forward(Tensor x, @Nullable Tensor mask, Trace trace, long positions) {
         return Recompute.layer(
                 x,
                 mask, // may be learnt
-                (y, m) -> Memory.local(
-                        () -> feedForward.forward(Memory.local(() -> attention.forward(y, m, trace))))); // [B, S, H]
-    }
-
-    /**
-     * Runs the layer for the first position, which sees all: what a last layer needs whose first position alone is read. Of 12 products of a layer's width with
-     * itself that are 2 for all positions and 10 for the first.
-     *
-     * @param x [B, S, H]
-     * @param mask as of {@link #forward(Tensor, Tensor, Trace)}
-     * @param trace asks for no attention weights
-     * @return [B, 1, H]
-     */
-    public Tensor forwardFirst(Tensor x, @Nullable Tensor mask, Trace trace) {
-        return Recompute.layer(
-                x,
-                mask,
-                (y, m) -> Memory.local(
-                        () -> feedForward.forward(Memory.local(() -> attention.forwardFirst(y, m, trace))))); // [B, 1, H]
+                (y, m) -> Memory.local(() -> feedForward.forward(
+                        Memory.local(() -> attention.forward(y, m, trace, positions))))); // [B, positions, H]
     }
 
     /**

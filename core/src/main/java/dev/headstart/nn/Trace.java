@@ -67,6 +67,25 @@ public final class Trace {
         return last == x ? x : Memory.handOver(last);
     }
 
+    /** A step that computes the first positions of a layer's output. */
+    public interface Step<L> {
+        /** @param x [B, S, H]; @param positions from 1 to S; @return [B, positions, H] */
+        Tensor of(L layer, Tensor x, long positions);
+    }
+
+    /**
+     * As {@link #through(List, Tensor, BiFunction)}, where only the first positions of the last layer's output are read: unless hidden states or attention
+     * weights are asked for, that layer computes no others.
+     *
+     * @param first how many positions are read
+     * @return [B, first or S, H]
+     */
+    public <L> Tensor through(List<L> layers, Tensor x, long first, Step<L> step) {
+        boolean alone = first < x.size(1) && !wantsHidden() && !wantsAttention();
+        int[] left = {layers.size()};
+        return through(layers, x, (layer, y) -> step.of(layer, y, --left[0] == 0 && alone ? first : y.size(1)));
+    }
+
     /** Records attention weights, [B, h, S, S], if asked for. */
     public void attention(Tensor weights) {
         if (attentions != null) {

@@ -22,21 +22,25 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** Heads that read the first position alone: with gradients the last layer computes no other, and scores and gradients are those of all positions. */
+/** Heads that read the first position alone: the last layer computes no other, and scores and gradients are those of all positions. */
 class FirstPositionTest {
-    /** A golden's model, in training, without dropout. */
+    /** A golden's model without dropout. */
     private static PreTrainedModel<?> load(Path golden, Path to) throws IOException {
         for (String file : List.of("config.json", "model.safetensors")) {
             Files.copy(golden.resolve("model").resolve(file), to.resolve(file));
         }
         Path config = to.resolve("config.json");
         Files.writeString(config, Files.readString(config).replaceAll("(drop[a-z_]*\": )[0-9.]+", "$10.0"));
-        PreTrainedModel<?> model = Models.load(
+        return Models.load(
                 new ModelFolder(to.toString(), to, false),
                 null,
                 LoadOptions.defaults().withDevice("cpu"));
-        model.train();
-        return model;
+    }
+
+    private static float[] logits(PreTrainedModel<?> model, Map<String, Tensor> tensors, boolean all) {
+        try (ModelOutput out = model.forward(Inputs.of(tensors).withHiddenStates(all))) {
+            return Tensors.floats(Objects.requireNonNull(out.tensors().get("logits")));
+        }
     }
 
     private record Pass(float[] logits, Map<String, float[]> gradients) {}
@@ -59,27 +63,38 @@ class FirstPositionTest {
 
     @ParameterizedTest
     @CsvSource({
-        "bert-classification",
-        "bert-next-sentence",
-        "bert-multiple-choice",
-        "albert-classification", // one layer, run several times
-        "distilbert-classification-many",
-        "mpnet-classification", // a bias by distance
-        "roberta-classification-many",
-        "xlm-roberta-multiple-choice"
+        "encoders/bert-classification",
+        "encoders/bert-next-sentence",
+        "encoders/bert-multiple-choice",
+        "encoders/albert-classification", // one layer, run several times
+        "encoders/distilbert-classification-many",
+        "encoders/mpnet-classification", // a bias by distance
+        "encoders/roberta-classification-many",
+        "encoders/electra-multiple-choice-last", // reads another position
+        "encoders/electra-multiple-choice-mean",
+        "encoders/xlm-roberta-multiple-choice",
+        "vision-golden/deit/classification"
     })
     void scoresAndGradientsAreThoseOfAllPositions(String name, @TempDir Path to) throws IOException {
-        Path golden = Shared.repositoryRoot().resolve("core/src/test/resources/encoders/" + name);
+        Path golden = Shared.repositoryRoot().resolve("core/src/test/resources/" + name);
         try (PointerScope scope = new PointerScope();
                 PreTrainedModel<?> model = load(golden, to)) {
             Map<String, Tensor> tensors = Safetensors.readMap(golden.resolve("inputs.safetensors"));
             tensors.keySet().removeIf(n -> n.contains("label"));
-            Tensor ids = Objects.requireNonNull(tensors.get("input_ids"));
-            Tensor mask = torch.ones_like(ids);
-            mask.narrow(mask.dim() - 1, ids.size(-1) - 1, 1).zero_(); // the last token is padding
-            tensors.put("attention_mask", mask);
+            Tensor ids = tensors.get("input_ids");
+            if (ids == null) {
+                tensors.computeIfPresent("pixel_values", (n, pixels) -> pixels.narrow(2, 0, 16).narrow(3, 0, 16));
+            } else {
+                Tensor mask = torch.ones_like(ids);
+                mask.narrow(mask.dim() - 1, ids.size(-1) - 1, 1).zero_(); // the last token is padding
+                tensors.put("attention_mask", mask);
+            }
+            float[] packed = logits(model, tensors, false);
+            assertThat(packed).containsExactly(logits(model, tensors, true), within(1e-5f));
+            model.train();
             Pass want = pass(model, tensors, true, false);
             assertThat(largest(want.logits())).isGreaterThan(1e-3f);
+            assertThat(packed).containsExactly(want.logits(), within(1e-5f));
             for (boolean again : new boolean[] {false, true}) {
                 Pass got = pass(model, tensors, false, again);
                 assertThat(got.logits()).containsExactly(want.logits(), within(1e-5f));
