@@ -228,7 +228,8 @@ public final class EncoderModels {
         protected SequenceClassifierOutput compute(Inputs in) {
             Trace trace = in.trace();
             Tensor features = in.optional("features"); // [B, H]
-            Tensor states = features == null ? body.forward(in, trace, head.reads()) : features.unsqueeze(1); // [B, 1 or S, H]
+            Tensor states =
+                    features == null ? body.forward(in, trace, head.reads()) : features.unsqueeze(1); // [B, 1 or S, H]
             Tensor logits = head.forward(states); // [B, C]
             Tensor labels = in.optional("labels");
             Tensor loss = labels == null ? null : Losses.sequenceClassification(logits, labels, config().problemType());

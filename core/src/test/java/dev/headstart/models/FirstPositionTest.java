@@ -83,7 +83,8 @@ class FirstPositionTest {
             tensors.keySet().removeIf(n -> n.contains("label"));
             Tensor ids = tensors.get("input_ids");
             if (ids == null) {
-                tensors.computeIfPresent("pixel_values", (n, pixels) -> pixels.narrow(2, 0, 16).narrow(3, 0, 16));
+                tensors.computeIfPresent(
+                        "pixel_values", (n, pixels) -> pixels.narrow(2, 0, 16).narrow(3, 0, 16));
             } else {
                 Tensor mask = torch.ones_like(ids);
                 mask.narrow(mask.dim() - 1, ids.size(-1) - 1, 1).zero_(); // the last token is padding
