@@ -34,6 +34,7 @@ import java.util.SplittableRandom;
 import java.util.stream.Stream;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -135,6 +136,79 @@ class FineTuneTest {
         assertThatThrownBy(() -> run("nan", false, -1, bad, new ArrayList<>()))
                 .isInstanceOf(HeadstartException.class)
                 .hasMessageContaining("step 3: the loss is NaN");
+    }
+
+    /** The second of two evaluations that are no better than the best ends the run, with the best weights. */
+    @Test
+    void stopsWhereItGetsNoBetter() {
+        double[] losses = {3, 2, 2.5, 2.1, 1};
+        int[] evaluations = {0};
+        try (PreTrainedModel<?> m = AutoModelForSequenceClassification.fromPretrained(model.toString(), OFFLINE)) {
+            TrainingArguments arguments = TrainingArguments.defaults()
+                    .maxSteps(10)
+                    .batchSize(4)
+                    .evalSteps(1)
+                    .earlyStopping(2, 0);
+            Trainer.Result result = new Trainer(m, arguments, words())
+                    .checkpoints(dir.resolve("early"))
+                    .evaluation(x -> Map.of("loss", losses[evaluations[0]++]))
+                    .train();
+            assertThat(result.reason()).isEqualTo("early stopping");
+            assertThat(result.steps()).isEqualTo(4);
+            assertThat(result.bestStep()).isEqualTo(2);
+            assertThat(result.metrics()).isEqualTo(Map.of("loss", 2.0));
+        }
+    }
+
+    private List<Double> lossesWith(@Nullable String classWeights, double labelSmoothing) throws IOException {
+        Path out = dir.resolve("weighted-" + classWeights + labelSmoothing);
+        new FineTune(new FineTuneOptions("text-classification", model.toString(), data("train.csv", 96, 1, "city"), out)
+                        .validation(data("val.csv", 32, 2, "city"))
+                        .classWeights(classWeights)
+                        .labelSmoothing(labelSmoothing)
+                        .offline(true)
+                        .arguments(TrainingArguments.defaults()
+                                .learningRate(5e-3)
+                                .epochs(4)
+                                .batchSize(16)))
+                .run();
+        return Files.readAllLines(out.resolve("training_log.jsonl")).stream()
+                .filter(l -> l.contains("\"loss\":"))
+                .map(l -> Double.parseDouble(l.replaceAll(".*\"loss\":([-0-9.E]+).*", "$1")))
+                .toList();
+    }
+
+    @Test
+    void classesCountAsTheyAreWeighed() throws IOException {
+        List<Double> plain = lossesWith(null, 0);
+        List<Double> balanced = lossesWith("balanced", 0); // as many examples of each class: weights of 1
+        for (int i = 0; i < plain.size(); i++) {
+            assertThat(balanced.get(i)).isCloseTo(plain.get(i), within(1e-3 * Math.max(1, plain.get(i))));
+        }
+        List<Double> one = lossesWith("0,1", 0); // the other class has no say: always the same answer, and soon no loss
+        assertThat(one.get(one.size() - 1)).isLessThan(0.05);
+        try (TextClassificationPipeline pipeline = (TextClassificationPipeline) Pipeline.of(
+                "text-classification",
+                dir.resolve("weighted-0,10.0").toString(),
+                PipelineOptions.DEFAULT.withLoad(OFFLINE))) {
+            pipeline.apply(List.of("the capital", "sea", "the end"), null, 1, null)
+                    .forEach(scores -> assertThat(scores.get(0).label()).isEqualTo("water"));
+        }
+        assertThatThrownBy(() -> lossesWith("1", 0))
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("--class-weights has 1 weights, there are 2 classes (city, water)");
+        assertThatThrownBy(() -> lossesWith("1,much", 0))
+                .isInstanceOf(HeadstartException.class)
+                .hasMessageContaining("expected numbers or \"balanced\", found 'much'");
+    }
+
+    /** With labels of 0.9 and 0.1 no loss is below their entropy. */
+    @Test
+    void smoothedLabelsKeepTheirEntropy() throws IOException {
+        List<Double> smoothed = lossesWith(null, 0.2);
+        double entropy = -0.9 * Math.log(0.9) - 0.1 * Math.log(0.1);
+        assertThat(smoothed).allMatch(l -> l > entropy - 1e-4);
+        assertThat(smoothed.get(smoothed.size() - 1)).isLessThan(0.69);
     }
 
     /** Stopped in its last step, a run lacks its evaluation, which it makes up for when it goes on. */
