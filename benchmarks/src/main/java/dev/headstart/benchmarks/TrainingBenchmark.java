@@ -95,7 +95,7 @@ public final class TrainingBenchmark {
                         VmHwm.of(ProcessHandle.current().pid()));
                 report("transformers", turns.other(), 1024 * peer.memory());
                 System.out.printf(Locale.ROOT, "ratio: %.2f%n", own / other);
-                System.out.println("headstart: "
+                System.out.println("headstart, counted as if the last layer computed every position: "
                         + Throughput.describe(
                                 model, own, (int) (rows.tokens() / rows.size()), 1, precision.equals("bf16")));
             }

@@ -45,12 +45,11 @@ public final class Attention {
      * @return query [B, h, positions, d], key and value [B, h, S, d]
      */
     public static Tensor[] project(Tensor x, long positions, long heads, boolean exact, Linear q, Linear k, Linear v) {
+        boolean all = positions == x.size(1);
         Tensor[] qkv;
-        if (positions == x.size(1)) {
+        if (all || q.isJoint()) {
             qkv = Linear.forAttention(x, exact, q, k, v); // [B, S, h d] each
-        } else if (q.isJoint()) {
-            qkv = Linear.forAttention(x, exact, q, k, v);
-            qkv[0] = qkv[0].narrow(1, 0, positions);
+            qkv[0] = all ? qkv[0] : qkv[0].narrow(1, 0, positions); // [B, positions, h d]
         } else {
             Tensor once = Autocast.operand(x);
             qkv = new Tensor[] {q.forward(first(once, positions)), k.forward(once), v.forward(once)};
@@ -59,7 +58,7 @@ public final class Attention {
         return qkv;
     }
 
-    /** @param x [B, S, E]; @return [B, positions, E] */
+    /** The first positions of all. @param x [B, S, E]; @param positions from 1 to S; @return [B, positions, E] */
     public static Tensor first(Tensor x, long positions) {
         return positions == x.size(1) ? x : x.narrow(1, 0, positions).contiguous();
     }

@@ -49,10 +49,8 @@ public final class Dropout {
         }
         Tensor kept = Memory.local(() -> {
             Tensor seed = Ops.empty(ScalarType.Long, 1).random_();
-            return fill(
-                    Ops.empty(ScalarType.Char, x.shape()),
-                    p,
-                    seed.item_long()); // as Bool a product takes 4 times as long
+            Tensor mask = Ops.empty(ScalarType.Char, x.shape()); // by a mask of Bool a product takes 4 times as long
+            return fill(mask, p, seed.item_long());
         });
         return x.mul(kept).mul_(new Scalar(1 / (1 - p))); // the backward pass needs the mask alone: a byte an element
     }
