@@ -2,6 +2,7 @@
 
 gguf FOLDER PRECISION: writes FOLDER/model-PRECISION.gguf for llama.cpp.
 make gpt2|t5 FOLDER: writes a GPT-2 of the published 124M shape, or a T5-small, with random weights (seed 0).
+transformers in int8 is torch's dynamic quantization, done by hand; torchao, quanto and bitsandbytes are what transformers itself offers (quantization_config).
 PEER FOLDER PRECISION THREADS: answers lines "generate N BEAMS;id id ...;id id ..." with "seconds;id id ...;id id ...". PEER_DEVICE=cuda: transformers on the GPU.
 """
 import json, os, sys, time
@@ -83,14 +84,26 @@ if sys.argv[1] == "gguf":  # gguf FOLDER PRECISION: the GPT-2 of FOLDER as llama
 peer, folder, precision, threads = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 seq2seq = json.load(open(folder + "/config.json")).get("is_encoder_decoder", False)
 
-if peer == "transformers":
+if peer in ("transformers", "torchao", "quanto", "bitsandbytes"):
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
     torch.set_num_threads(threads)
     device = os.environ.get("PEER_DEVICE", "cpu")
     kind = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
-    model = kind.from_pretrained(folder, dtype=torch.bfloat16 if precision == "bf16" else torch.float32).eval().to(device)
-    if precision == "int8":
+    options = {}
+    if peer != "transformers":
+        import transformers
+        if peer == "torchao":
+            from torchao.quantization import Int8DynamicActivationInt8WeightConfig
+            config = transformers.TorchAoConfig(Int8DynamicActivationInt8WeightConfig())
+        elif peer == "quanto":
+            config = transformers.QuantoConfig(weights="int8")
+        else:
+            config = transformers.BitsAndBytesConfig(load_in_8bit=True)
+        options = {"quantization_config": config, "device_map": device}
+    model = kind.from_pretrained(folder, dtype=torch.bfloat16 if precision == "bf16" else torch.float32, **options).eval()
+    model = model if options else model.to(device)
+    if precision == "int8" and not options:
         from transformers.pytorch_utils import Conv1D
         for parent in list(model.modules()):  # torch's dynamic int8 knows nn.Linear alone
             for name, layer in list(parent.named_children()):

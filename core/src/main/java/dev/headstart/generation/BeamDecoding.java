@@ -9,7 +9,6 @@ import java.util.List;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.bytedeco.pytorch.GeneratorOptional;
-import org.bytedeco.pytorch.T_TensorTensor_T;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -97,31 +96,14 @@ final class BeamDecoding extends Decoding {
         for (int r = 0; r < ids.length; r++) {
             scores[r] = groups[r / beams].running[r % beams].score;
         }
-        Tensor accumulated =
-                logProbabilities.add_(Tensor.create(scores, ids.length, 1)).view(groups.length, beams * vocabulary);
-        Tensor values;
-        Tensor indices;
-        if (sample) {
-            indices = multinomial(accumulated.softmax(-1), candidates, false, new GeneratorOptional(generator));
-            values = accumulated.gather(1, indices);
-        } else {
-            T_TensorTensor_T top = topk(accumulated, candidates);
-            values = top.get0();
-            indices = top.get1(); // [B, candidates]
-        }
+        Best best = sample
+                ? drawn(logProbabilities
+                        .add_(Tensor.create(scores, ids.length, 1))
+                        .view(groups.length, beams * vocabulary))
+                : Best.of(logProbabilities, scores, beams, candidates);
+        int[][] from = extend(best, vocabulary);
         int[] sources = new int[groups.length * beams];
-        float[] value = floats(values);
-        long[] index = longs(indices);
-        for (int g = 0; g < groups.length; g++) {
-            int[] from = extend(
-                    groups[g],
-                    Arrays.copyOfRange(value, g * candidates, (g + 1) * candidates),
-                    Arrays.copyOfRange(index, g * candidates, (g + 1) * candidates),
-                    vocabulary);
-            for (int b = 0; b < beams; b++) {
-                sources[g * beams + b] = g * beams + from[b];
-            }
-        }
+        Arrays.setAll(sources, r -> r / beams * beams + from[r / beams][r % beams]);
         length++;
         boolean improvable = false;
         for (Group group : groups) {
@@ -142,66 +124,102 @@ final class BeamDecoding extends Decoding {
         return Arrays.stream(groups).flatMap(g -> Arrays.stream(g.running));
     }
 
-    /** Takes a step's candidates of one prompt; returns which running beam each of the new running beams continues. */
-    private int[] extend(Group group, float[] values, long[] indices, long vocabulary) {
-        Beam[] candidate = new Beam[candidates];
-        int[] source = new int[candidates];
-        float[] running = new float[candidates];
-        float[] ended = new float[candidates];
-        boolean full = group.full() && earlyStopping == EarlyStopping.TRUE;
-        float divisor = (float) Math.pow(length + 1 - plan.promptLength(), lengthPenalty);
-        group.allCandidatesEnd = true;
-        for (int c = 0; c < candidates; c++) {
-            source[c] = (int) (indices[c] / vocabulary);
-            Beam parent = group.running[source[c]];
-            long[] ids = Arrays.copyOf(parent.ids, length + 1);
-            ids[length] = indices[c] % vocabulary;
-            FinishReason reason = plan.stopping().check(ids, length + 1);
-            boolean counts = reason != null && c < beams; // only the best may end; the others are there to go on
-            group.allCandidatesEnd &= reason != null;
-            running[c] = values[c] + (reason != null ? LOWEST : 0f);
-            ended[c] = values[c] / divisor;
-            ended[c] += full ? LOWEST : 0f;
-            ended[c] += group.improvable ? 0f : LOWEST;
-            ended[c] += counts ? 0f : LOWEST;
-            candidate[c] = new Beam(ids, parent.generated + 1, values[c], counts ? reason : null);
+    /** Candidates by chance. @param accumulated [B, beams V] */
+    private Best drawn(Tensor accumulated) {
+        Tensor indices = multinomial(accumulated.softmax(-1), candidates, false, new GeneratorOptional(generator));
+        return new Best(floats(accumulated.gather(1, indices)), longs(indices)); // [B, candidates]
+    }
+
+    /** Takes a step's candidates; returns which running beam of its prompt each of the new running beams continues. */
+    private int[][] extend(Best best, long vocabulary) {
+        Extension[] extensions = new Extension[groups.length];
+        float[][] merged = new float[groups.length][];
+        float[][] running = new float[groups.length][];
+        for (int g = 0; g < groups.length; g++) {
+            extensions[g] = new Extension(groups[g], best, g * candidates, vocabulary);
+            merged[g] = extensions[g].merged;
+            running[g] = extensions[g].running;
         }
-        // finished texts and those that just ended compete
-        float[] merged = new float[beams + candidates];
-        for (int b = 0; b < beams; b++) {
-            merged[b] = group.best[b].score;
-        }
-        System.arraycopy(ended, 0, merged, beams, candidates);
-        int[] winners = top(merged, beams);
-        Beam[] best = new Beam[beams];
-        for (int b = 0; b < beams; b++) {
-            int w = winners[b];
-            if (w < beams) {
-                best[b] = group.best[w];
-            } else {
-                Beam c = candidate[w - beams];
-                best[b] = new Beam(c.ids, c.generated, merged[w], c.finished);
-            }
-        }
-        group.best = best;
-        int[] next = top(running, beams);
-        Beam[] goOn = new Beam[beams];
-        int[] from = new int[beams];
-        for (int b = 0; b < beams; b++) {
-            Beam c = candidate[next[b]];
-            goOn[b] = new Beam(c.ids, c.generated, running[next[b]], null);
-            from[b] = source[next[b]];
-        }
-        group.running = goOn;
+        int[][] winners = top(merged, beams);
+        int[][] next = top(running, beams);
+        int[][] from = new int[groups.length][];
+        Arrays.setAll(from, g -> extensions[g].choose(winners[g], next[g]));
         return from;
     }
 
-    /** Indexes of the k largest, by torch's own topk so that ties fall the same way. */
-    private static int[] top(float[] scores, int k) {
-        return Arrays.stream(
-                        longs(topk(Tensor.create(scores, 1, scores.length), k).get1()))
-                .mapToInt(i -> (int) i)
-                .toArray();
+    /** The candidates of one prompt in a step. */
+    private final class Extension {
+        private final Group group;
+        private final Beam[] candidate = new Beam[candidates];
+        private final int[] source = new int[candidates];
+        final float[] running = new float[candidates]; // scores of those that may go on
+        final float[] merged = new float[beams + candidates]; // finished texts and those that just ended compete
+
+        Extension(Group group, Best best, int first, long vocabulary) {
+            this.group = group;
+            boolean full = group.full() && earlyStopping == EarlyStopping.TRUE;
+            float divisor = (float) Math.pow(length + 1 - plan.promptLength(), lengthPenalty);
+            group.allCandidatesEnd = true;
+            for (int b = 0; b < beams; b++) {
+                merged[b] = group.best[b].score;
+            }
+            for (int c = 0; c < candidates; c++) {
+                float value = best.values()[first + c];
+                long index = best.indices()[first + c];
+                source[c] = (int) (index / vocabulary);
+                Beam parent = group.running[source[c]];
+                long[] ids = Arrays.copyOf(parent.ids, length + 1);
+                ids[length] = index % vocabulary;
+                FinishReason reason = plan.stopping().check(ids, length + 1);
+                boolean counts = reason != null && c < beams; // only the best may end; the others are there to go on
+                group.allCandidatesEnd &= reason != null;
+                running[c] = value + (reason != null ? LOWEST : 0f);
+                float ended = value / divisor;
+                ended += full ? LOWEST : 0f;
+                ended += group.improvable ? 0f : LOWEST;
+                ended += counts ? 0f : LOWEST;
+                merged[beams + c] = ended;
+                candidate[c] = new Beam(ids, parent.generated + 1, value, counts ? reason : null);
+            }
+        }
+
+        /** @param winners the best of {@link #merged}; @param next the best of {@link #running}; @return whom the running beams continue */
+        int[] choose(int[] winners, int[] next) {
+            Beam[] best = new Beam[beams];
+            Beam[] goOn = new Beam[beams];
+            int[] from = new int[beams];
+            for (int b = 0; b < beams; b++) {
+                int w = winners[b];
+                if (w < beams) {
+                    best[b] = group.best[w];
+                } else {
+                    Beam c = candidate[w - beams];
+                    best[b] = new Beam(c.ids, c.generated, merged[w], c.finished);
+                }
+                Beam c = candidate[next[b]];
+                goOn[b] = new Beam(c.ids, c.generated, running[next[b]], null);
+                from[b] = source[next[b]];
+            }
+            group.best = best;
+            group.running = goOn;
+            return from;
+        }
+    }
+
+    /** Indexes of the k largest of each row, by torch's own topk so that ties fall the same way. */
+    private static int[][] top(float[][] scores, int k) {
+        int n = scores[0].length;
+        float[] flat = new float[scores.length * n];
+        for (int r = 0; r < scores.length; r++) {
+            System.arraycopy(scores[r], 0, flat, r * n, n);
+        }
+        long[] best = longs(topk(Tensor.create(flat, scores.length, n), k).get1());
+        int[][] rows = new int[scores.length][k];
+        for (int r = 0; r < rows.length; r++) {
+            int first = r * k;
+            Arrays.setAll(rows[r], i -> (int) best[first + i]);
+        }
+        return rows;
     }
 
     /** Whether the best running text could still beat the worst finished one ({@code _check_early_stop_heuristic}). */
