@@ -150,6 +150,11 @@ public final class EncoderModels {
         public int maxLength() {
             return body.maxLength();
         }
+
+        @Override
+        public boolean leavesOutPadding() {
+            return true;
+        }
     }
 
     /** An encoder without a head and without a pooler: hidden states. */
@@ -200,6 +205,12 @@ public final class EncoderModels {
         EncoderMaskedLM(Weights w, ConfigJson config, BodyBuilder builder, String prefix, WordHeadBuilder words) {
             super(w, config, builder.build(w.sub(prefix), config, Pooling.NONE));
             head = words.build(w.head(), config, body);
+        }
+
+        /** Not the head: its scores, V for each position, are of padding too. */
+        @Override
+        public boolean leavesOutPadding() {
+            return false;
         }
 
         @Override

@@ -172,6 +172,11 @@ public abstract class PreTrainedModel<O extends ModelOutput> implements AutoClos
         return state.positionsEnd();
     }
 
+    /** Whether on the CPU padding costs its embeddings alone where {@link Inputs#withLengths} tells it, so that a batch is as large as its texts are long. */
+    public boolean leavesOutPadding() {
+        return false;
+    }
+
     /** Every Linear layer, with its path. */
     public final List<Linear> linears() {
         return Collections.unmodifiableList(state.linears());

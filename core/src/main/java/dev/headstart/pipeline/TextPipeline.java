@@ -160,17 +160,10 @@ abstract class TextPipeline implements Pipeline {
                 .sorted(Comparator.comparingInt(i -> -rows.get(i).length()))
                 .mapToInt(Integer::intValue)
                 .toArray();
-        boolean canPad = tokenizer.padId().isPresent();
-        int most = options.batchTokens(model.onGpu());
         int at = 0;
         while (at < order.length) {
             int longest = rows.get(order[at]).length();
-            int end = at;
-            while (end < order.length
-                    && (long) (end - at + 1) * longest <= Math.max(most, longest)
-                    && (canPad || rows.get(order[end]).length() == longest)) {
-                end++;
-            }
+            int end = end(rows, order, at, hiddenStates);
             int[] some = Arrays.copyOfRange(order, at, end);
             try (PointerScope scope = new PointerScope();
                     ModelOutput out = model.forward(inputs(rows, some, longest).withHiddenStates(hiddenStates))) {
@@ -178,6 +171,29 @@ abstract class TextPipeline implements Pipeline {
             }
             at = end;
         }
+    }
+
+    /**
+     * Where the batch ends that begins at {@code at}: its padded texts have at most the tokens of a batch. A model that leaves out padding has as many tokens as
+     * the texts themselves, and less than half of what is embedded is padding: products are fastest for as many rows as the batch may have.
+     */
+    private int end(List<Encoding> rows, int[] order, int at, boolean hiddenStates) {
+        boolean packs = model.leavesOutPadding() && !model.onGpu() && !hiddenStates;
+        boolean canPad = tokenizer.padId().isPresent();
+        int longest = rows.get(order[at]).length();
+        int most = Math.max(options.batchTokens(model.onGpu()), longest);
+        long tokens = 0;
+        int end = at;
+        while (end < order.length) {
+            int length = rows.get(order[end]).length();
+            long padded = (long) (end - at + 1) * longest;
+            tokens += length;
+            if ((packs ? tokens > most || padded > 2L * most : padded > most) || (!canPad && length != longest)) {
+                break;
+            }
+            end++;
+        }
+        return end;
     }
 
     private synchronized void pack() {
