@@ -86,19 +86,26 @@ final class EncoderBody {
 
     private Tensor packed(Tensor start, Inputs in, Packing rows) {
         in.optional("attention_mask"); // says what the lengths say
-        List<Tensor> biases = bias == null ? null : rows.cut(bias.of(start).to(Ops.type(start)));
+        ScalarType type = Ops.type(start);
+        List<@Nullable Tensor> masks =
+                rows.masks(bias == null ? null : bias.of(start).to(type), type);
         Tensor x =
-                Trace.none().through(layers, rows.pack(start), (layer, y) -> layer.forward(y, rows, biases)); // [T, H]
+                Trace.none().through(layers, rows.pack(start), (layer, y) -> layer.forward(y, rows, masks)); // [T, H]
         return rows.unpack(x); // [B, S, H]
     }
 
     /** How to leave out padding, where the caller allows it, something is padded, and it is faster: on the CPU, without gradients. */
-    private static @Nullable Packing packing(Inputs in, Trace trace, Tensor x) {
+    private @Nullable Packing packing(Inputs in, Trace trace, Tensor x) {
         int[] lengths = in.lengths();
-        if (lengths == null || trace.wantsHidden() || trace.wantsAttention() || x.is_cuda() || GradMode.is_enabled()) {
+        if (lengths == null
+                || trace.wantsHidden()
+                || trace.wantsAttention()
+                || x.is_cuda()
+                || GradMode.is_enabled()
+                || layers.isEmpty()) {
             return null;
         }
-        Packing rows = new Packing(lengths, (int) x.size(1));
+        Packing rows = new Packing(lengths, (int) x.size(1), layers.get(0).heads());
         return rows.saves() ? rows : null;
     }
 

@@ -1,5 +1,6 @@
 package dev.headstart.nn;
 
+import static org.bytedeco.pytorch.global.torch.cat;
 import static org.bytedeco.pytorch.global.torch.linear;
 
 import java.util.Arrays;
@@ -8,6 +9,7 @@ import java.util.function.Consumer;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
@@ -79,23 +81,51 @@ public final class Linear {
      * @return one [..., out] each; views of one tensor where it was one product
      */
     public static Tensor[] forAttention(Tensor x, boolean exact, Linear... layers) {
+        JointKernel.Part[] parts = joint(layers);
         Tensor[] results = new Tensor[layers.length];
+        if (parts == null) {
+            Tensor once = Autocast.operand(x);
+            Arrays.setAll(results, r -> layers[r].forward(once));
+        } else {
+            Tensor y = product(parts[0].joint(), x, exact); // [..., sum of out]
+            Arrays.setAll(results, r -> y.narrow(-1, parts[r].start(), parts[r].rows()));
+        }
+        return results;
+    }
+
+    /** The results of {@link #forAttention} side by side. @return [..., sum of out] */
+    static Tensor sideBySide(Tensor x, boolean exact, Linear... layers) {
+        JointKernel.Part[] parts = joint(layers);
+        long next = 0;
+        for (int i = 0; parts != null && i < parts.length; i++) {
+            if (parts[i].start() != next) {
+                parts = null;
+            } else {
+                next += parts[i].rows();
+            }
+        }
+        return parts == null
+                ? cat(new TensorVector(forAttention(x, exact, layers)), -1)
+                : product(parts[0].joint(), x, exact);
+    }
+
+    /** The parts of the product that the layers were packed as; null where they are not one. */
+    private static JointKernel.Part @Nullable [] joint(Linear... layers) {
         JointKernel.Part[] parts = new JointKernel.Part[layers.length];
         for (int i = 0; i < layers.length; i++) {
             if (layers[i].lora != null
                     || !(layers[i].kernel instanceof JointKernel.Part part)
                     || part.joint() != (i == 0 ? part : parts[0]).joint()) {
-                Tensor once = Autocast.operand(x);
-                Arrays.setAll(results, r -> layers[r].forward(once));
-                return results;
+                return null;
             }
             parts[i] = part;
         }
-        JointKernel all = parts[0].joint();
+        return parts;
+    }
+
+    private static Tensor product(JointKernel all, Tensor x, boolean exact) {
         boolean half = all.isInt8() && !exact && FAST_BF16;
-        Tensor y = half ? all.apply(x, ScalarType.BFloat16) : all.apply(x); // [..., sum of out]
-        Arrays.setAll(results, r -> y.narrow(-1, parts[r].start(), parts[r].rows()));
-        return results;
+        return half ? all.apply(x, ScalarType.BFloat16) : all.apply(x);
     }
 
     /** Says that these Linears always get the same input, so that {@link Kernels} may pack them as one. */

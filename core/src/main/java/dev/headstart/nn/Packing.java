@@ -2,62 +2,66 @@ package dev.headstart.nn;
 
 import java.util.ArrayList;
 import java.util.List;
-import org.bytedeco.javacpp.LongPointer;
+import org.bytedeco.javacpp.IntPointer;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /**
- * Texts of different lengths without their padding: one text's positions after the other's, [T, H]. Linears and norms see real positions alone, and
- * neighbours of equal length share one attention without a mask. B batch, S length of the longest, T positions of all texts, H hidden size.
+ * Texts of different lengths without their padding: one text's positions after the other's, [T, H]. Linears and norms see real positions alone; attention
+ * is that of neighbours of a like length together. B batch, S length of the longest, T positions of all texts, H hidden size, h heads, d head size.
  */
 public final class Packing {
-    /**
-     * Neighbours of equal length.
-     *
-     * @param start position of the first among T
-     * @param texts how many
-     * @param length positions of each
-     */
-    record Run(long start, long texts, long length) {}
-
-    /** Attention of one run. */
-    interface RunAttention {
-        /** @param run its place among the runs; @param q [texts, h, length, d], as k and v; @return as q */
-        Tensor of(int run, Tensor q, Tensor k, Tensor v);
+    /** Attention of one group of texts. */
+    interface GroupAttention {
+        /** @param group its place among the groups; @param q [texts, h, length, d], as k and v; @return as q */
+        Tensor of(int group, Tensor q, Tensor k, Tensor v);
     }
 
     private final int[] lengths;
     private final int longest;
-    private final List<Run> runs = new ArrayList<>();
+    private final int heads;
+    private final List<Group> groups = new ArrayList<>();
+    private final boolean saves;
 
-    /** @param lengths positions of each text, [B]; best in order, so that equal ones are neighbours; @param longest S */
-    public Packing(int[] lengths, int longest) {
+    /**
+     * @param lengths positions of each text, [B]; best in order, so that those of a like length are neighbours
+     * @param longest S
+     * @param heads h
+     */
+    public Packing(int[] lengths, int longest, int heads) {
         this.lengths = lengths.clone();
         this.longest = longest;
-        long start = 0;
-        for (int i = 0; i < lengths.length; ) {
-            int end = i;
-            while (end < lengths.length && lengths[end] == lengths[i]) {
-                end++;
-            }
-            runs.add(new Run(start, end - i, lengths[i]));
-            start += (long) (end - i) * lengths[i];
-            i = end;
+        this.heads = heads;
+        boolean padded = false;
+        for (int n : lengths) {
+            padded |= n < longest;
         }
+        saves = padded;
     }
 
     /** Whether there is any padding to leave out. */
     public boolean saves() {
-        return runs.size() > 1 || (!runs.isEmpty() && runs.get(0).length() < longest);
+        return saves;
     }
 
-    /** What is added to the scores, cut to each run's length. @param bias [1, h, S, S]; @return one [1, h, length, length] a run */
-    public List<Tensor> cut(Tensor bias) {
-        return runs.stream()
-                .map(r -> bias.narrow(2, 0, r.length()).narrow(3, 0, r.length()))
-                .toList();
+    /**
+     * What is added to the scores of each group, cut to its length.
+     *
+     * @param bias [1, h, S, S]; null for none
+     * @param type of the scores
+     * @return broadcastable to [texts, h, length, length]; null for nothing
+     */
+    public List<@Nullable Tensor> masks(@Nullable Tensor bias, ScalarType type) {
+        List<@Nullable Tensor> masks = new ArrayList<>();
+        for (Group g : groups()) {
+            Tensor own = bias == null ? null : bias.narrow(2, 0, g.length).narrow(3, 0, g.length);
+            Tensor padding = g.padding(type);
+            masks.add(own == null ? padding : padding == null ? own : own.add(padding));
+        }
+        return masks;
     }
 
     /** @param x [B, S, H]; @return [T, H] */
@@ -68,42 +72,125 @@ public final class Packing {
     /** @param x [T, H]; @return [B, S, H], zero at the padding */
     public Tensor unpack(Tensor x) {
         Tensor all = torch.zeros(new long[] {(long) lengths.length * longest, x.size(1)}, Ops.options(Ops.type(x)));
-        return all.index_copy_(0, places(), x).view(lengths.length, longest, x.size(1));
+        return all.index_copy_(0, places().to(ScalarType.Long), x).view(lengths.length, longest, x.size(1));
     }
 
-    /** Attention run by run. @param q [T, h * d], as k and v; @return [T, h * d] */
-    Tensor attend(Tensor q, Tensor k, Tensor v, long heads, RunAttention attention) {
-        Tensor[] parts = new Tensor[runs.size()];
+    /** Attention group by group. @param qkv query, key and value side by side, [T, 3 h d]; @return [T, h d] */
+    Tensor attend(Tensor qkv, GroupAttention attention) {
+        List<Group> all = groups();
+        Tensor[] parts = new Tensor[all.size()];
         for (int i = 0; i < parts.length; i++) {
-            Run r = runs.get(i);
-            int run = i;
-            parts[i] = Memory.local(() -> Attention.mergeHeads(
-                            attention.of(run, heads(q, r, heads), heads(k, r, heads), heads(v, r, heads)))
-                    .view(r.texts() * r.length(), q.size(1)));
+            int group = i;
+            parts[i] = Memory.local(() -> all.get(group).attend(qkv, group, attention));
         }
-        return parts.length == 1 ? parts[0] : torch.cat(new TensorVector(parts), 0); // [T, h * d]
+        return parts.length == 1 ? parts[0] : torch.cat(new TensorVector(parts), 0); // [T, h d]
     }
 
-    private static Tensor heads(Tensor x, Run r, long heads) {
-        return Attention.splitHeads(
-                x.narrow(0, r.start(), r.texts() * r.length()).view(r.texts(), r.length(), x.size(1)), heads);
+    private List<Group> groups() {
+        if (groups.isEmpty()) {
+            int start = 0;
+            for (int first = 0, end; first < lengths.length; first = end) {
+                end = first + 1;
+                int tokens = lengths[first];
+                // an eighth of padding costs less than the calls that another group takes
+                while (end < lengths.length
+                        && lengths[end] <= lengths[first]
+                        && 8 * lengths[end] >= 7 * lengths[first]) {
+                    tokens += lengths[end++];
+                }
+                groups.add(new Group(start, tokens, first, end));
+                start += tokens;
+            }
+        }
+        return groups;
     }
 
-    /** The places of the T positions among B * S, int64 [T]. */
+    /** Neighbours of a like length, the first of which is the longest. */
+    private final class Group {
+        private final int start;
+        private final int tokens;
+        private final int first;
+        private final int texts;
+        private final int length;
+        private final Tensor in; // of [tokens * 3 * h, d] those that become [3, texts, h, length, d]
+        private final Tensor out; // of [texts * h * length, d] those that become [tokens, h, d]
+
+        /** @param start the first text's place among T; @param first the first text; @param end the text after the last */
+        Group(int start, int tokens, int first, int end) {
+            this.start = start;
+            this.tokens = tokens;
+            this.first = first;
+            texts = end - first;
+            length = lengths[first];
+            int[] from = new int[3 * texts * heads * length];
+            int[] back = new int[tokens * heads];
+            int at = 0;
+            for (int part = 0; part < 3; part++) {
+                for (int b = 0, text = 0; b < texts; text += lengths[first + b++]) {
+                    for (int h = 0; h < heads; h++) {
+                        for (int s = 0; s < length; s++, at++) {
+                            boolean real = s < lengths[first + b];
+                            from[at] = ((real ? text + s : text) * 3 + part) * heads + h; // padding: any number
+                            if (real && part == 0) {
+                                back[(text + s) * heads + h] = at;
+                            }
+                        }
+                    }
+                }
+            }
+            in = ints(from);
+            out = ints(back);
+        }
+
+        /** 0 where a key may be seen, the type's lowest value where not, [texts, 1, 1, length]; null where all may be. */
+        @Nullable
+        Tensor padding(ScalarType type) {
+            if (tokens == texts * length) {
+                return null;
+            }
+            float[] hidden = new float[texts * length];
+            for (int b = 0; b < texts; b++) {
+                for (int s = lengths[first + b]; s < length; s++) {
+                    hidden[b * length + s] = (float) Attention.lowest(type);
+                }
+            }
+            return Tensor.create(hidden, texts, 1, 1, length).to(type);
+        }
+
+        /** @param qkv [T, 3 h d]; @return [tokens, h d] */
+        Tensor attend(Tensor qkv, int group, GroupAttention attention) {
+            long d = qkv.size(1) / 3 / heads;
+            Tensor all = qkv.narrow(0, start, tokens)
+                    .view(3L * tokens * heads, d)
+                    .index_select(0, in)
+                    .view(3, texts, heads, length, d);
+            Tensor y =
+                    attention.of(group, all.select(0, 0), all.select(0, 1), all.select(0, 2)); // [texts, h, length, d]
+            return y.reshape((long) texts * heads * length, d)
+                    .index_select(0, out)
+                    .view(tokens, heads * d);
+        }
+    }
+
+    /** The places of the T positions among B * S, int32 [T]. */
     private Tensor places() {
-        long count = 0;
-        for (int length : lengths) {
-            count += length;
+        int count = 0;
+        for (int n : lengths) {
+            count += n;
         }
-        long[] places = new long[Math.toIntExact(count)];
+        int[] places = new int[count];
         int at = 0;
         for (int b = 0; b < lengths.length; b++) {
             for (int s = 0; s < lengths[b]; s++) {
-                places[at++] = (long) b * longest + s;
+                places[at++] = b * longest + s;
             }
         }
-        Tensor t = Ops.empty(ScalarType.Long, count);
-        new LongPointer(t.data_ptr_long()).put(places);
+        return ints(places);
+    }
+
+    private static Tensor ints(int[] values) {
+        Tensor t = Ops.empty(ScalarType.Int, values.length);
+        new IntPointer(t.data_ptr_int()).put(values);
         return t;
     }
 }

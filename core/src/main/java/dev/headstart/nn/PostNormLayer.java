@@ -53,19 +53,12 @@ public final class PostNormLayer {
             return norm.forward(residual(output, context, dropout, Attention.first(x, positions)));
         }
 
-        Tensor forward(Tensor x, Packing rows, @Nullable List<Tensor> bias) {
+        Tensor forward(Tensor x, Packing rows, List<@Nullable Tensor> masks) {
             double scale = 1 / Math.sqrt((double) query.out() / heads);
             Trace none = Trace.none();
-            Tensor context = Memory.local(() -> {
-                Tensor[] qkv = Linear.forAttention(x, false, query, key, value); // [T, H] each
-                return rows.attend(
-                        qkv[0],
-                        qkv[1],
-                        qkv[2],
-                        heads,
-                        (run, q, k, v) -> Attention.attend(
-                                q, k, v, bias == null ? null : bias.get(run), scale, weightDropout, none));
-            });
+            Tensor context = Memory.local(() -> rows.attend(
+                    Linear.sideBySide(x, false, query, key, value), // [T, 3 H]
+                    (group, q, k, v) -> Attention.attend(q, k, v, masks.get(group), scale, weightDropout, none)));
             return norm.forward(residual(output, context, dropout, x)); // [T, H]
         }
     }
@@ -123,11 +116,16 @@ public final class PostNormLayer {
      *
      * @param x [T, H]
      * @param rows which positions belong together
-     * @param bias added to the scores of each run, [1, h, length, length]; null for none
+     * @param masks added to the scores of each group ({@link Packing#masks})
      * @return [T, H]
      */
-    public Tensor forward(Tensor x, Packing rows, @Nullable List<Tensor> bias) {
-        return Memory.local(() -> feedForward.forward(Memory.local(() -> attention.forward(x, rows, bias))));
+    public Tensor forward(Tensor x, Packing rows, List<@Nullable Tensor> masks) {
+        return Memory.local(() -> feedForward.forward(Memory.local(() -> attention.forward(x, rows, masks))));
+    }
+
+    /** Number of attention heads. */
+    public int heads() {
+        return attention.heads();
     }
 
     /** Whether the layer's Linears compute in bfloat16, so that activations between them need no other type. */
