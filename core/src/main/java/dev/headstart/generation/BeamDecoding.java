@@ -133,15 +133,9 @@ final class BeamDecoding extends Decoding {
     /** Takes a step's candidates; returns which running beam of its prompt each of the new running beams continues. */
     private int[][] extend(Best best, long vocabulary) {
         Extension[] extensions = new Extension[groups.length];
-        float[][] merged = new float[groups.length][];
-        float[][] running = new float[groups.length][];
-        for (int g = 0; g < groups.length; g++) {
-            extensions[g] = new Extension(groups[g], best, g * candidates, vocabulary);
-            merged[g] = extensions[g].merged;
-            running[g] = extensions[g].running;
-        }
-        int[][] winners = top(merged, beams);
-        int[][] next = top(running, beams);
+        Arrays.setAll(extensions, g -> new Extension(groups[g], best, g * candidates, vocabulary));
+        int[][] winners = top(Arrays.stream(extensions).map(e -> e.merged).toArray(float[][]::new), beams);
+        int[][] next = top(Arrays.stream(extensions).map(e -> e.running).toArray(float[][]::new), beams);
         int[][] from = new int[groups.length][];
         Arrays.setAll(from, g -> extensions[g].choose(winners[g], next[g]));
         return from;

@@ -105,8 +105,7 @@ final class EncoderBody {
                 || layers.isEmpty()) {
             return null;
         }
-        Packing rows = new Packing(lengths, (int) x.size(1), layers.get(0).heads());
-        return rows.saves() ? rows : null;
+        return Packing.of(lengths, (int) x.size(1), layers.get(0).heads());
     }
 
     /** @param x [B, S, H]; @return [B, H]; null without a pooler */

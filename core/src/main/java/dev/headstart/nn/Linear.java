@@ -93,17 +93,9 @@ public final class Linear {
         return results;
     }
 
-    /** The results of {@link #forAttention} side by side. @return [..., sum of out] */
+    /** The results of {@link #forAttention} side by side. @param layers as they were {@linkplain #join joined}; @return [..., sum of out] */
     static Tensor sideBySide(Tensor x, boolean exact, Linear... layers) {
         JointKernel.Part[] parts = joint(layers);
-        long next = 0;
-        for (int i = 0; parts != null && i < parts.length; i++) {
-            if (parts[i].start() != next) {
-                parts = null;
-            } else {
-                next += parts[i].rows();
-            }
-        }
         return parts == null
                 ? cat(new TensorVector(forAttention(x, exact, layers)), -1)
                 : product(parts[0].joint(), x, exact);

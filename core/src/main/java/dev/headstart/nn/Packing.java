@@ -1,6 +1,7 @@
 package dev.headstart.nn;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.bytedeco.javacpp.IntPointer;
 import org.bytedeco.pytorch.Tensor;
@@ -24,27 +25,42 @@ public final class Packing {
     private final int longest;
     private final int heads;
     private final List<Group> groups = new ArrayList<>();
-    private final boolean saves;
+    private final Tensor places; // of the T positions among B * S, int64 [T]
+
+    private Packing(int[] lengths, int longest, int heads) {
+        this.lengths = lengths;
+        this.longest = longest;
+        this.heads = heads;
+        int start = 0;
+        for (int first = 0, end; first < lengths.length; first = end) {
+            end = first + 1;
+            int tokens = lengths[first];
+            // an eighth of padding costs less than the calls that another group takes
+            while (end < lengths.length && lengths[end] <= lengths[first] && 8 * lengths[end] >= 7 * lengths[first]) {
+                tokens += lengths[end++];
+            }
+            groups.add(new Group(start, tokens, first, end));
+            start += tokens;
+        }
+        int[] at = new int[start];
+        for (int b = 0, next = 0; b < lengths.length; b++) {
+            for (int s = 0; s < lengths[b]; s++) {
+                at[next++] = b * longest + s;
+            }
+        }
+        places = ints(at).to(ScalarType.Long);
+    }
 
     /**
+     * How to leave out the padding of a batch.
+     *
      * @param lengths positions of each text, [B]; best in order, so that those of a like length are neighbours
      * @param longest S
      * @param heads h
+     * @return null where nothing is padded
      */
-    public Packing(int[] lengths, int longest, int heads) {
-        this.lengths = lengths.clone();
-        this.longest = longest;
-        this.heads = heads;
-        boolean padded = false;
-        for (int n : lengths) {
-            padded |= n < longest;
-        }
-        saves = padded;
-    }
-
-    /** Whether there is any padding to leave out. */
-    public boolean saves() {
-        return saves;
+    public static @Nullable Packing of(int[] lengths, int longest, int heads) {
+        return Arrays.stream(lengths).allMatch(n -> n == longest) ? null : new Packing(lengths.clone(), longest, heads);
     }
 
     /**
@@ -56,7 +72,7 @@ public final class Packing {
      */
     public List<@Nullable Tensor> masks(@Nullable Tensor bias, ScalarType type) {
         List<@Nullable Tensor> masks = new ArrayList<>();
-        for (Group g : groups()) {
+        for (Group g : groups) {
             Tensor own = bias == null ? null : bias.narrow(2, 0, g.length).narrow(3, 0, g.length);
             Tensor padding = g.padding(type);
             masks.add(own == null ? padding : padding == null ? own : own.add(padding));
@@ -66,43 +82,23 @@ public final class Packing {
 
     /** @param x [B, S, H]; @return [T, H] */
     public Tensor pack(Tensor x) {
-        return x.reshape(-1, x.size(2)).index_select(0, places());
+        return x.reshape(-1, x.size(2)).index_select(0, places);
     }
 
     /** @param x [T, H]; @return [B, S, H], zero at the padding */
     public Tensor unpack(Tensor x) {
         Tensor all = torch.zeros(new long[] {(long) lengths.length * longest, x.size(1)}, Ops.options(Ops.type(x)));
-        return all.index_copy_(0, places().to(ScalarType.Long), x).view(lengths.length, longest, x.size(1));
+        return all.index_copy_(0, places, x).view(lengths.length, longest, x.size(1));
     }
 
     /** Attention group by group. @param qkv query, key and value side by side, [T, 3 h d]; @return [T, h d] */
     Tensor attend(Tensor qkv, GroupAttention attention) {
-        List<Group> all = groups();
-        Tensor[] parts = new Tensor[all.size()];
+        Tensor[] parts = new Tensor[groups.size()];
         for (int i = 0; i < parts.length; i++) {
             int group = i;
-            parts[i] = Memory.local(() -> all.get(group).attend(qkv, group, attention));
+            parts[i] = Memory.local(() -> groups.get(group).attend(qkv, group, attention));
         }
         return parts.length == 1 ? parts[0] : torch.cat(new TensorVector(parts), 0); // [T, h d]
-    }
-
-    private List<Group> groups() {
-        if (groups.isEmpty()) {
-            int start = 0;
-            for (int first = 0, end; first < lengths.length; first = end) {
-                end = first + 1;
-                int tokens = lengths[first];
-                // an eighth of padding costs less than the calls that another group takes
-                while (end < lengths.length
-                        && lengths[end] <= lengths[first]
-                        && 8 * lengths[end] >= 7 * lengths[first]) {
-                    tokens += lengths[end++];
-                }
-                groups.add(new Group(start, tokens, first, end));
-                start += tokens;
-            }
-        }
-        return groups;
     }
 
     /** Neighbours of a like length, the first of which is the longest. */
@@ -170,22 +166,6 @@ public final class Packing {
                     .index_select(0, out)
                     .view(tokens, heads * d);
         }
-    }
-
-    /** The places of the T positions among B * S, int32 [T]. */
-    private Tensor places() {
-        int count = 0;
-        for (int n : lengths) {
-            count += n;
-        }
-        int[] places = new int[count];
-        int at = 0;
-        for (int b = 0; b < lengths.length; b++) {
-            for (int s = 0; s < lengths[b]; s++) {
-                places[at++] = b * longest + s;
-            }
-        }
-        return ints(places);
     }
 
     private static Tensor ints(int[] values) {

@@ -4,12 +4,14 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.InferenceMode;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
@@ -27,7 +29,7 @@ class PackingTest {
                 InferenceMode guard = new InferenceMode(true)) {
             torch.manual_seed(0);
             ScalarType t = ScalarType.valueOf(type).intern();
-            Packing rows = new Packing(LENGTHS, 17, HEADS);
+            Packing rows = Objects.requireNonNull(Packing.of(LENGTHS, 17, HEADS));
             long all = Arrays.stream(LENGTHS).sum();
             long width = (long) HEADS * D;
             Tensor qkv = torch.randn(new long[] {all, 3 * width}).to(t);
@@ -68,7 +70,7 @@ class PackingTest {
     void packsAndUnpacks(String type) {
         try (PointerScope scope = new PointerScope();
                 InferenceMode guard = new InferenceMode(true)) {
-            Packing rows = new Packing(LENGTHS, 17, HEADS);
+            Packing rows = Objects.requireNonNull(Packing.of(LENGTHS, 17, HEADS));
             Tensor x = torch.rand(new long[] {LENGTHS.length, 17, 5})
                     .to(ScalarType.valueOf(type).intern());
             Tensor back = rows.unpack(rows.pack(x));
@@ -83,5 +85,10 @@ class PackingTest {
                         .isZero();
             }
         }
+    }
+
+    @Test
+    void isNothingWhereNothingIsPadded() {
+        assertThat(Packing.of(new int[] {5, 5}, 5, HEADS)).isNull();
     }
 }
