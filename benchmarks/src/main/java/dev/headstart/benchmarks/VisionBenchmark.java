@@ -426,15 +426,18 @@ public final class VisionBenchmark {
         double imagesPerSecond() throws IOException;
     }
 
-    /** Lets all sides take turns and prints medians. @param line what the peer is asked, the kind and the seconds left out */
+    /** Lets all sides take turns, warms them up by one more, and prints medians. @param line what the peer is asked, the kind and the seconds left out */
     private void compare(String what, Map<String, String> kinds, String line, Side own) throws IOException {
         List<Double> ours = new ArrayList<>();
         Map<String, List<Double>> theirs = new LinkedHashMap<>();
-        for (int round = 0; round < options.number("rounds"); round++) {
-            ours.add(own.imagesPerSecond());
+        for (int round = -1; round < options.number("rounds"); round++) { // the one before the first is to warm up
+            double rate = own.imagesPerSecond();
+            if (round >= 0) {
+                ours.add(rate);
+            }
             for (Map.Entry<String, String> kind : kinds.entrySet()) {
                 String answer = peer.ask(line.formatted(kind.getKey()) + " " + options.text("seconds"));
-                if (!answer.startsWith("no ")) {
+                if (round >= 0 && !answer.startsWith("no ")) {
                     theirs.computeIfAbsent(kind.getValue(), k -> new ArrayList<>())
                             .add(Double.parseDouble(answer));
                 }

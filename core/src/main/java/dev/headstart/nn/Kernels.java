@@ -162,10 +162,14 @@ public final class Kernels {
             @Nullable ActivationRange out,
             ActivationRange added) {
         boolean few = precision == Precision.INT8 || precision == Precision.INT4;
-        return few && Int8Conv2d.fits(weight, shape)
-                ? new Int8Conv2d(weight, bias, shape, range, out, added)
-                : new FusedConv2d(
-                        weight, bias, shape, precision == Precision.BF16 ? ScalarType.BFloat16 : ScalarType.Float);
+        if (few && Int8Conv2d.fits(weight, shape)) {
+            return new Int8Conv2d(weight, bias, shape, range, out, added);
+        }
+        ScalarType type = precision == Precision.BF16 ? ScalarType.BFloat16 : ScalarType.Float;
+        FusedConv2d direct = new FusedConv2d(weight, bias, shape, type);
+        return type == ScalarType.Float && RowWinograd.fits(weight, shape)
+                ? new RowWinograd(weight, bias, direct)
+                : direct;
     }
 
     static void refuseGradients(String kernel) {
