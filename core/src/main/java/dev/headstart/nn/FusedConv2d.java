@@ -12,14 +12,14 @@ import org.jspecify.annotations.Nullable;
  * channels-last.
  */
 final class FusedConv2d implements ConvKernel {
-    private static final OperatorHandle PACK = Ops.find("mkldnn::_reorder_convolution_weight", "");
-    private static final OperatorHandle PLAIN = Ops.find("mkldnn::_convolution_pointwise", "");
+    static final OperatorHandle PACK = Ops.find("mkldnn::_reorder_convolution_weight", "");
+    static final OperatorHandle PLAIN = Ops.find("mkldnn::_convolution_pointwise", "");
     private static final OperatorHandle BINARY = Ops.find("mkldnn::_convolution_pointwise", "binary");
     private static final OperatorHandle INTO = Ops.find("mkldnn::_convolution_pointwise_", "binary");
     private static final IValue ADD = Memory.keep(new IValue("add"));
     private static final IValue RELU = Memory.keep(new IValue("relu"));
-    private static final IValue NO_SCALARS = Ops.emptyList(PLAIN, 8);
-    private static final IValue NONE = Memory.keep(new IValue());
+    static final IValue NO_SCALARS = Ops.emptyList(PLAIN, 8);
+    static final IValue NONE = Memory.keep(new IValue());
 
     /** Channels that oneDNN's order puts together; other numbers of channels keep the plain order. */
     private static final long BLOCK = 16;
@@ -111,7 +111,8 @@ final class FusedConv2d implements ConvKernel {
         return inside ? y : act.apply(y);
     }
 
-    private Tensor arranged(Tensor x) {
+    /** In the kernel's type, channels last. */
+    Tensor arranged(Tensor x) {
         return (Ops.type(x) == type ? x : x.to(type)).contiguous(MemoryFormat.ChannelsLast);
     }
 

@@ -5,16 +5,13 @@ import java.util.ArrayList;
 import java.util.Deque;
 import java.util.Iterator;
 import java.util.List;
-import java.util.stream.Stream;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.IValue;
 import org.bytedeco.pytorch.LongOptional;
-import org.bytedeco.pytorch.OperatorHandle;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
-import org.bytedeco.pytorch.global.torch.MemoryFormat;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
@@ -25,10 +22,6 @@ import org.jspecify.annotations.Nullable;
  * an input keeps busy, go the direct way. For inference on the CPU, without gradients. B batch, C channels, T tiles of four rows.
  */
 final class RowWinograd implements ConvKernel {
-    private static final OperatorHandle PACK = Ops.find("mkldnn::_reorder_convolution_weight", "");
-    private static final OperatorHandle PRODUCTS = Ops.find("mkldnn::_convolution_pointwise", "");
-    private static final IValue NO_SCALARS = Ops.emptyList(PRODUCTS, 8);
-    private static final IValue NONE = Memory.keep(new IValue());
     private static final IValue PLAIN = Memory.keep(new IValue("none"));
     private static final IValue PADDING = Memory.keep(Ops.longs(0, 1));
     private static final IValue ONES = PackedWeights.both(1);
@@ -90,13 +83,13 @@ final class RowWinograd implements ConvKernel {
                 && c % 16 == 0;
     }
 
-    /** @param size of what is convolved, [n, 6 C, T, W] */
+    /** @param size of what is convolved, [1, 6 C, T, W]: oneDNN's order is the same for more images */
     private Tensor pack(IValue size) {
         long c = weight.size(0);
         Tensor g = Tensor.create(G).view(ALPHA, 3);
         Tensor rows = weight.to(ScalarType.Double).permute(2, 0, 1, 3).reshape(3, -1); // [3, C C 3]
         Tensor u = g.matmul(rows).view(ALPHA * c, c, 1, 3).to(ScalarType.Float).contiguous();
-        return Ops.call(PACK, new IValue(u), PADDING, ONES, ONES, GROUPS, size);
+        return Ops.call(FusedConv2d.PACK, new IValue(u), PADDING, ONES, ONES, GROUPS, size);
     }
 
     /** How many of B images of [C, H, W] go through at a time; 0 for the direct way. */
@@ -123,7 +116,8 @@ final class RowWinograd implements ConvKernel {
     /** @param n images that go through at a time */
     Tensor apply(Tensor x, Activation act, @Nullable Tensor other, long n) {
         long b = x.size(0), c = x.size(1), h = x.size(2), w = x.size(3);
-        Tensor in = rows(x), added = other == null ? null : rows(other); // [B, H, W, C]
+        Tensor in = direct.arranged(x).permute(0, 2, 3, 1); // [B, H, W, C]
+        Tensor added = other == null ? null : direct.arranged(other).permute(0, 2, 3, 1);
         Tensor result = Ops.empty(ScalarType.Float, b, h, w, c);
         for (long at = 0; at < b; at += n) {
             long images = Math.min(n, b - at);
@@ -150,27 +144,20 @@ final class RowWinograd implements ConvKernel {
         return act == Activation.RELU || act == Activation.LINEAR ? y : act.apply(y);
     }
 
-    /** @param x [B, C, H, W]; @return [B, H, W, C] in fp32, in the order of the dimensions */
-    private static Tensor rows(Tensor x) {
-        return (Ops.type(x) == ScalarType.Float ? x : x.to(ScalarType.Float))
-                .contiguous(MemoryFormat.ChannelsLast)
-                .permute(0, 2, 3, 1);
-    }
-
     /** @return six of [n, T, W, C] */
     private TensorVector products(Workspace s) {
         Tensor m = Ops.call(
-                PRODUCTS,
+                FusedConv2d.PLAIN,
                 s.combinedValue,
-                packed.of(s.combined.shape(), NONE),
+                packed.of(new long[] {1, ALPHA * s.c, s.t, s.w}, FusedConv2d.NONE), // whatever the number of images
                 bias,
                 PADDING,
                 ONES,
                 ONES,
                 GROUPS,
                 PLAIN,
-                NO_SCALARS,
-                NONE); // [n, 6 C, T, W]
+                FusedConv2d.NO_SCALARS,
+                FusedConv2d.NONE); // [n, 6 C, T, W]
         return m.permute(0, 2, 3, 1).view(s.n, s.t, s.w, ALPHA, s.c).unbind(3);
     }
 
@@ -288,21 +275,18 @@ final class RowWinograd implements ConvKernel {
 
         /** Lavin and Gray's A^T m. @param products six of [n, T, W, C] */
         void results(TensorVector products) {
-            Tensor[] m = Stream.iterate(0, i -> i + 1)
-                    .limit(ALPHA)
-                    .map(products::get)
-                    .toArray(Tensor[]::new);
+            Tensor m1 = products.get(1), m2 = products.get(2), m3 = products.get(3), m4 = products.get(4);
             Tensor a = sums[0], b = sums[1], e = sums[2], f = sums[3];
-            torch.add_out(a, m[1], m[2]);
-            torch.sub_out(b, m[1], m[2]);
-            torch.add_out(e, m[3], m[4]);
-            torch.sub_out(f, m[3], m[4]);
-            torch.add_out(y[0], m[0], a);
+            torch.add_out(a, m1, m2);
+            torch.sub_out(b, m1, m2);
+            torch.add_out(e, m3, m4);
+            torch.sub_out(f, m3, m4);
+            torch.add_out(y[0], products.get(0), a);
             y[0].add_(e);
             torch.add_out(y[1], b, f, TWO);
             torch.add_out(y[2], a, e, FOUR);
             torch.add_out(y[3], b, f, EIGHT);
-            y[3].add_(m[5]);
+            y[3].add_(products.get(5));
         }
     }
 }
