@@ -312,14 +312,14 @@ final class Decoder extends CausalBody {
             Tensor attended = attention.forward(inputNorm.forward(x), at, mask, cache, trace); // [B, S, E]
             if (beforeMlp == null || afterMlp == null) {
                 x = x.add(attended);
-                return x.add(mlp(afterAttention.forward(x)));
+                return down.forwardAndAdd(inner(afterAttention.forward(x)), x);
             }
             x = x.add(afterAttention.forward(attended));
-            return x.add(afterMlp.forward(mlp(beforeMlp.forward(x))));
+            return x.add(afterMlp.forward(down.forward(inner(beforeMlp.forward(x)))));
         }
 
-        private Tensor mlp(Tensor x) {
-            return down.forward(gate.forward(x, activation).mul(up.forward(x))); // [B, S, I] -> [B, S, E]
+        private Tensor inner(Tensor x) {
+            return gate.forward(x, activation).mul(up.forward(x)); // [B, S, I]
         }
     }
 

@@ -101,8 +101,8 @@ public final class Gpt2 {
             scale = c.scaleAttnByInverseLayerIdx() ? byHead / (layer + 1) : byHead;
         }
 
-        /** @param x [B, S, E]; @return [B, S, E] */
-        Tensor forward(Tensor x, CausalMask mask, @Nullable KvCache cache, Trace trace) {
+        /** @param x [B, S, E]; @param residual what the result is added to, [B, S, E]; @return [B, S, E] */
+        Tensor forward(Tensor x, Tensor residual, CausalMask mask, @Nullable KvCache cache, Trace trace) {
             long b = x.size(0);
             long s = x.size(1);
             Tensor qkv = cAttn.forward(x)
@@ -118,7 +118,7 @@ public final class Gpt2 {
             }
             Tensor context = Attention.mergeHeads(
                     Attention.attend(q, k, v, mask.of(0), mask.causal(0), scale, attnDropout, trace)); // [B, S, E]
-            return residDropout.forward(cProj.forward(context));
+            return cProj.forwardAndAdd(context, residual, residDropout);
         }
     }
 
@@ -144,9 +144,9 @@ public final class Gpt2 {
 
         /** @param x [B, S, E]; @return [B, S, E] */
         Tensor forward(Tensor x, CausalMask mask, @Nullable KvCache cache, Trace trace) {
-            x = x.add(attn.forward(ln1.forward(x), mask, cache, trace)); // [B, S, E]
+            x = attn.forward(ln1.forward(x), x, mask, cache, trace); // [B, S, E]
             Tensor inner = cFc.forward(ln2.forward(x), activation); // [B, S, I]
-            return x.add(dropout.forward(cProj.forward(inner))); // [B, S, E]
+            return cProj.forwardAndAdd(inner, x, dropout); // [B, S, E]
         }
     }
 

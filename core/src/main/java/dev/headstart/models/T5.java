@@ -217,7 +217,7 @@ public final class T5 {
             Tensor inner = gate == null
                     ? wi.forward(n, activation)
                     : gate.forward(n, activation).mul(wi.forward(n)); // [B, S, F]
-            return x.add(dropout.forward(wo.forward(dropout.forward(inner))));
+            return wo.forwardAndAdd(dropout.forward(inner), x, dropout); // [B, S, E]
         }
     }
 

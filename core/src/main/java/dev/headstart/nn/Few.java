@@ -31,4 +31,42 @@ final class Few {
         y.data_ptr_float().put(values);
         return y;
     }
+
+    /** Sum of squares, in four parts that do not wait for each other. */
+    static float squares(float[] x, int begin, int end) {
+        float a = 0;
+        float b = 0;
+        float c = 0;
+        float d = 0;
+        int i = begin;
+        for (; i + 3 < end; i += 4) {
+            a += x[i] * x[i];
+            b += x[i + 1] * x[i + 1];
+            c += x[i + 2] * x[i + 2];
+            d += x[i + 3] * x[i + 3];
+        }
+        for (; i < end; i++) {
+            a += x[i] * x[i];
+        }
+        return (a + b) + (c + d);
+    }
+
+    /** The same of the values themselves. */
+    static float sum(float[] x) {
+        float a = 0;
+        float b = 0;
+        float c = 0;
+        float d = 0;
+        int i = 0;
+        for (; i + 3 < x.length; i += 4) {
+            a += x[i];
+            b += x[i + 1];
+            c += x[i + 2];
+            d += x[i + 3];
+        }
+        for (; i < x.length; i++) {
+            a += x[i];
+        }
+        return (a + b) + (c + d);
+    }
 }

@@ -88,6 +88,12 @@ public final class Kernels {
     public static void packForDecoding(Linear layer, Precision precision, boolean shared) {
         pack(layer, shared, (w, bias) -> {
             boolean table = shared && Ops.type(w) == ScalarType.Float; // its rows are looked up in fp32
+            ScalarType type = precision == Precision.FP32 ? ScalarType.Float : ScalarType.BFloat16;
+            if ((precision == Precision.FP32 || precision == Precision.BF16)
+                    && table == shared
+                    && RowsFloat.fits(type, w)) {
+                return new RowsFloat(type, w, bias, table);
+            }
             if (precision == Precision.FP32 && table == shared && DecodeFp32.pays(w)) {
                 return new DecodeFp32(w, bias);
             }
@@ -110,7 +116,7 @@ public final class Kernels {
         Natives.blasThreads(false);
         layer.unpack();
         Kernel kernel = w.bits() == 4
-                ? new GroupInt4(w, layer.biasOrNull())
+                ? int4(w, layer.biasOrNull())
                 : generates ? decodeInt8(w, layer.biasOrNull(), shared) : int8(w, layer.biasOrNull(), layer.even());
         layer.pack(kernel, shared);
         layer.fix();
@@ -130,7 +136,14 @@ public final class Kernels {
 
     /** @param table whether an embedding reads rows of the weight */
     private static Kernel decodeInt8(QuantizedWeight w, @Nullable TensorOptional bias, boolean table) {
+        if (table && RowsInt8.fits(w)) {
+            return new RowsInt8(w, bias);
+        }
         return table && DecodeInt8.pays(w) ? new DecodeInt8(w, bias) : new DynamicInt8(w, bias, table);
+    }
+
+    private static Kernel int4(QuantizedWeight w, @Nullable TensorOptional bias) {
+        return RowsInt4.fits(w) ? new RowsInt4(w, bias) : new GroupInt4(w, bias);
     }
 
     private static Kernel build(Tensor w, @Nullable TensorOptional bias, Precision precision, boolean table) {
@@ -141,7 +154,7 @@ public final class Kernels {
             case INT4 -> {
                 // what embeddings read has 8 bits either way, as in a quantized folder
                 QuantizedWeight q = table ? null : QuantizedWeight.int4(w, QuantizedWeight.GROUP);
-                yield q == null ? decodeInt8(QuantizedWeight.int8(w), bias, table) : new GroupInt4(q, bias);
+                yield q == null ? decodeInt8(QuantizedWeight.int8(w), bias, table) : int4(q, bias);
             }
         };
     }

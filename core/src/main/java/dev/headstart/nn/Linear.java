@@ -72,6 +72,11 @@ public final class Linear {
         return k != null && lora == null ? k.applyAndAdd(x, other) : forward(x).add(other);
     }
 
+    /** The same, x W^T + b dropped out before it is added. */
+    public Tensor forwardAndAdd(Tensor x, Tensor other, Dropout dropout) {
+        return dropout.active() > 0 ? dropout.forward(forward(x)).add(other) : forwardAndAdd(x, other);
+    }
+
     /**
      * Query, key and value of an attention: one product where they are {@linkplain #join joined} and packed together. Of weights with 8 bits they come in
      * bfloat16 where the processor computes the attention faster so.

@@ -52,6 +52,13 @@ public final class Memory {
         }
     }
 
+    /** Runs {@code body} in a scope of its own; everything native that it makes and does not {@link #keep} is freed. */
+    static <T> T made(Supplier<T> body) {
+        try (PointerScope scope = new PointerScope()) {
+            return body.get();
+        }
+    }
+
     /** Closes what is there. */
     public static void close(@Nullable Pointer p) {
         if (p != null) {

@@ -50,7 +50,7 @@ public final class PostNormLayer {
                 return Attention.mergeHeads(Attention.attend(
                         qkv[0], qkv[1], qkv[2], seen, scale, weightDropout, trace)); // [B, positions, H]
             });
-            return norm.forward(residual(output, context, dropout, Attention.first(x, positions)));
+            return norm.forward(output.forwardAndAdd(context, Attention.first(x, positions), dropout));
         }
 
         Tensor forward(Tensor x, Packing rows, List<@Nullable Tensor> masks) {
@@ -59,7 +59,7 @@ public final class PostNormLayer {
             Tensor context = Memory.local(() -> rows.attend(
                     Linear.sideBySide(x, false, query, key, value), // [T, 3 H]
                     (group, q, k, v) -> Attention.attend(q, k, v, masks.get(group), scale, weightDropout, none)));
-            return norm.forward(residual(output, context, dropout, x)); // [T, H]
+            return norm.forward(output.forwardAndAdd(context, x, dropout)); // [T, H]
         }
     }
 
@@ -80,12 +80,8 @@ public final class PostNormLayer {
 
         Tensor forward(Tensor x) {
             Tensor u = up.forward(x, activation); // [B, S, I], activation fused where the kernel can
-            return norm.forward(residual(down, u, dropout, x)); // [B, S, H]
+            return norm.forward(down.forwardAndAdd(u, x, dropout)); // [B, S, H]
         }
-    }
-
-    private static Tensor residual(Linear layer, Tensor x, Dropout dropout, Tensor other) {
-        return dropout.active() > 0 ? dropout.forward(layer.forward(x)).add(other) : layer.forwardAndAdd(x, other);
     }
 
     /** Puts the halves together. */

@@ -56,30 +56,11 @@ public final class RmsNorm {
         int d = w.length;
         float from = offset ? 1 : 0;
         for (int r = 0; r < x.length; r += d) {
-            float scale = (float) (1 / Math.sqrt(squares(x, r, r + d) / d + epsilon));
+            float scale = (float) (1 / Math.sqrt(Few.squares(x, r, r + d) / d + epsilon));
             for (int i = 0; i < d; i++) {
                 x[r + i] = x[r + i] * scale * (from + w[i]);
             }
         }
         return x;
-    }
-
-    /** Sum of squares, in four parts that do not wait for each other. */
-    private static float squares(float[] x, int begin, int end) {
-        float a = 0;
-        float b = 0;
-        float c = 0;
-        float d = 0;
-        int i = begin;
-        for (; i + 3 < end; i += 4) {
-            a += x[i] * x[i];
-            b += x[i + 1] * x[i + 1];
-            c += x[i + 2] * x[i + 2];
-            d += x[i + 3] * x[i + 3];
-        }
-        for (; i < end; i++) {
-            a += x[i] * x[i];
-        }
-        return (a + b) + (c + d);
     }
 }

@@ -31,6 +31,7 @@ import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -113,7 +114,7 @@ class GptNanoSortTest {
             Tensor y = Attention.mergeHeads(
                     Attention.attend(q, k, v, mask.of(0), block.attn.scale, block.attn.attnDropout, Trace.none()));
             check(golden, "y", y);
-            Tensor projected = block.attn.forward(normed, mask, null, Trace.none());
+            Tensor projected = block.attn.forward(normed, torch.zeros_like(x), mask, null, Trace.none());
             check(golden, "yProj", projected);
             Tensor attended = x.add(projected);
             check(golden, "attnResid", attended);

@@ -1,0 +1,301 @@
+package dev.headstart.nn;
+
+import java.io.ByteArrayOutputStream;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Instructions of x86-64 with AVX-512 as bytes: those that {@link RowProduct} is written in, and no others. General registers and operations are 64 bits
+ * wide, vector registers 512. Encodings: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2 (sections 2.2 and 2.7 for the prefixes).
+ */
+final class Assembler {
+    /** General registers; the callee keeps RBX and R12 to R15. Arguments come in RDI and RSI, results go in RAX (System V). */
+    enum Reg {
+        RAX,
+        RCX,
+        RDX,
+        RBX,
+        RSP,
+        RBP,
+        RSI,
+        RDI,
+        R8,
+        R9,
+        R10,
+        R11,
+        R12,
+        R13,
+        R14,
+        R15;
+
+        private int low() {
+            return ordinal() & 7;
+        }
+
+        private int high() {
+            return ordinal() >> 3;
+        }
+    }
+
+    /** An address. @param broadcast whether one element of 32 bits fills a vector */
+    record Mem(Reg base, int offset, boolean broadcast) {
+        static Mem at(Reg base, int offset) {
+            return new Mem(base, offset, false);
+        }
+
+        /** One element for all lanes. */
+        static Mem each(Reg base, int offset) {
+            return new Mem(base, offset, true);
+        }
+    }
+
+    /** A place in the code. */
+    static final class Label {
+        private int at = -1;
+        private final List<Integer> uses = new ArrayList<>();
+    }
+
+    /** Conditions of jumps, by their codes. */
+    enum Condition {
+        NOT_ZERO(0x85),
+        LESS(0x8c),
+        NOT_LESS(0x8d);
+
+        private final int opcode;
+
+        Condition(int opcode) {
+            this.opcode = opcode;
+        }
+    }
+
+    private static final int WIDE = 0x48; // REX.W
+    private final ByteArrayOutputStream out = new ByteArrayOutputStream();
+    private final List<Label> labels = new ArrayList<>();
+
+    // === Control ===
+
+    void bind(Label label) {
+        label.at = out.size();
+        labels.add(label);
+    }
+
+    void jump(Condition condition, Label to) {
+        bytes(0x0f, condition.opcode);
+        relative(to);
+    }
+
+    /** rdi = the label's address and the like. */
+    void address(Reg r, Label of) {
+        bytes(WIDE | r.high() << 2, 0x8d, r.low() << 3 | 5);
+        relative(of);
+    }
+
+    void jump(Reg to) {
+        bytes(0x40 | to.high(), 0xff, 0xe0 | to.low());
+    }
+
+    void call(Reg to) {
+        bytes(0x40 | to.high(), 0xff, 0xd0 | to.low());
+    }
+
+    void push(Reg r) {
+        bytes(0x40 | r.high(), 0x50 | r.low());
+    }
+
+    void pop(Reg r) {
+        bytes(0x40 | r.high(), 0x58 | r.low());
+    }
+
+    /** Returns; the upper halves of the vectors are cleared, as compiled code expects. */
+    void leave() {
+        bytes(0xc5, 0xf8, 0x77, 0xc3); // vzeroupper, ret
+    }
+
+    // === General registers ===
+
+    void move(Reg to, Reg from) {
+        general(0x89, from, to);
+    }
+
+    void move(Reg to, long value) {
+        bytes(WIDE | to.high(), 0xb8 | to.low());
+        for (int i = 0; i < 8; i++) {
+            bytes((int) (value >> 8 * i));
+        }
+    }
+
+    void load(Reg to, Mem m) {
+        bytes(WIDE | to.high() << 2 | m.base.high(), 0x8b);
+        memory(to.low(), m);
+    }
+
+    /** The upper half becomes zero. */
+    void clearUpper(Reg r) {
+        bytes(0x40 | r.high() << 2 | r.high(), 0x89, 0xc0 | r.low() << 3 | r.low());
+    }
+
+    void zero(Reg r) {
+        general(0x31, r, r);
+    }
+
+    void add(Reg to, Reg from) {
+        general(0x01, from, to);
+    }
+
+    void add(Reg to, int value) {
+        bytes(WIDE | to.high(), 0x81, 0xc0 | to.low());
+        int32(value);
+    }
+
+    void compare(Reg a, Reg b) {
+        general(0x39, b, a);
+    }
+
+    /** to *= from. */
+    void multiply(Reg to, Reg from) {
+        bytes(WIDE | to.high() << 2 | from.high(), 0x0f, 0xaf, 0xc0 | to.low() << 3 | from.low());
+    }
+
+    /** rax = rdx:rax / by. */
+    void divide(Reg by) {
+        bytes(WIDE | by.high(), 0xf7, 0xf0 | by.low());
+    }
+
+    private void general(int opcode, Reg reg, Reg rm) {
+        bytes(WIDE | reg.high() << 2 | rm.high(), opcode, 0xc0 | reg.low() << 3 | rm.low());
+    }
+
+    // === Vectors; z are registers 0 to 31 ===
+
+    void vmovups(int z, Mem m) {
+        evex(1, 0, 0x10, z, 0, m);
+    }
+
+    void vmovups(Mem m, int z) {
+        evex(1, 0, 0x11, z, 0, m);
+    }
+
+    void vbroadcastss(int z, Mem m) {
+        evex(2, 1, 0x18, z, 0, m);
+    }
+
+    void vpxord(int z, int a, int b) {
+        evex(1, 1, 0xef, z, a, b);
+    }
+
+    void vpandd(int z, int a, int b) {
+        evex(1, 1, 0xdb, z, a, b);
+    }
+
+    void vpaddd(int z, int a, int b) {
+        evex(1, 1, 0xfe, z, a, b);
+    }
+
+    void vaddps(int z, int a, int b) {
+        evex(1, 0, 0x58, z, a, b);
+    }
+
+    void vaddps(int z, int a, Mem m) {
+        evex(1, 0, 0x58, z, a, m);
+    }
+
+    void vmulps(int z, int a, Mem m) {
+        evex(1, 0, 0x59, z, a, m);
+    }
+
+    /** z += a b. */
+    void vfmadd231ps(int z, int a, Mem b) {
+        evex(2, 1, 0xb8, z, a, b);
+    }
+
+    /** z += a b. */
+    void vfmadd231ps(int z, int a, int b) {
+        evex(2, 1, 0xb8, z, a, b);
+    }
+
+    /** z += the sums of four products of bytes, a's without sign and b's with it, in each lane of 32 bits. */
+    void vpdpbusd(int z, int a, Mem b) {
+        evex(2, 1, 0x50, z, a, b);
+    }
+
+    void vcvtdq2ps(int z, int a) {
+        evex(1, 0, 0x5b, z, 0, a);
+    }
+
+    /** Each lane of 32 bits to the left. */
+    void vpslld(int z, int a, int bits) {
+        evex(1, 1, 0x72, 6, z, a);
+        bytes(bits);
+    }
+
+    /** Each lane of 32 bits to the right. */
+    void vpsrld(int z, int a, int bits) {
+        evex(1, 1, 0x72, 2, z, a);
+        bytes(bits);
+    }
+
+    private void evex(int map, int prefix, int opcode, int reg, int second, int third) {
+        int inverted = bit(reg, 3) << 7 | bit(third, 4) << 6 | bit(third, 3) << 5 | bit(reg, 4) << 4;
+        evex(inverted, map, prefix, second, false);
+        bytes(opcode, 0xc0 | (reg & 7) << 3 | third & 7);
+    }
+
+    private void evex(int map, int prefix, int opcode, int reg, int second, Mem m) {
+        int inverted = bit(reg, 3) << 7 | m.base.high() << 5 | bit(reg, 4) << 4;
+        evex(inverted, map, prefix, second, m.broadcast);
+        bytes(opcode);
+        memory(reg & 7, m);
+    }
+
+    /** The prefix; it holds the upper bits of registers the other way round. */
+    private void evex(int inverted, int map, int prefix, int second, boolean broadcast) {
+        bytes(
+                0x62,
+                (inverted ^ 0xf0) | map,
+                (~second & 15) << 3 | 4 | prefix,
+                0x40 | (broadcast ? 0x10 : 0) | (second < 16 ? 8 : 0));
+    }
+
+    private static int bit(int value, int at) {
+        return value >> at & 1;
+    }
+
+    // === Bytes ===
+
+    private void memory(int reg, Mem m) {
+        bytes(0x80 | reg << 3 | m.base.low());
+        if (m.base.low() == Reg.RSP.low()) {
+            bytes(0x24);
+        }
+        int32(m.offset);
+    }
+
+    private void relative(Label to) {
+        to.uses.add(out.size());
+        int32(0);
+    }
+
+    private void int32(int value) {
+        bytes(value, value >> 8, value >> 16, value >> 24);
+    }
+
+    private void bytes(int... values) {
+        for (int b : values) {
+            out.write(b);
+        }
+    }
+
+    /** The code, its jumps filled in. */
+    byte[] code() {
+        byte[] code = out.toByteArray();
+        for (Label label : labels) {
+            for (int use : label.uses) {
+                int distance = label.at - use - 4;
+                for (int i = 0; i < 4; i++) {
+                    code[use + i] = (byte) (distance >> 8 * i);
+                }
+            }
+        }
+        return code;
+    }
+}
