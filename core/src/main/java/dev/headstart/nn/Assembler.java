@@ -5,7 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Instructions of x86-64 with AVX-512 as bytes: those that {@link RowProduct} is written in, and no others. General registers and operations are 64 bits
+ * Instructions of x86-64 with AVX-512 as bytes: those that {@link BlockCode} and its kin are written in, and no others. General registers and operations are 64 bits
  * wide, vector registers 512. Encodings: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2 (sections 2.2 and 2.7 for the prefixes).
  */
 final class Assembler {
@@ -69,6 +69,9 @@ final class Assembler {
     }
 
     private static final int WIDE = 0x48; // REX.W
+    private static final int FULL = 0x40; // a vector's size in the prefix
+    private static final int HALF = 0x20;
+    private static final int BROADCAST = 0x10;
     private final ByteArrayOutputStream out = new ByteArrayOutputStream();
     private final List<Label> labels = new ArrayList<>();
 
@@ -175,6 +178,11 @@ final class Assembler {
         evex(1, 0, 0x11, z, 0, m);
     }
 
+    /** The lower half of a vector. */
+    void storeHalf(Mem m, int z) {
+        evex(1, 0, 0x11, z, 0, m, HALF);
+    }
+
     void vbroadcastss(int z, Mem m) {
         evex(2, 1, 0x18, z, 0, m);
     }
@@ -213,6 +221,16 @@ final class Assembler {
         evex(2, 1, 0xb8, z, a, b);
     }
 
+    /** z = a z + b. */
+    void vfmadd213ps(int z, int a, int b) {
+        evex(2, 1, 0xa8, z, a, b);
+    }
+
+    /** Rounds to bfloat16, into the lower half. */
+    void vcvtneps2bf16(int z, int a) {
+        evex(2, 2, 0x72, z, 0, a);
+    }
+
     /** z += the sums of four products of bytes, a's without sign and b's with it, in each lane of 32 bits. */
     void vpdpbusd(int z, int a, Mem b) {
         evex(2, 1, 0x50, z, a, b);
@@ -236,24 +254,24 @@ final class Assembler {
 
     private void evex(int map, int prefix, int opcode, int reg, int second, int third) {
         int inverted = bit(reg, 3) << 7 | bit(third, 4) << 6 | bit(third, 3) << 5 | bit(reg, 4) << 4;
-        evex(inverted, map, prefix, second, false);
+        evex(inverted, map, prefix, second, FULL);
         bytes(opcode, 0xc0 | (reg & 7) << 3 | third & 7);
     }
 
     private void evex(int map, int prefix, int opcode, int reg, int second, Mem m) {
+        evex(map, prefix, opcode, reg, second, m, m.broadcast ? FULL | BROADCAST : FULL);
+    }
+
+    private void evex(int map, int prefix, int opcode, int reg, int second, Mem m, int size) {
         int inverted = bit(reg, 3) << 7 | m.base.high() << 5 | bit(reg, 4) << 4;
-        evex(inverted, map, prefix, second, m.broadcast);
+        evex(inverted, map, prefix, second, size);
         bytes(opcode);
         memory(reg & 7, m);
     }
 
     /** The prefix; it holds the upper bits of registers the other way round. */
-    private void evex(int inverted, int map, int prefix, int second, boolean broadcast) {
-        bytes(
-                0x62,
-                (inverted ^ 0xf0) | map,
-                (~second & 15) << 3 | 4 | prefix,
-                0x40 | (broadcast ? 0x10 : 0) | (second < 16 ? 8 : 0));
+    private void evex(int inverted, int map, int prefix, int second, int size) {
+        bytes(0x62, (inverted ^ 0xf0) | map, (~second & 15) << 3 | 4 | prefix, size | (second < 16 ? 8 : 0));
     }
 
     private static int bit(int value, int at) {

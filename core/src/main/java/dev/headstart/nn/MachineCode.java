@@ -17,9 +17,12 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Code made at run time, as oneDNN and FBGEMM make theirs: a body that all of OpenMP's threads run at once, libtorch's own threads. On Linux and x86-64 with
- * AVX-512, where the system lets a process make code; elsewhere, and with {@code -Ddev.headstart.machineCode=false}, what would call it does without.
+ * AVX-512, where the system lets a process make code; elsewhere, and with {@code -D}{@value #ALLOWED}{@code =false}, what would call it does without.
  */
 final class MachineCode {
+    /** Whether code may be made, asked before each weight is packed. */
+    static final String ALLOWED = "dev.headstart.machineCode";
+
     /** Instruction sets that {@link Assembler} writes. */
     private static final Set<String> NEEDED = Set.of("avx512f", "avx512_vnni");
 
@@ -44,12 +47,11 @@ final class MachineCode {
 
     /** OpenMP's functions; null where code cannot be made here. */
     static @Nullable OpenMp available() {
-        return Holder.OPEN_MP;
+        return Boolean.parseBoolean(System.getProperty(ALLOWED, "true")) ? Holder.OPEN_MP : null;
     }
 
     private static boolean supported() {
         return Natives.platform().equals("linux-x86_64")
-                && Boolean.parseBoolean(System.getProperty("dev.headstart.machineCode", "true"))
                 && Processor.current().features().containsAll(NEEDED);
     }
 

@@ -4,14 +4,9 @@ import static dev.headstart.nn.Assembler.Mem.at;
 import static dev.headstart.nn.Assembler.Mem.each;
 import static dev.headstart.nn.Assembler.Reg.R10;
 import static dev.headstart.nn.Assembler.Reg.R11;
-import static dev.headstart.nn.Assembler.Reg.R12;
 import static dev.headstart.nn.Assembler.Reg.R13;
-import static dev.headstart.nn.Assembler.Reg.R14;
-import static dev.headstart.nn.Assembler.Reg.R15;
 import static dev.headstart.nn.Assembler.Reg.R8;
 import static dev.headstart.nn.Assembler.Reg.R9;
-import static dev.headstart.nn.Assembler.Reg.RAX;
-import static dev.headstart.nn.Assembler.Reg.RBX;
 import static dev.headstart.nn.Assembler.Reg.RCX;
 import static dev.headstart.nn.Assembler.Reg.RDI;
 import static dev.headstart.nn.Assembler.Reg.RDX;
@@ -20,15 +15,13 @@ import static dev.headstart.nn.Assembler.Reg.RSI;
 import dev.headstart.nn.Assembler.Condition;
 import dev.headstart.nn.Assembler.Label;
 import dev.headstart.nn.Assembler.Reg;
-import dev.headstart.nn.MachineCode.OpenMp;
-import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The code of y = x W^T + b + c for one row x: the weight is read once, from its first byte to its last, as fast as memory gives it. It lies in blocks of {@link #LANES}
  * outputs, one for each lane of a vector, all inputs of a block one after the other; threads share the blocks.
  */
-final class RowCode {
+final class RowCode extends BlockCode {
     /** Outputs of a block. */
     static final int LANES = 16;
 
@@ -64,40 +57,6 @@ final class RowCode {
         }
     }
 
-    /** The places of the arguments, 8 bytes each. */
-    enum Argument {
-        THREADS,
-        WEIGHT,
-        BLOCKS,
-        BLOCK_BYTES,
-        /** Turns of the loop over a block's inputs. */
-        TURNS,
-        /** fp32 [in]; or, for weights of 8 and 4 bits, the upper and the lower bytes of each group, int8 [in / 32, 2, 32]. */
-        X,
-        /** Of 8 and 4 bits, for each group of x [in / 32, 3]: what it was divided by, that times its sum (fp32), what the sum of products begins with (int32). */
-        GROUPS,
-        /** fp32 [blocks * 16]. */
-        BIAS,
-        /** fp32 [blocks * 16]. */
-        ADDED,
-        /** Of 8 bits: fp32 [blocks * 16]. */
-        SCALES,
-        /** fp32 [blocks * 16]. */
-        Y,
-        /** int32 0x0f0f0f0f and 0xffff0000. */
-        CONSTANTS;
-
-        int offset() {
-            return 8 * ordinal();
-        }
-    }
-
-    private static final int VECTOR = 64;
-    private static final int LOW_HALVES = 31; // 0x0f0f0f0f
-    private static final int UPPER = 30; // 0xffff0000
-    private static final List<Reg> KEPT = List.of(RBX, R12, R13, R14, R15);
-
-    private final Assembler a = new Assembler();
     private final Format format;
 
     private RowCode(Format format) {
@@ -106,92 +65,21 @@ final class RowCode {
 
     /** @return null where code cannot be made here */
     static @Nullable MachineCode of(Format format) {
-        OpenMp openMp = MachineCode.available();
-        return openMp == null ? null : MachineCode.of(new RowCode(format).write(openMp));
+        return new RowCode(format).make();
     }
 
-    private byte[] write(OpenMp openMp) {
-        Label body = new Label();
-        a.move(RSI, RDI); // GOMP_parallel(body, arguments, threads, 0)
-        a.address(RDI, body);
-        a.load(RDX, at(RSI, Argument.THREADS.offset()));
-        a.zero(RCX);
-        a.move(RAX, openMp.parallel());
-        a.jump(RAX);
-        a.bind(body);
-        KEPT.forEach(a::push);
-        a.move(RBX, RDI);
-        call(openMp.thread(), R12);
-        call(openMp.threads(), R13);
-        Label done = new Label();
-        load(R14, Argument.BLOCKS);
-        share(R14, R15);
-        a.compare(R14, R15);
-        a.jump(Condition.NOT_LESS, done);
-        blocks();
-        a.bind(done);
-        for (int i = KEPT.size() - 1; i >= 0; i--) {
-            a.pop(KEPT.get(i));
-        }
-        a.leave();
-        return a.code();
-    }
-
-    private void call(long function, Reg result) {
-        a.move(RAX, function);
-        a.call(RAX);
-        a.clearUpper(RAX);
-        a.move(result, RAX);
-    }
-
-    /** Of so many in first, this thread's: from first to last. R12 is the thread, R13 how many there are. */
-    private void share(Reg first, Reg last) {
-        a.move(RCX, first);
-        for (Reg end : new Reg[] {first, last}) {
-            a.move(RAX, R12);
-            a.multiply(RAX, RCX);
-            a.zero(RDX);
-            a.divide(R13);
-            a.move(end, RAX);
-            a.add(R12, 1);
-        }
-    }
-
-    private void load(Reg to, Argument argument) {
-        a.load(to, at(RBX, argument.offset()));
-    }
-
-    /** Where the thread's first block, R14, has its own. */
-    private void locate(Reg to, Argument argument, Reg bytes) {
-        load(to, argument);
-        a.move(RAX, bytes);
-        a.multiply(RAX, R14);
-        a.add(to, RAX);
-    }
-
-    private void blocks() {
-        load(R13, Argument.BLOCK_BYTES);
-        locate(RDI, Argument.WEIGHT, R13);
+    @Override
+    void begin() {
         a.move(R13, VECTOR);
         locate(RSI, Argument.Y, R13);
         locate(R8, Argument.BIAS, R13);
         locate(R9, Argument.SCALES, R13);
         locate(RDX, Argument.ADDED, R13);
-        a.vbroadcastss(LOW_HALVES, at(RBX, Argument.CONSTANTS.offset()));
-        a.vbroadcastss(UPPER, at(RBX, Argument.CONSTANTS.offset() + 4));
-        Label next = new Label();
-        a.bind(next);
-        block();
-        for (Reg place : new Reg[] {RSI, R8, R9, RDX}) {
-            a.add(place, VECTOR);
-        }
-        a.add(R14, 1);
-        a.compare(R14, R15);
-        a.jump(Condition.LESS, next);
     }
 
     /** One block: the sums are in z0 to z3. */
-    private void block() {
+    @Override
+    void block() {
         boolean scaled = format == Format.INT8;
         for (int z = 0; z < 4; z++) {
             a.vpxord(z, z, z);
@@ -223,6 +111,9 @@ final class RowCode {
             a.vfmadd231ps(1, 0, at(R9, 0));
         }
         a.vmovups(at(RSI, 0), scaled ? 1 : 0);
+        for (Reg place : new Reg[] {RSI, R8, R9, RDX}) {
+            a.add(place, VECTOR);
+        }
     }
 
     private void fp32() {
@@ -246,18 +137,18 @@ final class RowCode {
     }
 
     private void int8() {
-        begin();
+        beginGroup();
         for (int i = 0; i < 8; i++) {
             a.vmovups(8 + i, at(RDI, i * VECTOR));
             products(8 + i, 4 * i);
         }
         sum();
         a.vfmadd231ps(1, 4, each(R11, 0));
-        next();
+        endGroup();
     }
 
     private void int4() {
-        begin();
+        beginGroup();
         for (int i = 0; i < 4; i++) {
             a.vmovups(8 + i, at(RDI, i * VECTOR));
             a.vpandd(12 + i, 8 + i, LOW_HALVES);
@@ -273,11 +164,11 @@ final class RowCode {
         a.vfmadd231ps(1, 4, 7);
         a.vpandd(6, 6, UPPER);
         a.vfmadd231ps(2, 6, each(R11, 4));
-        next();
+        endGroup();
     }
 
     /** A group's sums: z4 of the upper bytes, z5 of the lower ones. */
-    private void begin() {
+    private void beginGroup() {
         a.vpxord(4, 4, 4);
         a.vbroadcastss(5, at(R11, 8));
     }
@@ -295,7 +186,7 @@ final class RowCode {
         a.vcvtdq2ps(4, 4);
     }
 
-    private void next() {
+    private void endGroup() {
         a.add(R10, 2 * GROUP);
         a.add(R11, 12);
     }

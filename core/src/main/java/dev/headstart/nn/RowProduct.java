@@ -2,7 +2,7 @@ package dev.headstart.nn;
 
 import static java.util.Objects.requireNonNull;
 
-import dev.headstart.nn.RowCode.Argument;
+import dev.headstart.nn.BlockCode.Argument;
 import dev.headstart.nn.RowCode.Format;
 import java.lang.ref.Reference;
 import java.util.Arrays;
@@ -28,10 +28,11 @@ final class RowProduct {
     private static final long PIECE = 1 << 20;
 
     /** Codes that have been asked for; null where they cannot be made. */
-    private static final Map<Format, @Nullable MachineCode> CODES = new EnumMap<>(Format.class);
+    private static final Map<Format, @Nullable MachineCode> MADE = new EnumMap<>(Format.class);
 
     private static final ThreadLocal<Arguments> ARGUMENTS = ThreadLocal.withInitial(Arguments::new);
     private static final long CONSTANTS = 0xffff0000_0f0f0f0fL;
+    private static final long CODES = (long) Float.floatToIntBits(-8) << 32 | 15;
 
     /** The largest of 16 bits whose upper byte, rounded, has 8. */
     private static final float MOST = 127 * 256 + 127;
@@ -62,6 +63,23 @@ final class RowProduct {
         private BytePointer bytes = new BytePointer();
         private FloatPointer groups = new FloatPointer();
         private int size;
+
+        void put(RowProduct of, long x, long added, long scales, long y) {
+            places.put(
+                    torch.get_num_threads(),
+                    of.weightAt,
+                    of.blocks,
+                    of.format.bytes(of.in),
+                    of.in / of.format.inputs,
+                    x,
+                    groups.address(),
+                    of.biasAt,
+                    added,
+                    scales,
+                    y,
+                    CONSTANTS,
+                    CODES);
+        }
 
         void room(int in) {
             if (size < in) {
@@ -98,15 +116,15 @@ final class RowProduct {
     }
 
     private static synchronized @Nullable MachineCode code(Format format) {
-        if (!CODES.containsKey(format)) {
-            CODES.put(format, RowCode.of(format));
+        if (!MADE.containsKey(format)) {
+            MADE.put(format, RowCode.of(format));
         }
-        return CODES.get(format);
+        return MADE.get(format);
     }
 
     /** Whether there is a code for this format here and it fits a weight of so many inputs. */
     static boolean fits(Format format, long in) {
-        return in % format.inputs == 0 && code(format) != null;
+        return in % format.inputs == 0 && MachineCode.available() != null && code(format) != null;
     }
 
     /** Weights in fp32 or bfloat16. @param w [out, in], any strides; @param bias [out] */
@@ -252,6 +270,26 @@ final class RowProduct {
         return torch.arange(new Scalar(words)).mul(LANES).to(ScalarType.Long);
     }
 
+    /** Of 4 bits: the weight in bfloat16, [out, in], the transpose of a contiguous tensor; null where there is no code for it. */
+    @Nullable
+    Tensor unpacked() {
+        MachineCode unpack = Unpack.CODE;
+        if (unpack == null) {
+            return null;
+        }
+        long width = blocks * RowCode.LANES;
+        Tensor w = Ops.empty(ScalarType.BFloat16, in, width);
+        Arguments own = ARGUMENTS.get();
+        own.put(this, 0, 0, width * 2, w.data_ptr().address());
+        unpack.call(own.places);
+        return (width == out ? w : w.narrow(1, 0, out).contiguous()).t();
+    }
+
+    /** Made when it is first asked for. */
+    private static final class Unpack {
+        static final @Nullable MachineCode CODE = UnpackCode.of();
+    }
+
     /** Of 4 bits. @return values, uint8 [out, in]; scales and zeros, bfloat16 [out, in / 32] */
     Tensor[] groups() {
         long groups = in / RowCode.GROUP;
@@ -313,19 +351,7 @@ final class RowProduct {
         } else {
             read = x.address() + x.position() * Float.BYTES;
         }
-        own.places.put(
-                torch.get_num_threads(),
-                weightAt,
-                blocks,
-                format.bytes(in),
-                in / format.inputs,
-                read,
-                own.groups.address(),
-                biasAt,
-                added,
-                scalesAt,
-                y,
-                CONSTANTS);
+        own.put(this, read, added, scalesAt, y);
         code.call(own.places);
     }
 

@@ -33,8 +33,7 @@ final class RowsInt4 implements Kernel {
         ScalarType given = Ops.type(x);
         Tensor y = x.numel() / in <= FEW
                 ? act.apply(rows.apply(given == ScalarType.Float ? x : x.to(ScalarType.Float)))
-                : Memory.local(
-                        () -> OneDnn.plain(x.to(ScalarType.BFloat16), dequantized(ScalarType.BFloat16), bias, act));
+                : Memory.local(() -> OneDnn.plain(x.to(ScalarType.BFloat16), bfloat16(), bias, act));
         return Ops.type(y) == given ? y : y.to(given);
     }
 
@@ -45,6 +44,12 @@ final class RowsInt4 implements Kernel {
         }
         Kernels.refuseGradients(name());
         return rows.apply(x, other);
+    }
+
+    /** [out, in]. */
+    private Tensor bfloat16() {
+        Tensor fast = rows.unpacked();
+        return fast != null ? fast : dequantized(ScalarType.BFloat16);
     }
 
     /** [out, in]. */

@@ -72,6 +72,18 @@ class DecodeKernelsTest {
         }
     }
 
+    /** The kernels of processors and systems that let no code be made. */
+    @ParameterizedTest
+    @CsvSource({"fp32,3e-6", "bf16,0.02", "int8,0.045", "int4,0.02"})
+    void soDoesItWithoutCodeOfOurOwn(String precision, double most, @TempDir Path rounded) throws IOException {
+        System.setProperty("dev.headstart.machineCode", "false");
+        try {
+            equalsThePlainModel(precision, most, rounded);
+        } finally {
+            System.clearProperty("dev.headstart.machineCode");
+        }
+    }
+
     private static void compare(PreTrainedModel<?> packed, Path path, double most) {
         try (PreTrainedModel<?> plain = load(path, "")) {
             for (int tokens : new int[] {1, 6, 6, 30, 100, 30, 30, 1}) { // a small batch again is packed another way

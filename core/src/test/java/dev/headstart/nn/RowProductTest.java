@@ -61,6 +61,10 @@ class RowProductTest {
                 Tensor[] parts = int4.groups();
                 Tensor again = QuantizedWeight.dequantized(parts[0], parts[1], parts[2], ScalarType.Float);
                 assertThat(again.equal(four.dequantized(ScalarType.Float))).isTrue();
+                Tensor unpacked = int4.unpacked();
+                if (unpacked != null) { // rounded once
+                    assertThat(unpacked.equal(again.to(ScalarType.BFloat16))).isTrue();
+                }
                 int4.close();
             }
             List.of(full, bf16, int8).forEach(RowProduct::close);
