@@ -124,6 +124,7 @@ final class DoctorCommand implements Callable<Integer> {
             facts.put("blas", loaded.blas());
             facts.put("onednn", loaded.oneDnn());
             facts.put("kernels", loaded.capability());
+            facts.put("own_code", loaded.ownCode());
             facts.put("threads", loaded.threads());
             facts.put("interop_threads", loaded.interopThreads());
             facts.put("cuda_build", loaded.cudaBuild());

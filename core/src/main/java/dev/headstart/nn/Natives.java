@@ -32,6 +32,7 @@ public final class Natives {
      * @param blas what matrix products outside oneDNN use
      * @param oneDnn oneDNN's version; null without it
      * @param capability the instruction set that libtorch's own kernels chose: DEFAULT, AVX2, AVX512
+     * @param ownCode whether Headstart makes code of its own for models that generate: x86-64 with AVX-512 on Linux, where the system allows it
      * @param threads threads inside an operation
      * @param interopThreads threads between operations
      * @param cudaBuild whether the libraries were built with CUDA
@@ -44,6 +45,7 @@ public final class Natives {
             String blas,
             @Nullable String oneDnn,
             String capability,
+            boolean ownCode,
             int threads,
             int interopThreads,
             boolean cudaBuild,
@@ -124,6 +126,7 @@ public final class Natives {
                 find(config, "BLAS_INFO=([^,\\s]+)", "unknown"),
                 mkldnn.contains("not found") ? null : find(mkldnn, "v(\\d[\\w.]*)", mkldnn),
                 string(org.bytedeco.pytorch.global.torch.get_cpu_capability()),
+                RowProduct.fits(RowCode.Format.FP32, RowCode.LANES),
                 org.bytedeco.pytorch.global.torch.get_num_threads(),
                 (int) org.bytedeco.pytorch.global.torch.get_num_interop_threads(),
                 cudaBuild,
