@@ -28,26 +28,24 @@ final class RowCode extends BlockCode {
     /** Inputs that share what rounds them to 16 bits. */
     static final int GROUP = 32;
 
-    /** How a block holds its weights; each step of the code reads a vector, 64 bytes. */
+    /** How a block holds its weights; each turn of the code reads so many vectors of 64 bytes. */
     enum Format {
         /** fp32 [in, 16]. */
-        FP32(4, 1, 4),
+        FP32(4, 4),
         /** bfloat16 [in / 2, 16, 2]. */
-        BF16(8, 2, 4),
+        BF16(8, 4),
         /** 8 bits and 128 more, so that they have no sign, [in / 4, 16, 4]. */
-        INT8(GROUP, 4, 8),
+        INT8(GROUP, 8),
         /** 4 bits, [in / 32, 320 bytes]: four vectors of 8 inputs, the first four in the lower halves; then scale and zero of each output, bfloat16 [16, 2]. */
-        INT4(GROUP, 8, 5);
+        INT4(GROUP, 5);
 
         /** What the inputs must be a multiple of: those of one turn of the code's loop. */
         final int inputs;
 
-        private final int inputsOfVector;
         private final int vectors;
 
-        Format(int inputs, int inputsOfVector, int vectors) {
+        Format(int inputs, int vectors) {
             this.inputs = inputs;
-            this.inputsOfVector = inputsOfVector;
             this.vectors = vectors;
         }
 

@@ -57,7 +57,7 @@ final class RowProduct {
     private final long biasAt;
     private final long scalesAt;
 
-    /** What the code finds, and a row in 8 bits; of one thread. */
+    /** What the code finds, and a row in 16 bits; of one thread. */
     private static final class Arguments {
         private final LongPointer places = Memory.keep(new LongPointer(Argument.values().length));
         private BytePointer bytes = new BytePointer();
@@ -282,6 +282,7 @@ final class RowProduct {
         Arguments own = ARGUMENTS.get();
         own.put(this, 0, 0, width * 2, w.data_ptr().address());
         unpack.call(own.places);
+        Reference.reachabilityFence(this);
         return (width == out ? w : w.narrow(1, 0, out).contiguous()).t();
     }
 
@@ -340,6 +341,7 @@ final class RowProduct {
         }
         Reference.reachabilityFence(rows);
         Reference.reachabilityFence(added);
+        Reference.reachabilityFence(this);
     }
 
     private void call(FloatPointer x, long added, long y) {

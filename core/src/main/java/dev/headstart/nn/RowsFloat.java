@@ -22,6 +22,7 @@ final class RowsFloat implements Kernel {
     private final ScalarType type;
     private final long in;
     private final boolean table;
+    private final boolean half; // whether a few rows may go through half precision
     private final @Nullable Tensor bias; // [out]
     private volatile @Nullable HalfRows few;
     private volatile @Nullable OneDnn many;
@@ -32,6 +33,7 @@ final class RowsFloat implements Kernel {
         this.type = type;
         this.table = table;
         in = w.size(1);
+        half = type == ScalarType.BFloat16 && HalfRows.SUPPORTED && HalfDecode.fits(w);
         this.bias =
                 bias == null ? null : Memory.keep(bias.get().detach().to(type).clone());
         rows = RowProduct.of(format(type), w, bias == null ? null : bias.get().detach());
@@ -71,7 +73,7 @@ final class RowsFloat implements Kernel {
 
     private Tensor batch(Tensor x, long count, Activation act) {
         boolean again = count < LARGE && ++smallBatches > 1;
-        if (type == ScalarType.BFloat16 && again && count <= HalfRows.FEW && HalfRows.SUPPORTED) {
+        if (half && again && count <= HalfRows.FEW) {
             HalfRows kept = few;
             return act.apply((kept == null ? few() : kept).multiply(x));
         }
