@@ -71,6 +71,7 @@ final class Assembler {
     private static final int WIDE = 0x48; // REX.W
     private static final int FULL = 0x40; // a vector's size in the prefix
     private static final int HALF = 0x20;
+    private static final int SINGLE = 0;
     private static final int BROADCAST = 0x10;
     private final ByteArrayOutputStream out = new ByteArrayOutputStream();
     private final List<Label> labels = new ArrayList<>();
@@ -185,6 +186,59 @@ final class Assembler {
 
     void vbroadcastss(int z, Mem m) {
         evex(2, 1, 0x18, z, 0, m);
+    }
+
+    /** The lower 32 bits of a general register for all lanes. */
+    void vpbroadcastd(int z, Reg r) {
+        evex(2, 1, 0x7c, z, 0, r.ordinal());
+    }
+
+    /** The first lane. */
+    void storeFirst(Mem m, int z) {
+        evex(1, 2, 0x11, z, 0, m, SINGLE);
+    }
+
+    /** Quarters of a, then of b, by two bits each. */
+    void vshuff32x4(int z, int a, int b, int order) {
+        evex(3, 1, 0x23, z, a, b);
+        bytes(order);
+    }
+
+    /** The lanes of each quarter, by two bits each. */
+    void vpermilps(int z, int a, int order) {
+        evex(3, 1, 0x04, z, 0, a);
+        bytes(order);
+    }
+
+    /** To the nearest whole number. */
+    void vrndscaleps(int z, int a) {
+        evex(3, 1, 0x08, z, 0, a);
+        bytes(0);
+    }
+
+    /** z = a 2^b, b whole. */
+    void vscalefps(int z, int a, int b) {
+        evex(2, 1, 0x2c, z, a, b);
+    }
+
+    void vmaxps(int z, int a, int b) {
+        evex(1, 0, 0x5f, z, a, b);
+    }
+
+    void vmaxps(int z, int a, Mem m) {
+        evex(1, 0, 0x5f, z, a, m);
+    }
+
+    void vsubps(int z, int a, int b) {
+        evex(1, 0, 0x5c, z, a, b);
+    }
+
+    void vdivps(int z, int a, int b) {
+        evex(1, 0, 0x5e, z, a, b);
+    }
+
+    void vmulps(int z, int a, int b) {
+        evex(1, 0, 0x59, z, a, b);
     }
 
     void vpxord(int z, int a, int b) {

@@ -111,6 +111,12 @@ public final class Attention {
             double scale,
             Dropout drop,
             Trace trace) {
+        if (mask == null && drop.active() == 0 && !trace.wantsAttention()) {
+            Tensor y = RowAttention.attend(q, k, v, scale);
+            if (y != null) {
+                return y;
+            }
+        }
         if (trace.wantsAttention() || plainIsFaster(q, drop) || hidesARow(mask, trace, q, k, v)) {
             Tensor scores = q.matmul(k.transpose(2, 3)).mul_(new Scalar(scale)); // [B, h, Sq, Sk]
             if (mask != null) {

@@ -1,0 +1,101 @@
+package dev.headstart.nn;
+
+import dev.headstart.nn.BlockCode.Argument;
+import java.lang.ref.Reference;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
+import org.bytedeco.javacpp.FloatPointer;
+import org.bytedeco.javacpp.LongPointer;
+import org.bytedeco.pytorch.GradMode;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+
+/** Attention of one query that sees all keys, as in each step of a generation, by {@link AttentionCode}: torch's fused kernel takes 50 us for what is 10 us of work. */
+final class RowAttention {
+    private static final int LARGEST = 128; // size of a head
+    private static final double LOG2_E = 1 / Math.log(2);
+
+    /** By size of a head; empty where it cannot be made. */
+    private static final Map<Integer, Optional<MachineCode>> MADE = new ConcurrentHashMap<>();
+
+    private static final ThreadLocal<RowAttention> OWN = ThreadLocal.withInitial(RowAttention::new);
+
+    private final LongPointer places = Memory.keep(new LongPointer(Argument.values().length));
+    private FloatPointer scores = new FloatPointer();
+    private long room;
+
+    private RowAttention() {}
+
+    /**
+     * softmax(q k^T scale) v.
+     *
+     * @param q [1, h, 1, d]
+     * @param k [1, h, L, d], each head's keys one after the other
+     * @param v as k
+     * @return [1, h, 1, d]; null where this is not that case, or there is no code for it
+     */
+    static @Nullable Tensor attend(Tensor q, Tensor k, Tensor v, double scale) {
+        if (q.size(2) != 1 || q.size(0) != 1 || GradMode.is_enabled() || !q.is_cpu()) {
+            return null;
+        }
+        long d = q.size(3);
+        if (d % RowCode.LANES != 0 || d > LARGEST || q.stride(1) != d || !lies(k, q) || !lies(v, q)) {
+            return null;
+        }
+        MachineCode code = code((int) d);
+        return code == null ? null : OWN.get().apply(code, q, k, v, scale);
+    }
+
+    private static boolean lies(Tensor x, Tensor q) {
+        long d = q.size(3);
+        return Ops.type(x) == ScalarType.Float
+                && Ops.type(q) == ScalarType.Float
+                && x.size(0) == 1
+                && x.size(1) == q.size(1)
+                && x.size(2) > 0
+                && x.size(3) == d
+                && x.stride(3) == 1
+                && x.stride(2) == d;
+    }
+
+    private static @Nullable MachineCode code(int d) {
+        return MachineCode.available() == null
+                ? null
+                : MADE.computeIfAbsent(d, size -> Optional.ofNullable(AttentionCode.of(size)))
+                        .orElse(null);
+    }
+
+    private Tensor apply(MachineCode code, Tensor q, Tensor k, Tensor v, double scale) {
+        long heads = q.size(1);
+        long keys = k.size(2);
+        long width = (keys + RowCode.LANES - 1) / RowCode.LANES * RowCode.LANES;
+        if (room < heads * width) {
+            Memory.close(scores);
+            room = 2 * heads * width;
+            scores = Memory.keep(new FloatPointer(room));
+        }
+        Tensor y = Ops.empty(ScalarType.Float, q.shape());
+        places.put(
+                torch.get_num_threads(),
+                k.data_ptr().address(),
+                heads,
+                k.stride(1) * Float.BYTES,
+                keys,
+                q.data_ptr().address(),
+                scores.address(),
+                v.data_ptr().address(),
+                v.stride(1) * Float.BYTES,
+                width * Float.BYTES,
+                y.data_ptr().address(),
+                0,
+                Float.floatToIntBits((float) (scale * LOG2_E)) & 0xffffffffL);
+        code.call(places);
+        Reference.reachabilityFence(q);
+        Reference.reachabilityFence(k);
+        Reference.reachabilityFence(v);
+        return y;
+    }
+}
