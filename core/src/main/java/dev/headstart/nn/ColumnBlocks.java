@@ -19,7 +19,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class ColumnBlocks {
     /** Elements of a weight below which it stays in the processor's cache and other kernels are as fast. */
-    private static final long SMALL = 1L << 18;
+    static final long SMALL = 1L << 18;
 
     final long in;
     final long out;

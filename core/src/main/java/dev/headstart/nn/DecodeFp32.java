@@ -2,7 +2,6 @@ package dev.headstart.nn;
 
 import static org.bytedeco.pytorch.global.torch.embedding_bag;
 
-import java.util.Objects;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -18,15 +17,11 @@ final class DecodeFp32 implements Kernel {
     /** Outputs a block: 24 registers of 16. */
     private static final long WIDEST = 384;
 
-    /** Rows from which laying out the weight pays for itself within one call. */
-    private static final long LARGE = 64;
-
     private final ColumnBlocks layout;
     private final Tensor table; // [blocks * in, width]
     private final TensorOptional kept; // the layout's factors
     private final @Nullable Tensor bias;
-    private volatile @Nullable OneDnn packed;
-    private int smallBatches; // a hint: races only make the copy a call earlier or later
+    private final PackedCopies copies;
 
     /** @param w [out, in], any strides */
     DecodeFp32(Tensor w, @Nullable TensorOptional bias) {
@@ -38,6 +33,7 @@ final class DecodeFp32 implements Kernel {
         this.bias = bias == null
                 ? null
                 : Memory.keep(bias.get().detach().to(ScalarType.Float).clone());
+        copies = new PackedCopies(ScalarType.Float, false, this.bias, this::plain);
     }
 
     /** Whether this kernel is the fastest one here. @param w [out, in] */
@@ -55,7 +51,7 @@ final class DecodeFp32 implements Kernel {
     }
 
     private Tensor row(Tensor x, Activation act) {
-        smallBatches = 0;
+        copies.single();
         Tensor sums = layout.sums(
                 x,
                 factors -> embedding_bag(
@@ -73,23 +69,9 @@ final class DecodeFp32 implements Kernel {
     }
 
     private Tensor batch(Tensor x, Activation act) {
-        OneDnn fast = packed;
-        if (fast == null && x.numel() / layout.in < LARGE && ++smallBatches > 1) {
-            fast = pack();
-        }
+        Tensor fast = copies.apply(x, x.numel() / layout.in, act);
         // the laid out weight goes back at once
-        return fast != null ? fast.apply(x, act) : Memory.local(() -> OneDnn.plain(x, plain(), bias, act));
-    }
-
-    private synchronized OneDnn pack() {
-        OneDnn made = packed;
-        if (made == null) {
-            Memory.scoped(() -> {
-                packed = new OneDnn(plain(), bias == null ? null : new TensorOptional(bias), ScalarType.Float);
-            });
-            made = Objects.requireNonNull(packed);
-        }
-        return made;
+        return fast != null ? fast : Memory.local(() -> OneDnn.plain(x, plain(), bias, act));
     }
 
     private Tensor plain() {
@@ -117,9 +99,6 @@ final class DecodeFp32 implements Kernel {
         kept.close();
         layout.close();
         Memory.close(bias);
-        OneDnn made = packed;
-        if (made != null) {
-            made.close();
-        }
+        copies.close();
     }
 }

@@ -1,6 +1,5 @@
 package dev.headstart.nn;
 
-import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicReference;
 import org.bytedeco.pytorch.Scalar;
@@ -17,9 +16,6 @@ import org.jspecify.annotations.Nullable;
  * that come one after the other (beams, several texts) make a packed copy, and keep it.
  */
 final class HalfDecode implements Kernel {
-    /** Rows from which making the copy pays for itself within one call. */
-    private static final long LARGE = 64;
-
     /** Elements of a weight from which two copies of it are too many. */
     private static final long LARGE_WEIGHT = 1 << 22;
 
@@ -39,9 +35,7 @@ final class HalfDecode implements Kernel {
     private final double longest; // norm of the weight's rows
     private final boolean table;
     private final long in;
-    private volatile @Nullable HalfRows few;
-    private volatile @Nullable OneDnn many;
-    private int smallBatches; // a hint: races only make a copy a call earlier or later
+    private final PackedCopies copies;
 
     /** @param w [out, in], any strides; @param table whether an embedding reads rows of this weight */
     HalfDecode(Tensor w, @Nullable TensorOptional bias, boolean table) {
@@ -55,6 +49,7 @@ final class HalfDecode implements Kernel {
         largestBias = this.bias == null ? 0 : this.bias.abs().max().item_double();
         longest = w.norm(new ScalarOptional(new Scalar(2L)), 1).max().item_double();
         this.table = table;
+        copies = new PackedCopies(ScalarType.BFloat16, true, this.bias, () -> weight);
     }
 
     /** Whether one copy is worth the fixed cost of a call, and the processor converts half precision in hardware. */
@@ -79,7 +74,7 @@ final class HalfDecode implements Kernel {
 
     /** By the inequality of Cauchy and Schwarz no result is larger than the norms of x and of a row of the weight, multiplied. */
     private Tensor row(Tensor x, Activation act) {
-        smallBatches = 0;
+        copies.single();
         float norm = x.norm().item_float();
         if (norm * longest + largestBias < LARGEST) {
             return act.apply(
@@ -93,15 +88,9 @@ final class HalfDecode implements Kernel {
     }
 
     private Tensor batch(Tensor x, long rows, Activation act) {
-        boolean again = rows < LARGE && ++smallBatches > 1;
-        if (again && rows <= HalfRows.FEW && HalfRows.SUPPORTED) {
-            HalfRows kept = few;
-            return act.apply((kept == null ? few() : kept).multiply(x));
-        }
-        OneDnn kept = many;
-        OneDnn fast = kept == null && again ? many() : kept;
+        Tensor fast = copies.apply(x, rows, act);
         if (fast != null) {
-            return fast.apply(x, act);
+            return fast;
         }
         Tensor memory = memory();
         try {
@@ -141,26 +130,6 @@ final class HalfDecode implements Kernel {
         return w;
     }
 
-    private synchronized HalfRows few() {
-        HalfRows made = few;
-        if (made == null) {
-            made = new HalfRows(weight, bias);
-            few = made;
-        }
-        return made;
-    }
-
-    private synchronized OneDnn many() {
-        OneDnn made = many;
-        if (made == null) {
-            Memory.scoped(() -> {
-                many = new OneDnn(weight, bias == null ? null : new TensorOptional(bias), ScalarType.BFloat16);
-            });
-            made = Objects.requireNonNull(many);
-        }
-        return made;
-    }
-
     @Override
     public @Nullable RowSource table() {
         return table ? ids -> torch.embedding(weight, ids).to(ScalarType.Float) : null;
@@ -181,13 +150,6 @@ final class HalfDecode implements Kernel {
         weight.close();
         Memory.close(bias);
         halfBias.close();
-        HalfRows some = few;
-        if (some != null) {
-            some.close();
-        }
-        OneDnn more = many;
-        if (more != null) {
-            more.close();
-        }
+        copies.close();
     }
 }

@@ -12,36 +12,28 @@ import org.jspecify.annotations.Nullable;
  * (beams, several texts) make a packed copy, and keep it.
  */
 final class RowsFloat implements Kernel {
-    /** Rows from which laying out the weight pays for itself within one call. */
-    private static final long LARGE = 64;
-
-    /** Elements of a weight below which it stays in the processor's cache and other kernels are as fast. */
-    private static final long SMALL = 1L << 18;
-
     private final RowProduct rows;
     private final ScalarType type;
     private final long in;
     private final boolean table;
-    private final boolean half; // whether a few rows may go through half precision
     private final @Nullable Tensor bias; // [out]
-    private volatile @Nullable HalfRows few;
-    private volatile @Nullable OneDnn many;
-    private int smallBatches; // a hint: races only make a copy a call earlier or later
+    private final PackedCopies copies;
 
     /** @param type of the weights, Float or BFloat16; @param w [out, in], any strides; @param table whether an embedding reads rows of this weight */
     RowsFloat(ScalarType type, Tensor w, @Nullable TensorOptional bias, boolean table) {
         this.type = type;
         this.table = table;
         in = w.size(1);
-        half = type == ScalarType.BFloat16 && HalfRows.SUPPORTED && HalfDecode.fits(w);
         this.bias =
                 bias == null ? null : Memory.keep(bias.get().detach().to(type).clone());
         rows = RowProduct.of(format(type), w, bias == null ? null : bias.get().detach());
+        boolean half = type == ScalarType.BFloat16 && HalfDecode.fits(w);
+        copies = new PackedCopies(type, half, this.bias, rows::plain);
     }
 
     /** Whether there is code for this here. @param w [out, in] */
     static boolean fits(ScalarType type, Tensor w) {
-        return w.numel() >= SMALL && RowProduct.fits(format(type), w.size(1));
+        return w.numel() >= ColumnBlocks.SMALL && RowProduct.fits(format(type), w.size(1));
     }
 
     private static Format format(ScalarType type) {
@@ -62,45 +54,21 @@ final class RowsFloat implements Kernel {
             return Kernel.super.applyAndAdd(x, other);
         }
         Kernels.refuseGradients(name());
-        smallBatches = 0;
+        copies.single();
         return rows.apply(x, other);
     }
 
     private Tensor row(Tensor x, Activation act) {
-        smallBatches = 0;
+        copies.single();
         return act.apply(rows.apply(Ops.type(x) == ScalarType.Float ? x : x.to(ScalarType.Float)));
     }
 
     private Tensor batch(Tensor x, long count, Activation act) {
-        boolean again = count < LARGE && ++smallBatches > 1;
-        if (half && again && count <= HalfRows.FEW) {
-            HalfRows kept = few;
-            return act.apply((kept == null ? few() : kept).multiply(x));
-        }
-        OneDnn kept = many;
-        OneDnn fast = kept == null && again ? many() : kept;
+        Tensor fast = copies.apply(x, count, act);
         return fast != null
-                ? fast.apply(x, act)
+                ? fast
                 : Memory.local(() ->
                         OneDnn.plain(x.to(type), rows.plain(), bias, act)); // the laid out weight goes back at once
-    }
-
-    private synchronized HalfRows few() {
-        HalfRows made = few;
-        if (made == null) {
-            made = Memory.made(() -> new HalfRows(rows.plain(), bias));
-            few = made;
-        }
-        return made;
-    }
-
-    private synchronized OneDnn many() {
-        OneDnn made = many;
-        if (made == null) {
-            made = Memory.made(() -> new OneDnn(rows.plain(), bias == null ? null : new TensorOptional(bias), type));
-            many = made;
-        }
-        return made;
     }
 
     @Override
@@ -122,13 +90,6 @@ final class RowsFloat implements Kernel {
     public void close() {
         rows.close();
         Memory.close(bias);
-        HalfRows some = few;
-        if (some != null) {
-            some.close();
-        }
-        OneDnn more = many;
-        if (more != null) {
-            more.close();
-        }
+        copies.close();
     }
 }
