@@ -86,11 +86,8 @@ final class EncoderBody {
 
     private Tensor packed(Tensor start, Inputs in, Packing rows) {
         in.optional("attention_mask"); // says what the lengths say
-        ScalarType type = Ops.type(start);
-        List<@Nullable Tensor> masks =
-                rows.masks(bias == null ? null : bias.of(start).to(type), type);
-        Tensor x =
-                Trace.none().through(layers, rows.pack(start), (layer, y) -> layer.forward(y, rows, masks)); // [T, H]
+        Packing.View view = rows.view(bias == null ? null : bias.of(start).to(Ops.type(start)), start);
+        Tensor x = Trace.none().through(layers, rows.pack(start), (layer, y) -> layer.forward(y, rows, view)); // [T, H]
         return rows.unpack(x); // [B, S, H]
     }
 

@@ -57,6 +57,7 @@ final class Assembler {
 
     /** Conditions of jumps, by their codes. */
     enum Condition {
+        ZERO(0x84),
         NOT_ZERO(0x85),
         LESS(0x8c),
         NOT_LESS(0x8d);
@@ -73,6 +74,7 @@ final class Assembler {
     private static final int HALF = 0x20;
     private static final int SINGLE = 0;
     private static final int BROADCAST = 0x10;
+    private static final int QUADWORDS = 0x80; // W in the prefix
     private final ByteArrayOutputStream out = new ByteArrayOutputStream();
     private final List<Label> labels = new ArrayList<>();
 
@@ -133,6 +135,16 @@ final class Assembler {
         memory(to.low(), m);
     }
 
+    void store(Mem m, Reg from) {
+        bytes(WIDE | from.high() << 2 | m.base.high(), 0x89);
+        memory(from.low(), m);
+    }
+
+    /** to = from if the last result was negative. */
+    void moveIfNegative(Reg to, Reg from) {
+        bytes(WIDE | to.high() << 2 | from.high(), 0x0f, 0x48, 0xc0 | to.low() << 3 | from.low());
+    }
+
     /** The upper half becomes zero. */
     void clearUpper(Reg r) {
         bytes(0x40 | r.high() << 2 | r.high(), 0x89, 0xc0 | r.low() << 3 | r.low());
@@ -153,6 +165,23 @@ final class Assembler {
 
     void compare(Reg a, Reg b) {
         general(0x39, b, a);
+    }
+
+    void compare(Reg r, int value) {
+        bytes(WIDE | r.high(), 0x81, 0xf8 | r.low());
+        int32(value);
+    }
+
+    void subtract(Reg to, Reg from) {
+        general(0x29, from, to);
+    }
+
+    void shiftLeft(Reg r, int bits) {
+        bytes(WIDE | r.high(), 0xc1, 0xe0 | r.low(), bits);
+    }
+
+    void shiftRight(Reg r, int bits) {
+        bytes(WIDE | r.high(), 0xc1, 0xe8 | r.low(), bits);
     }
 
     /** to *= from. */
@@ -204,6 +233,26 @@ final class Assembler {
         bytes(order);
     }
 
+    /** In each quarter the lower two of a and of b in turn. */
+    void vunpcklps(int z, int a, int b) {
+        evex(1, 0, 0x14, z, a, b);
+    }
+
+    /** The upper two. */
+    void vunpckhps(int z, int a, int b) {
+        evex(1, 0, 0x15, z, a, b);
+    }
+
+    /** In each quarter the lower half of a, then of b. */
+    void vpunpcklqdq(int z, int a, int b) {
+        evex(1, 1 | QUADWORDS, 0x6c, z, a, b);
+    }
+
+    /** The upper halves. */
+    void vpunpckhqdq(int z, int a, int b) {
+        evex(1, 1 | QUADWORDS, 0x6d, z, a, b);
+    }
+
     /** The lanes of each quarter, by two bits each. */
     void vpermilps(int z, int a, int order) {
         evex(3, 1, 0x04, z, 0, a);
@@ -227,6 +276,14 @@ final class Assembler {
 
     void vmaxps(int z, int a, Mem m) {
         evex(1, 0, 0x5f, z, a, m);
+    }
+
+    void vminps(int z, int a, int b) {
+        evex(1, 0, 0x5d, z, a, b);
+    }
+
+    void vminps(int z, int a, Mem m) {
+        evex(1, 0, 0x5d, z, a, m);
     }
 
     void vsubps(int z, int a, int b) {
@@ -280,6 +337,11 @@ final class Assembler {
         evex(2, 1, 0xa8, z, a, b);
     }
 
+    /** z = a z + b. */
+    void vfmadd213ps(int z, int a, Mem b) {
+        evex(2, 1, 0xa8, z, a, b);
+    }
+
     /** Rounds to bfloat16, into the lower half. */
     void vcvtneps2bf16(int z, int a) {
         evex(2, 2, 0x72, z, 0, a);
@@ -288,6 +350,51 @@ final class Assembler {
     /** z += the sums of four products of bytes, a's without sign and b's with it, in each lane of 32 bits. */
     void vpdpbusd(int z, int a, Mem b) {
         evex(2, 1, 0x50, z, a, b);
+    }
+
+    /** z += the sums of four products of bytes, a's without sign and b's with it, in each lane of 32 bits. */
+    void vpdpbusd(int z, int a, int b) {
+        evex(2, 1, 0x50, z, a, b);
+    }
+
+    /** z += the sums of two products of bfloat16 in each lane of 32 bits. */
+    void vdpbf16ps(int z, int a, Mem b) {
+        evex(2, 2, 0x52, z, a, b);
+    }
+
+    /** z += the sums of two products of bfloat16 in each lane of 32 bits. */
+    void vdpbf16ps(int z, int a, int b) {
+        evex(2, 2, 0x52, z, a, b);
+    }
+
+    /** Sixteen of 16 bits without sign, each to 32. */
+    void vpmovzxwd(int z, Mem m) {
+        evex(2, 1, 0x33, z, 0, m);
+    }
+
+    /** Sixteen bytes without sign, each to 32 bits. */
+    void vpmovzxbd(int z, Mem m) {
+        evex(2, 1, 0x31, z, 0, m);
+    }
+
+    /** Each lane of 32 bits without sign to a byte, what is too large to 255. */
+    void vpmovusdb(Mem m, int z) {
+        evex(2, 2, 0x11, z, 0, m);
+    }
+
+    /** The lowest byte of each lane of 32 bits. */
+    void vpmovdb(Mem m, int z) {
+        evex(2, 2, 0x31, z, 0, m);
+    }
+
+    /** The larger of two whole numbers. */
+    void vpmaxsd(int z, int a, int b) {
+        evex(2, 1, 0x3d, z, a, b);
+    }
+
+    /** To the nearest whole numbers, of 32 bits. */
+    void vcvtps2dq(int z, int a) {
+        evex(1, 1, 0x5b, z, 0, a);
     }
 
     void vcvtdq2ps(int z, int a) {

@@ -58,6 +58,18 @@ public final class Attention {
         return qkv;
     }
 
+    /** Self-attention in which every position sees all of its text, where {@link TextAttention} fits. @param x [B, S, E]; @return [B, S, h d] */
+    static Tensor ofWhole(Tensor x, long heads, double scale, Linear q, Linear k, Linear v) {
+        long b = x.size(0);
+        long s = x.size(1);
+        Tensor qkv = Linear.sideBySide(x, false, q, k, v); // [B, S, 3 h d]
+        int[] lengths = new int[(int) b];
+        Arrays.fill(lengths, (int) s);
+        Tensor y = TextAttention.attend(
+                qkv.reshape(b * s, qkv.size(2)), TextAttention.bounds(lengths), s, heads, scale); // [B S, h d]
+        return y.view(b, s, y.size(1));
+    }
+
     /** The first positions of all. @param x [B, S, E]; @param positions from 1 to S; @return [B, positions, E] */
     public static Tensor first(Tensor x, long positions) {
         return positions == x.size(1) ? x : x.narrow(1, 0, positions).contiguous();

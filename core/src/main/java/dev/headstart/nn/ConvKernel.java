@@ -14,6 +14,11 @@ interface ConvKernel {
      */
     Tensor apply(Tensor x, Activation act, @Nullable Tensor other, boolean mayOverwrite);
 
+    /** Whether inputs are taken in 8 bits. */
+    default boolean takesBytes() {
+        return false;
+    }
+
     /** Frees what the kernel holds. */
     void close();
 }

@@ -109,7 +109,8 @@ public final class ConvNorm {
 
     /** Zero must be zero, so that what is padded with it stays right. */
     private boolean reads8Bits() {
-        return folded instanceof Int8Conv2d && range.measured() && range.zero() == 0;
+        ConvKernel f = folded;
+        return f != null && f.takesBytes() && range.measured() && range.zero() == 0;
     }
 
     /**

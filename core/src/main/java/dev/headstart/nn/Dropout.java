@@ -38,7 +38,7 @@ public final class Dropout {
 
     /** The probability in force now: p while training, else 0. */
     public double active() {
-        return state.training() ? p : 0;
+        return p > 0 && state.training() ? p : 0;
     }
 
     /** Drops whether a model trains or not. @param p in (0, 1] */

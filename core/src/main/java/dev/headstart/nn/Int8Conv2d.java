@@ -200,6 +200,11 @@ final class Int8Conv2d implements ConvKernel {
     }
 
     @Override
+    public boolean takesBytes() {
+        return true;
+    }
+
+    @Override
     public void close() {
         signed.close();
         unsigned.close();

@@ -27,8 +27,8 @@ final class JointKernel {
         return whole.apply(x, Activation.LINEAR, type);
     }
 
-    boolean isInt8() {
-        return whole instanceof OneDnnInt8;
+    boolean halvesForAttention() {
+        return whole.halvesForAttention();
     }
 
     /** The part of one Linear. @param start its first row of the whole weight; @param rows how many */

@@ -28,6 +28,11 @@ interface Kernel {
         return apply(x, Activation.LINEAR, Ops.type(other)).add_(other);
     }
 
+    /** Whether query, key and value should come in bfloat16 where the processor computes the attention faster so. */
+    default boolean halvesForAttention() {
+        return false;
+    }
+
     /** Name for reports: plain, packed-fp32, packed-bf16, int8. */
     String name();
 

@@ -1,5 +1,6 @@
 package dev.headstart.nn;
 
+import dev.headstart.nn.TileLinear.Use;
 import java.util.List;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
@@ -88,11 +89,8 @@ public final class Kernels {
     public static void packForDecoding(Linear layer, Precision precision, boolean shared) {
         pack(layer, shared, (w, bias) -> {
             boolean table = shared && Ops.type(w) == ScalarType.Float; // its rows are looked up in fp32
-            ScalarType type = precision == Precision.FP32 ? ScalarType.Float : ScalarType.BFloat16;
-            if ((precision == Precision.FP32 || precision == Precision.BF16)
-                    && table == shared
-                    && RowsFloat.fits(type, w)) {
-                return new RowsFloat(type, w, bias, table);
+            if (table == shared && TileLinear.fits(precision, w.size(1))) {
+                return TileLinear.of(precision, w, bias, table ? Use.TABLE : Use.DECODING);
             }
             if (precision == Precision.FP32 && table == shared && DecodeFp32.pays(w)) {
                 return new DecodeFp32(w, bias);
@@ -124,6 +122,9 @@ public final class Kernels {
 
     /** For models whose rows come many at a time. */
     private static Kernel manyRows(Tensor w, @Nullable TensorOptional bias, Precision precision, boolean even) {
+        if (TileLinear.fits(precision, w.size(1))) {
+            return TileLinear.of(precision, w, bias, Use.ENCODING);
+        }
         Tensor rows = w.contiguous();
         return precision == Precision.INT8
                 ? int8(QuantizedWeight.int8(rows), bias, even)
@@ -131,13 +132,16 @@ public final class Kernels {
     }
 
     private static Kernel int8(QuantizedWeight w, @Nullable TensorOptional bias, boolean even) {
+        if (TileLinear.fits(Precision.INT8, w.in())) {
+            return TileLinear.int8(w, bias, Use.ENCODING);
+        }
         return OneDnnInt8.SUPPORTED ? new OneDnnInt8(w, bias, even && w.in() >= WIDE) : new DynamicInt8(w, bias, false);
     }
 
     /** @param table whether an embedding reads rows of the weight */
     private static Kernel decodeInt8(QuantizedWeight w, @Nullable TensorOptional bias, boolean table) {
-        if (table && RowsInt8.fits(w)) {
-            return new RowsInt8(w, bias);
+        if (TileLinear.fits(Precision.INT8, w.in())) {
+            return TileLinear.int8(w, bias, table ? Use.TABLE : Use.DECODING);
         }
         return table && DecodeInt8.pays(w) ? new DecodeInt8(w, bias) : new DynamicInt8(w, bias, table);
     }
@@ -176,10 +180,17 @@ public final class Kernels {
             ActivationRange added) {
         boolean few = precision == Precision.INT8 || precision == Precision.INT4;
         if (few && Int8Conv2d.fits(weight, shape)) {
-            return new Int8Conv2d(weight, bias, shape, range, out, added);
+            return TileInt8Conv2d.fits(weight, shape)
+                    ? new TileInt8Conv2d(weight, bias, shape, range, out, added)
+                    : new Int8Conv2d(weight, bias, shape, range, out, added);
         }
         ScalarType type = precision == Precision.BF16 ? ScalarType.BFloat16 : ScalarType.Float;
-        FusedConv2d direct = new FusedConv2d(weight, bias, shape, type);
+        ConvKernel direct = TileConv2d.fits(weight, shape, type)
+                ? new TileConv2d(weight, bias, shape, type)
+                : new FusedConv2d(weight, bias, shape, type);
+        if (type == ScalarType.Float && TileWinograd.fits(weight, shape)) {
+            return new TileWinograd(weight, bias, direct);
+        }
         return type == ScalarType.Float && RowWinograd.fits(weight, shape)
                 ? new RowWinograd(weight, bias, direct)
                 : direct;

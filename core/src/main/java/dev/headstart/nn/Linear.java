@@ -121,7 +121,7 @@ public final class Linear {
     }
 
     private static Tensor product(JointKernel all, Tensor x, boolean exact) {
-        boolean half = all.isInt8() && !exact && FAST_BF16;
+        boolean half = all.halvesForAttention() && !exact && FAST_BF16;
         return half ? all.apply(x, ScalarType.BFloat16) : all.apply(x);
     }
 

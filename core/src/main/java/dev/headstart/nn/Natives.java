@@ -126,7 +126,7 @@ public final class Natives {
                 find(config, "BLAS_INFO=([^,\\s]+)", "unknown"),
                 mkldnn.contains("not found") ? null : find(mkldnn, "v(\\d[\\w.]*)", mkldnn),
                 string(org.bytedeco.pytorch.global.torch.get_cpu_capability()),
-                RowProduct.fits(RowCode.Format.FP32, RowCode.LANES),
+                TileProduct.fits(TileCode.Type.FP32, RowCode.LANES),
                 org.bytedeco.pytorch.global.torch.get_num_threads(),
                 (int) org.bytedeco.pytorch.global.torch.get_num_interop_threads(),
                 cudaBuild,

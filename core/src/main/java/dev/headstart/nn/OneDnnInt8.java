@@ -141,6 +141,11 @@ final class OneDnnInt8 implements Kernel {
     }
 
     @Override
+    public boolean halvesForAttention() {
+        return true;
+    }
+
+    @Override
     public String name() {
         return "int8";
     }

@@ -17,32 +17,20 @@ import org.jspecify.annotations.Nullable;
 public final class Packing {
     /** Attention of one group of texts. */
     interface GroupAttention {
-        /** @param group its place among the groups; @param q [texts, h, length, d], as k and v; @return as q */
-        Tensor of(int group, Tensor q, Tensor k, Tensor v);
+        /** @param q [texts, h, length, d], as k and v; @param mask added to the scores, broadcastable to [texts, h, length, length]; @return as q */
+        Tensor of(Tensor q, Tensor k, Tensor v, @Nullable Tensor mask);
     }
 
     private final int[] lengths;
     private final int longest;
     private final int heads;
-    private final List<Group> groups = new ArrayList<>();
     private final Tensor places; // of the T positions among B * S, int64 [T]
 
     private Packing(int[] lengths, int longest, int heads) {
         this.lengths = lengths;
         this.longest = longest;
         this.heads = heads;
-        int start = 0;
-        for (int first = 0, end; first < lengths.length; first = end) {
-            end = first + 1;
-            int tokens = lengths[first];
-            // an eighth of padding costs less than the calls that another group takes
-            while (end < lengths.length && lengths[end] <= lengths[first] && 8 * lengths[end] >= 7 * lengths[first]) {
-                tokens += lengths[end++];
-            }
-            groups.add(new Group(start, tokens, first, end));
-            start += tokens;
-        }
-        int[] at = new int[start];
+        int[] at = new int[Arrays.stream(lengths).sum()];
         for (int b = 0, next = 0; b < lengths.length; b++) {
             for (int s = 0; s < lengths[b]; s++) {
                 at[next++] = b * longest + s;
@@ -63,21 +51,54 @@ public final class Packing {
         return Arrays.stream(lengths).allMatch(n -> n == longest) ? null : new Packing(lengths.clone(), longest, heads);
     }
 
+    /** How attention sees the texts: each itself alone, by code of our own, or group by group, with what is added to the scores of each. */
+    public static final class View {
+        private final @Nullable Tensor bounds;
+        private final List<Group> groups;
+        private final List<@Nullable Tensor> masks;
+
+        private View(@Nullable Tensor bounds, List<Group> groups, List<@Nullable Tensor> masks) {
+            this.bounds = bounds;
+            this.groups = groups;
+            this.masks = masks;
+        }
+    }
+
     /**
-     * What is added to the scores of each group, cut to its length.
+     * How the layers' attention sees the texts.
      *
-     * @param bias [1, h, S, S]; null for none
-     * @param type of the scores
-     * @return broadcastable to [texts, h, length, length]; null for nothing
+     * @param bias added to the scores, [1, h, S, S]; null for none
+     * @param x the first layer's input, [T, H] or [B, S, H]
      */
-    public List<@Nullable Tensor> masks(@Nullable Tensor bias, ScalarType type) {
+    public View view(@Nullable Tensor bias, Tensor x) {
+        ScalarType type = Ops.type(x);
+        if (bias == null && TextAttention.fits(x.size(-1) / heads, type, longest)) {
+            return new View(TextAttention.bounds(lengths), List.of(), List.of());
+        }
+        List<Group> groups = groups();
         List<@Nullable Tensor> masks = new ArrayList<>();
         for (Group g : groups) {
             Tensor own = bias == null ? null : bias.narrow(2, 0, g.length).narrow(3, 0, g.length);
             Tensor padding = g.padding(type);
             masks.add(own == null ? padding : padding == null ? own : own.add(padding));
         }
-        return masks;
+        return new View(null, groups, masks);
+    }
+
+    private List<Group> groups() {
+        List<Group> groups = new ArrayList<>();
+        int start = 0;
+        for (int first = 0, end; first < lengths.length; first = end) {
+            end = first + 1;
+            int tokens = lengths[first];
+            // an eighth of padding costs less than the calls that another group takes
+            while (end < lengths.length && lengths[end] <= lengths[first] && 8 * lengths[end] >= 7 * lengths[first]) {
+                tokens += lengths[end++];
+            }
+            groups.add(new Group(start, tokens, first, end));
+            start += tokens;
+        }
+        return groups;
     }
 
     /** @param x [B, S, H]; @return [T, H] */
@@ -91,12 +112,23 @@ public final class Packing {
         return all.index_copy_(0, places, x).view(lengths.length, longest, x.size(1));
     }
 
-    /** Attention group by group. @param qkv query, key and value side by side, [T, 3 h d]; @return [T, h d] */
-    Tensor attend(Tensor qkv, GroupAttention attention) {
-        Tensor[] parts = new Tensor[groups.size()];
+    /**
+     * Attention of all texts.
+     *
+     * @param qkv query, key and value side by side, [T, 3 h d]
+     * @param scale of the scores
+     * @param attention of a group
+     * @return [T, h d]
+     */
+    Tensor attend(Tensor qkv, View view, double scale, GroupAttention attention) {
+        if (view.bounds != null) {
+            return TextAttention.attend(qkv, view.bounds, longest, heads, scale);
+        }
+        Tensor[] parts = new Tensor[view.groups.size()];
         for (int i = 0; i < parts.length; i++) {
-            int group = i;
-            parts[i] = Memory.local(() -> groups.get(group).attend(qkv, group, attention));
+            Group group = view.groups.get(i);
+            Tensor mask = view.masks.get(i);
+            parts[i] = Memory.local(() -> group.attend(qkv, mask, attention));
         }
         return parts.length == 1 ? parts[0] : torch.cat(new TensorVector(parts), 0); // [T, h d]
     }
@@ -154,14 +186,14 @@ public final class Packing {
         }
 
         /** @param qkv [T, 3 h d]; @return [tokens, h d] */
-        Tensor attend(Tensor qkv, int group, GroupAttention attention) {
+        Tensor attend(Tensor qkv, @Nullable Tensor mask, GroupAttention attention) {
             long d = qkv.size(1) / 3 / heads;
             Tensor all = qkv.narrow(0, start, tokens)
                     .view(3L * tokens * heads, d)
                     .index_select(0, in)
                     .view(3, texts, heads, length, d);
             Tensor y =
-                    attention.of(group, all.select(0, 0), all.select(0, 1), all.select(0, 2)); // [texts, h, length, d]
+                    attention.of(all.select(0, 0), all.select(0, 1), all.select(0, 2), mask); // [texts, h, length, d]
             return y.reshape((long) texts * heads * length, d)
                     .index_select(0, out)
                     .view(tokens, heads * d);

@@ -1,6 +1,5 @@
 package dev.headstart.nn;
 
-import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -44,6 +43,10 @@ public final class PostNormLayer {
         /** The first positions ask, all are keys and values. @return [B, positions, H] */
         Tensor forward(Tensor x, @Nullable Tensor mask, Trace trace, long positions) {
             double scale = 1 / Math.sqrt((double) query.out() / heads);
+            if (mask == null && all(x, trace, positions)) {
+                Tensor context = Memory.local(() -> Attention.ofWhole(x, heads, scale, query, key, value));
+                return norm.forward(output.forwardAndAdd(context, x, dropout));
+            }
             Tensor context = Memory.local(() -> {
                 Tensor[] qkv = Attention.project(x, positions, heads, trace.wantsAttention(), query, key, value);
                 Tensor seen = Attention.firstQueries(mask, positions);
@@ -53,12 +56,22 @@ public final class PostNormLayer {
             return norm.forward(output.forwardAndAdd(context, Attention.first(x, positions), dropout));
         }
 
-        Tensor forward(Tensor x, Packing rows, List<@Nullable Tensor> masks) {
+        /** Whether each position is computed and sees all, by code of our own. */
+        private boolean all(Tensor x, Trace trace, long positions) {
+            return positions == x.size(1)
+                    && !trace.wantsAttention()
+                    && weightDropout.active() == 0
+                    && TextAttention.fits(query.out() / heads, Ops.type(x), positions);
+        }
+
+        Tensor forward(Tensor x, Packing rows, Packing.View view) {
             double scale = 1 / Math.sqrt((double) query.out() / heads);
             Trace none = Trace.none();
             Tensor context = Memory.local(() -> rows.attend(
                     Linear.sideBySide(x, false, query, key, value), // [T, 3 H]
-                    (group, q, k, v) -> Attention.attend(q, k, v, masks.get(group), scale, weightDropout, none)));
+                    view,
+                    scale,
+                    (q, k, v, mask) -> Attention.attend(q, k, v, mask, scale, weightDropout, none)));
             return norm.forward(output.forwardAndAdd(context, x, dropout)); // [T, H]
         }
     }
@@ -112,11 +125,11 @@ public final class PostNormLayer {
      *
      * @param x [T, H]
      * @param rows which positions belong together
-     * @param masks added to the scores of each group ({@link Packing#masks})
+     * @param view how attention sees them
      * @return [T, H]
      */
-    public Tensor forward(Tensor x, Packing rows, List<@Nullable Tensor> masks) {
-        return Memory.local(() -> feedForward.forward(Memory.local(() -> attention.forward(x, rows, masks))));
+    public Tensor forward(Tensor x, Packing rows, Packing.View view) {
+        return Memory.local(() -> feedForward.forward(Memory.local(() -> attention.forward(x, rows, view))));
     }
 
     /** Number of attention heads. */

@@ -1,6 +1,6 @@
 package dev.headstart.nn;
 
-import dev.headstart.nn.BlockCode.Argument;
+import dev.headstart.nn.AttentionCode.Argument;
 import java.lang.ref.Reference;
 import java.util.Map;
 import java.util.Optional;
@@ -80,17 +80,16 @@ final class RowAttention {
         Tensor y = Ops.empty(ScalarType.Float, q.shape());
         places.put(
                 torch.get_num_threads(),
-                k.data_ptr().address(),
                 heads,
+                k.data_ptr().address(),
                 k.stride(1) * Float.BYTES,
                 keys,
                 q.data_ptr().address(),
                 scores.address(),
+                width * Float.BYTES,
                 v.data_ptr().address(),
                 v.stride(1) * Float.BYTES,
-                width * Float.BYTES,
                 y.data_ptr().address(),
-                0,
                 Float.floatToIntBits((float) (scale * LOG2_E)) & 0xffffffffL);
         code.call(places);
         Reference.reachabilityFence(q);

@@ -12,6 +12,7 @@ import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.MemoryFormat;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
@@ -55,13 +56,13 @@ final class RowWinograd implements ConvKernel {
     /** Multiplications and additions of the direct way, a thread, below which some thirty calls take longer than what they save. */
     private static final double FEWEST_OPERATIONS = 250e6;
 
-    private final FusedConv2d direct;
+    private final ConvKernel direct;
     private final Tensor weight;
     private final IValue bias;
     private final PackedWeights packed;
 
     /** @param weight [C, C, 3, 3] @param bias [C] @param direct the same convolution */
-    RowWinograd(Tensor weight, Tensor bias, FusedConv2d direct) {
+    RowWinograd(Tensor weight, Tensor bias, ConvKernel direct) {
         this.direct = direct;
         this.weight = Memory.keep(weight.to(ScalarType.Float).contiguous());
         this.bias = Memory.scoped(() -> {
@@ -86,10 +87,16 @@ final class RowWinograd implements ConvKernel {
     /** @param size of what is convolved, [1, 6 C, T, W]: oneDNN's order is the same for more images */
     private Tensor pack(IValue size) {
         long c = weight.size(0);
+        Tensor u = rows(weight).view(ALPHA * c, c, 1, 3);
+        return Ops.call(FusedConv2d.PACK, new IValue(u), PADDING, ONES, ONES, GROUPS, size);
+    }
+
+    /** The weights of rows of products. @param weight [C, C, 3, 3]; @return fp32 [6, C, C, 1, 3] */
+    static Tensor rows(Tensor weight) {
+        long c = weight.size(0);
         Tensor g = Tensor.create(G).view(ALPHA, 3);
         Tensor rows = weight.to(ScalarType.Double).permute(2, 0, 1, 3).reshape(3, -1); // [3, C C 3]
-        Tensor u = g.matmul(rows).view(ALPHA * c, c, 1, 3).to(ScalarType.Float).contiguous();
-        return Ops.call(FusedConv2d.PACK, new IValue(u), PADDING, ONES, ONES, GROUPS, size);
+        return g.matmul(rows).view(ALPHA, c, c, 1, 3).to(ScalarType.Float).contiguous();
     }
 
     /** How many of B images of [C, H, W] go through at a time; 0 for the direct way. */
@@ -116,8 +123,8 @@ final class RowWinograd implements ConvKernel {
     /** @param n images that go through at a time */
     Tensor apply(Tensor x, Activation act, @Nullable Tensor other, long n) {
         long b = x.size(0), c = x.size(1), h = x.size(2), w = x.size(3);
-        Tensor in = direct.arranged(x).permute(0, 2, 3, 1); // [B, H, W, C]
-        Tensor added = other == null ? null : direct.arranged(other).permute(0, 2, 3, 1);
+        Tensor in = arranged(x).permute(0, 2, 3, 1); // [B, H, W, C]
+        Tensor added = other == null ? null : arranged(other).permute(0, 2, 3, 1);
         Tensor result = Ops.empty(ScalarType.Float, b, h, w, c);
         for (long at = 0; at < b; at += n) {
             long images = Math.min(n, b - at);
@@ -142,6 +149,10 @@ final class RowWinograd implements ConvKernel {
         }
         Tensor y = result.permute(0, 3, 1, 2); // [B, C, H, W]
         return act == Activation.RELU || act == Activation.LINEAR ? y : act.apply(y);
+    }
+
+    private static Tensor arranged(Tensor x) {
+        return x.to(ScalarType.Float).contiguous(MemoryFormat.ChannelsLast);
     }
 
     /** @return six of [n, T, W, C] */

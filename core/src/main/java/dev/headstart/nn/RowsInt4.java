@@ -1,6 +1,5 @@
 package dev.headstart.nn;
 
-import dev.headstart.nn.RowCode.Format;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -18,13 +17,13 @@ final class RowsInt4 implements Kernel {
     RowsInt4(QuantizedWeight w, @Nullable TensorOptional bias) {
         in = w.in();
         Tensor b = bias == null ? null : bias.get().detach();
-        rows = RowProduct.int4(w, b);
+        rows = new RowProduct(w, b);
         this.bias = b == null ? null : Memory.keep(b.to(ScalarType.BFloat16).clone());
     }
 
     /** Whether there is code for this here. */
     static boolean fits(QuantizedWeight w) {
-        return w.group() % RowCode.GROUP == 0 && RowProduct.fits(Format.INT4, w.in());
+        return w.group() % RowCode.GROUP == 0 && RowProduct.fits(w.in());
     }
 
     @Override

@@ -14,7 +14,7 @@ import dev.headstart.nn.Assembler.Condition;
 import dev.headstart.nn.Assembler.Label;
 import org.jspecify.annotations.Nullable;
 
-/** The code that brings 4-bit weights ({@link RowCode.Format#INT4}) back to bfloat16, [in, blocks * 16], for products of many rows. */
+/** The code that brings 4-bit weights ({@link RowCode}) back to bfloat16, [in, blocks * 16], for products of many rows. */
 final class UnpackCode extends BlockCode {
     private static final int HALF_VECTOR = VECTOR / 2;
     private static final int LOWEST = 29; // 0x0000000f
@@ -30,8 +30,8 @@ final class UnpackCode extends BlockCode {
     void begin() {
         a.move(R13, HALF_VECTOR);
         locate(RSI, Argument.Y, R13);
-        load(R9, Argument.SCALES); // bytes from one input to the next
-        a.vbroadcastss(LOWEST, at(RBX, Argument.CODES.offset()));
+        load(R9, Argument.Y_BYTES);
+        a.vbroadcastss(LOWEST, at(RBX, offset(Argument.CODES)));
     }
 
     @Override
@@ -43,7 +43,7 @@ final class UnpackCode extends BlockCode {
         a.vmovups(6, at(RDI, 4 * VECTOR));
         a.vpslld(7, 6, 16); // scale
         a.vpandd(6, 6, UPPER); // zero
-        a.vfmadd231ps(6, 7, each(RBX, Argument.CODES.offset() + 4)); // of code 0
+        a.vfmadd231ps(6, 7, each(RBX, offset(Argument.CODES) + 4)); // of code 0
         for (int i = 0; i < 4; i++) {
             a.vmovups(8, at(RDI, i * VECTOR));
             for (int half = 0; half < 8; half += 4) {

@@ -1,0 +1,107 @@
+package dev.headstart.nn;
+
+import dev.headstart.nn.TextAttentionCode.Argument;
+import java.lang.ref.Reference;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
+import org.bytedeco.javacpp.LongPointer;
+import org.bytedeco.pytorch.GradMode;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
+
+/** Attention of texts one after the other, each of which sees itself alone, by {@link TextAttentionCode}: straight from the product of query, key and value, without padding. */
+final class TextAttention {
+    private static final int LARGEST = 128; // size of a head
+
+    /** Positions up to which a head's copies stay in the cache; torch's kernels, which do it in pieces, are as fast for longer texts. */
+    private static final int LONGEST = 1024;
+
+    private static final double LOG2_E = 1 / Math.log(2);
+
+    private record Form(int d, boolean half) {}
+
+    private static final Map<Form, Optional<MachineCode>> MADE = new ConcurrentHashMap<>();
+    private static final ThreadLocal<LongPointer> ARGUMENTS =
+            ThreadLocal.withInitial(() -> Memory.keep(new LongPointer(Argument.values().length)));
+
+    private TextAttention() {}
+
+    /** Each text's first position and how many it has, int64 [B, 2]. */
+    static Tensor bounds(int... lengths) {
+        Tensor bounds = Ops.empty(ScalarType.Long, lengths.length, 2);
+        long[] values = new long[2 * lengths.length];
+        for (int b = 0, start = 0; b < lengths.length; start += lengths[b++]) {
+            values[2 * b] = start;
+            values[2 * b + 1] = lengths[b];
+        }
+        bounds.data_ptr_long().put(values);
+        return bounds;
+    }
+
+    /** Whether there is code for this here. @param d size of a head; @param type of query, key and value; @param longest positions of the longest text */
+    static boolean fits(long d, ScalarType type, long longest) {
+        return d % TextAttentionCode.LANES == 0
+                && d <= LARGEST
+                && longest <= LONGEST
+                && (type == ScalarType.Float || type == ScalarType.BFloat16)
+                && !GradMode.is_enabled()
+                && MachineCode.available() != null
+                && code(d, type) != null;
+    }
+
+    private static @Nullable MachineCode code(long d, ScalarType type) {
+        return MADE.computeIfAbsent(
+                        new Form((int) d, type == ScalarType.BFloat16),
+                        f -> Optional.ofNullable(TextAttentionCode.of(f.d, f.half)))
+                .orElse(null);
+    }
+
+    /**
+     * softmax(q k^T scale) v of each text.
+     *
+     * @param qkv query, key and value side by side, [T, 3 h d], that {@link #fits}
+     * @param bounds as {@link #bounds} makes them
+     * @param longest positions of the longest text
+     * @param heads h
+     * @return [T, h d]
+     */
+    static Tensor attend(Tensor qkv, Tensor bounds, long longest, long heads, double scale) {
+        Tensor read = qkv.contiguous();
+        long width = qkv.size(1) / 3;
+        long d = width / heads;
+        ScalarType type = Ops.type(qkv);
+        MachineCode code = code(d, type);
+        if (code == null) {
+            throw new IllegalStateException("no code for heads of " + d);
+        }
+        Tensor y = Ops.empty(type, qkv.size(0), width);
+        long threads = torch.get_num_threads();
+        long room = TextAttentionCode.room(longest, d);
+        Tensor rooms = Ops.empty(ScalarType.Byte, threads * room);
+        long bytes = type == ScalarType.Float ? Float.BYTES : Short.BYTES;
+        ARGUMENTS
+                .get()
+                .put(
+                        threads,
+                        bounds.size(0) * heads,
+                        bounds.size(0),
+                        read.data_ptr().address(),
+                        3 * width * bytes,
+                        width * bytes,
+                        bounds.data_ptr().address(),
+                        y.data_ptr().address(),
+                        width * bytes,
+                        rooms.data_ptr().address(),
+                        room,
+                        TextAttentionCode.copy(longest, d),
+                        Float.floatToIntBits((float) (scale * LOG2_E)) & 0xffffffffL);
+        code.call(ARGUMENTS.get());
+        Reference.reachabilityFence(read);
+        Reference.reachabilityFence(bounds);
+        Reference.reachabilityFence(rooms);
+        return y;
+    }
+}
