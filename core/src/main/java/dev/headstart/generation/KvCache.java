@@ -2,6 +2,7 @@ package dev.headstart.generation;
 
 import static org.bytedeco.pytorch.global.torch.empty;
 
+import dev.headstart.nn.Attention;
 import dev.headstart.nn.Ops;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -111,6 +112,22 @@ public final class KvCache implements AutoCloseable {
      */
     public KeysValues update(int layer, Tensor k, Tensor v) {
         return new KeysValues(put(keys, layer, k), put(values, layer, v));
+    }
+
+    /**
+     * Adds a layer's key and value of a step of one token in the only row, and attends to all so far.
+     *
+     * @param qkv query, key and value side by side, [1, 1, 3 H D]
+     * @param scale of the scores
+     * @return [1, 1, H D]; null where this is not that case: then nothing is added
+     */
+    public @Nullable Tensor attend(int layer, Tensor qkv, double scale) {
+        Tensor k = keys[layer];
+        Tensor v = values[layer];
+        if (width != 1 || rows() != 1 || k == null || v == null || k.size(2) < total) {
+            return null;
+        }
+        return Attention.step(qkv, k, v, total, scale);
     }
 
     private Tensor put(@Nullable Tensor[] buffers, int layer, Tensor x) {

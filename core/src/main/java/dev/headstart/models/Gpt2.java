@@ -105,9 +105,14 @@ public final class Gpt2 {
         Tensor forward(Tensor x, Tensor residual, CausalMask mask, @Nullable KvCache cache, Trace trace) {
             long b = x.size(0);
             long s = x.size(1);
-            Tensor qkv = cAttn.forward(x)
-                    .view(b, s, 3, heads, x.size(2) / heads)
-                    .permute(2, 0, 3, 1, 4); // [3, B, h, S, E/h]
+            Tensor joined = cAttn.forward(x); // [B, S, 3 E]
+            Tensor step = cache == null || trace.wantsAttention() || attnDropout.active() > 0
+                    ? null
+                    : cache.attend(layer, joined, scale);
+            if (step != null) {
+                return cProj.forwardAndAdd(step, residual, residDropout);
+            }
+            Tensor qkv = joined.view(b, s, 3, heads, x.size(2) / heads).permute(2, 0, 3, 1, 4); // [3, B, h, S, E/h]
             Tensor q = qkv.select(0, 0); // [B, h, S, E/h]
             Tensor k = qkv.select(0, 1);
             Tensor v = qkv.select(0, 2);

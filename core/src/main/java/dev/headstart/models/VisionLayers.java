@@ -8,9 +8,11 @@ import dev.headstart.nn.DropPath;
 import dev.headstart.nn.Dropout;
 import dev.headstart.nn.LayerNorm;
 import dev.headstart.nn.Linear;
+import dev.headstart.nn.MultiHead;
 import dev.headstart.nn.Parameter;
 import dev.headstart.nn.Recompute;
 import dev.headstart.nn.Trace;
+import java.util.function.UnaryOperator;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -19,52 +21,35 @@ final class VisionLayers {
     private VisionLayers() {}
 
     /** Multi-head self-attention from its four projections. */
-    static final class SelfAttention {
-        private final Linear query;
-        private final Linear key;
-        private final Linear value;
-        private final Linear output;
-        private final Dropout dropout;
-        private final int heads;
-
+    record SelfAttention(MultiHead heads, Linear output) {
         SelfAttention(Linear query, Linear key, Linear value, Linear output, int heads, Dropout dropout) {
-            this.query = query;
-            this.key = key;
-            this.value = value;
-            this.output = output;
-            this.heads = Checks.heads((int) query.out(), heads);
-            this.dropout = dropout;
+            this(new MultiHead(query, key, value, Checks.heads((int) query.out(), heads), dropout), output);
             Linear.join(query, key, value);
         }
-
-        /** @param x [B, S, D]; @param mask additive, broadcastable to [B, h, S, S]; @return [B, positions, D] */
-        Tensor forward(Tensor x, @Nullable Tensor mask, Trace trace, long positions) {
-            Tensor[] qkv = Attention.project(x, positions, heads, true, query, key, value); // [B, h, S, D/h] each
-            Tensor seen = Attention.firstQueries(mask, positions);
-            double scale = 1 / Math.sqrt((double) query.out() / heads);
-            return output.forward(Attention.mergeHeads(
-                    Attention.attend(qkv[0], qkv[1], qkv[2], seen, scale, dropout, trace))); // [B, positions, D]
-        }
     }
 
-    /** The second half of a layer. */
-    interface FeedForward {
-        /** @param x [B, S, D]; @return [B, S, D] */
-        Tensor forward(Tensor x);
-    }
+    /**
+     * The second half of a layer.
+     *
+     * @param inner [B, S, D] to [B, S, I]
+     * @param down Linear [D, I]
+     */
+    record FeedForward(UnaryOperator<Tensor> inner, Linear down) {}
 
     /** Linear, activation, Linear. */
     static FeedForward mlp(Linear up, Activation activation, Linear down) {
-        return x -> down.forward(up.forward(x, activation));
+        return new FeedForward(x -> up.forward(x, activation), down);
     }
 
     /** SwiGLU (Shazeer 2020), gate and value in one Linear. @param up to twice the width of {@code down}'s input */
     static FeedForward swiglu(Linear up, Linear down) {
-        return x -> {
-            Tensor both = up.forward(x); // [B, S, 2 I]
-            long inner = both.size(-1) / 2;
-            return down.forward(silu(both.narrow(-1, 0, inner)).mul(both.narrow(-1, inner, inner))); // [B, S, D]
-        };
+        return new FeedForward(
+                x -> {
+                    Tensor both = up.forward(x); // [B, S, 2 I]
+                    long inner = both.size(-1) / 2;
+                    return silu(both.narrow(-1, 0, inner)).mul(both.narrow(-1, inner, inner)); // [B, S, I]
+                },
+                down);
     }
 
     /** x + scale1 attention(norm1 x), then x + scale2 feedforward(norm2 x). */
@@ -108,12 +93,17 @@ final class VisionLayers {
         }
 
         private Tensor branches(Tensor all, @Nullable Tensor mask, Trace trace, long positions) {
-            Tensor branch = attention.forward(norm1.forward(all), mask, trace, positions);
-            Tensor x = residual(Attention.first(all, positions), branch, scale1);
-            return residual(x, feedForward.forward(norm2.forward(x)), scale2);
+            Tensor context = attention.heads().forward(norm1.forward(all), mask, trace, positions, true);
+            Tensor x = residual(Attention.first(all, positions), context, attention.output(), scale1);
+            Tensor inner = feedForward.inner().apply(norm2.forward(x));
+            return residual(x, inner, feedForward.down(), scale2);
         }
 
-        private Tensor residual(Tensor x, Tensor branch, @Nullable Parameter scale) {
+        private Tensor residual(Tensor x, Tensor inner, Linear last, @Nullable Parameter scale) {
+            if (scale == null && !dropPath.active()) {
+                return last.forwardAndAdd(inner, x, dropout);
+            }
+            Tensor branch = last.forward(inner);
             Tensor scaled = scale == null ? branch : branch.mul(scale.tensor());
             return dropPath.forward(dropout.forward(scaled)).add(x);
         }

@@ -382,6 +382,11 @@ final class Assembler {
         evex(2, 2, 0x11, z, 0, m);
     }
 
+    /** The lower half's sixteen of 16 bits without sign, each to 32. */
+    void vpmovzxwd(int z, int a) {
+        evex(2, 1, 0x33, z, 0, a);
+    }
+
     /** The lowest byte of each lane of 32 bits. */
     void vpmovdb(Mem m, int z) {
         evex(2, 2, 0x31, z, 0, m);

@@ -58,18 +58,6 @@ public final class Attention {
         return qkv;
     }
 
-    /** Self-attention in which every position sees all of its text, where {@link TextAttention} fits. @param x [B, S, E]; @return [B, S, h d] */
-    static Tensor ofWhole(Tensor x, long heads, double scale, Linear q, Linear k, Linear v) {
-        long b = x.size(0);
-        long s = x.size(1);
-        Tensor qkv = Linear.sideBySide(x, false, q, k, v); // [B, S, 3 h d]
-        int[] lengths = new int[(int) b];
-        Arrays.fill(lengths, (int) s);
-        Tensor y = TextAttention.attend(
-                qkv.reshape(b * s, qkv.size(2)), TextAttention.bounds(lengths), s, heads, scale); // [B S, h d]
-        return y.view(b, s, y.size(1));
-    }
-
     /** The first positions of all. @param x [B, S, E]; @param positions from 1 to S; @return [B, positions, E] */
     public static Tensor first(Tensor x, long positions) {
         return positions == x.size(1) ? x : x.narrow(1, 0, positions).contiguous();
@@ -192,6 +180,20 @@ public final class Attention {
                 && !mask.requires_grad() // which the fused kernel leaves to plain products
                 && Arrays.stream(qkv).anyMatch(Tensor::requires_grad)
                 && trace.once(mask, m -> m.amax(LAST, false).min().item_double() < HIDDEN);
+    }
+
+    /**
+     * One query's attention whose key and value come with it and are put behind those of before: a step of a generation.
+     *
+     * @param qkv query, key and value side by side, [1, 1, 3 h d]
+     * @param k [R, h, capacity, d], of which the first row is used
+     * @param v as k
+     * @param length L, with the new one
+     * @param scale usually 1 / sqrt(d)
+     * @return [1, 1, h d]; null where the parts have to be put together by {@link #attend}
+     */
+    public static @Nullable Tensor step(Tensor qkv, Tensor k, Tensor v, long length, double scale) {
+        return RowAttention.step(qkv, k, v, length, scale);
     }
 
     /**

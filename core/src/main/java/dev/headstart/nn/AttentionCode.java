@@ -17,6 +17,7 @@ import static dev.headstart.nn.Assembler.Reg.RSI;
 
 import dev.headstart.nn.Assembler.Condition;
 import dev.headstart.nn.Assembler.Label;
+import dev.headstart.nn.Assembler.Reg;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -45,7 +46,9 @@ final class AttentionCode extends ParallelCode {
         /** fp32 [h, d]. */
         Y,
         /** fp32: scale log2(e). */
-        SCALE
+        SCALE,
+        /** From the query to a key, and from that to a value, that are to become the last ones; 0 where all are there already. */
+        PART_BYTES
     }
 
     /** Less than any score. */
@@ -100,6 +103,7 @@ final class AttentionCode extends ParallelCode {
         load(R9, Argument.SCORE_BYTES);
         a.add(R9, R11); // where the head's scores end
         a.vmovups(at(R9, -VECTOR), LOW); // behind the last one
+        append();
         scores();
         weights();
         values();
@@ -110,6 +114,29 @@ final class AttentionCode extends ParallelCode {
         a.add(RSI, 4 * d);
         a.add(R10, 4 * d);
         a.move(R11, R9);
+    }
+
+    /** The last key and value. */
+    private void append() {
+        Label there = new Label();
+        load(RDX, Argument.PART_BYTES);
+        a.compare(RDX, 0);
+        a.jump(Condition.ZERO, there);
+        load(RAX, Argument.LENGTH);
+        a.add(RAX, -1);
+        a.move(RCX, 4L * d);
+        a.multiply(RAX, RCX);
+        a.move(RCX, R10);
+        for (Reg first : new Reg[] {RDI, R8}) {
+            a.add(RCX, RDX);
+            a.add(RAX, first);
+            for (int i = 0; i < vectors; i++) {
+                a.vmovups(2, at(RCX, i * VECTOR));
+                a.vmovups(at(RAX, i * VECTOR), 2);
+            }
+            a.subtract(RAX, first);
+        }
+        a.bind(there);
     }
 
     private void scores() {

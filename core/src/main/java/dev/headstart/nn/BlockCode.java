@@ -29,9 +29,9 @@ abstract class BlockCode extends ParallelCode {
         BIAS,
         /** fp32 [blocks * 16]. */
         ADDED,
-        /** fp32 [blocks * 16]; of {@link UnpackCode} bfloat16 [in, blocks * 16]. */
+        /** fp32 [blocks * 16]; of {@link UnpackCode} bfloat16, panels of {@link TileCode}. */
         Y,
-        /** Of {@link UnpackCode}, from one input to the next. */
+        /** Of {@link UnpackCode}, of a panel. */
         Y_BYTES,
         /** int32 0x0f0f0f0f and 0xffff0000. */
         CONSTANTS,

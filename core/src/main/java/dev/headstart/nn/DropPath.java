@@ -17,9 +17,14 @@ public final class DropPath {
         this.state = state;
     }
 
+    /** Whether samples lose the branch now. */
+    public boolean active() {
+        return p > 0 && state.training();
+    }
+
     /** @param x [B, ...]; @return the same shape, each sample either 0 or scaled by 1 / (1 - p) */
     public Tensor forward(Tensor x) {
-        if (p <= 0 || !state.training()) {
+        if (!active()) {
             return x;
         }
         long[] shape = new long[(int) x.dim()];

@@ -42,37 +42,17 @@ public final class PostNormLayer {
 
         /** The first positions ask, all are keys and values. @return [B, positions, H] */
         Tensor forward(Tensor x, @Nullable Tensor mask, Trace trace, long positions) {
-            double scale = 1 / Math.sqrt((double) query.out() / heads);
-            if (mask == null && all(x, trace, positions)) {
-                Tensor context = Memory.local(() -> Attention.ofWhole(x, heads, scale, query, key, value));
-                return norm.forward(output.forwardAndAdd(context, x, dropout));
-            }
-            Tensor context = Memory.local(() -> {
-                Tensor[] qkv = Attention.project(x, positions, heads, trace.wantsAttention(), query, key, value);
-                Tensor seen = Attention.firstQueries(mask, positions);
-                return Attention.mergeHeads(Attention.attend(
-                        qkv[0], qkv[1], qkv[2], seen, scale, weightDropout, trace)); // [B, positions, H]
-            });
+            Tensor context = Memory.local(() -> joined().forward(x, mask, trace, positions, trace.wantsAttention()));
             return norm.forward(output.forwardAndAdd(context, Attention.first(x, positions), dropout));
         }
 
-        /** Whether each position is computed and sees all, by code of our own. */
-        private boolean all(Tensor x, Trace trace, long positions) {
-            return positions == x.size(1)
-                    && !trace.wantsAttention()
-                    && weightDropout.active() == 0
-                    && TextAttention.fits(query.out() / heads, Ops.type(x), positions);
+        Tensor forward(Tensor x, Packing rows, Packing.View view) {
+            Tensor context = Memory.local(() -> joined().forward(x, rows, view)); // [T, H]
+            return norm.forward(output.forwardAndAdd(context, x, dropout));
         }
 
-        Tensor forward(Tensor x, Packing rows, Packing.View view) {
-            double scale = 1 / Math.sqrt((double) query.out() / heads);
-            Trace none = Trace.none();
-            Tensor context = Memory.local(() -> rows.attend(
-                    Linear.sideBySide(x, false, query, key, value), // [T, 3 H]
-                    view,
-                    scale,
-                    (q, k, v, mask) -> Attention.attend(q, k, v, mask, scale, weightDropout, none)));
-            return norm.forward(output.forwardAndAdd(context, x, dropout)); // [T, H]
+        private MultiHead joined() {
+            return new MultiHead(query, key, value, heads, weightDropout);
         }
     }
 

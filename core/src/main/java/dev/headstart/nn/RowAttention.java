@@ -68,33 +68,91 @@ final class RowAttention {
                         .orElse(null);
     }
 
+    /**
+     * The same for a query whose key and value come with it and become the last ones.
+     *
+     * @param qkv query, key and value side by side, fp32 [1, 1, 3 h d]
+     * @param k fp32 [R, h, capacity, d], of which the first row is used; the new key is written to the last of its first L
+     * @param v as k
+     * @param length L
+     * @return [1, 1, h d]; null where there is no code for it
+     */
+    static @Nullable Tensor step(Tensor qkv, Tensor k, Tensor v, long length, double scale) {
+        long heads = k.size(1);
+        long d = k.size(3);
+        if (qkv.numel() != 3 * heads * d
+                || GradMode.is_enabled()
+                || !qkv.is_cpu()
+                || d % RowCode.LANES != 0
+                || d > LARGEST
+                || !qkv.is_contiguous()
+                || Ops.type(qkv) != ScalarType.Float
+                || Ops.type(k) != ScalarType.Float
+                || !k.is_contiguous()
+                || !v.is_contiguous()) {
+            return null;
+        }
+        MachineCode code = code((int) d);
+        if (code == null) {
+            return null;
+        }
+        Tensor y = Ops.empty(ScalarType.Float, 1, 1, heads * d);
+        RowAttention own = OWN.get();
+        long bytes = k.size(2) * d * Float.BYTES; // of a head
+        own.call(
+                code,
+                heads,
+                length,
+                new long[] {address(qkv), address(k), bytes, address(v), bytes, address(y)},
+                scale,
+                heads * d * Float.BYTES);
+        Reference.reachabilityFence(qkv);
+        return y;
+    }
+
+    private static long address(Tensor x) {
+        return x.data_ptr().address();
+    }
+
     private Tensor apply(MachineCode code, Tensor q, Tensor k, Tensor v, double scale) {
-        long heads = q.size(1);
-        long keys = k.size(2);
+        Tensor y = Ops.empty(ScalarType.Float, q.shape());
+        call(
+                code,
+                q.size(1),
+                k.size(2),
+                new long[] {
+                    address(q), address(k), k.stride(1) * Float.BYTES, address(v), v.stride(1) * Float.BYTES, address(y)
+                },
+                scale,
+                0);
+        Reference.reachabilityFence(q);
+        Reference.reachabilityFence(k);
+        Reference.reachabilityFence(v);
+        return y;
+    }
+
+    /** @param at where the query is, the keys and from one head of them to the next, the values and the same, the result */
+    private void call(MachineCode code, long heads, long keys, long[] at, double scale, long partBytes) {
         long width = (keys + RowCode.LANES - 1) / RowCode.LANES * RowCode.LANES;
         if (room < heads * width) {
             Memory.close(scores);
             room = 2 * heads * width;
             scores = Memory.keep(new FloatPointer(room));
         }
-        Tensor y = Ops.empty(ScalarType.Float, q.shape());
         places.put(
                 torch.get_num_threads(),
                 heads,
-                k.data_ptr().address(),
-                k.stride(1) * Float.BYTES,
+                at[1],
+                at[2],
                 keys,
-                q.data_ptr().address(),
+                at[0],
                 scores.address(),
                 width * Float.BYTES,
-                v.data_ptr().address(),
-                v.stride(1) * Float.BYTES,
-                y.data_ptr().address(),
-                Float.floatToIntBits((float) (scale * LOG2_E)) & 0xffffffffL);
+                at[3],
+                at[4],
+                at[5],
+                Float.floatToIntBits((float) (scale * LOG2_E)) & 0xffffffffL,
+                partBytes);
         code.call(places);
-        Reference.reachabilityFence(q);
-        Reference.reachabilityFence(k);
-        Reference.reachabilityFence(v);
-        return y;
     }
 }

@@ -3,6 +3,7 @@ package dev.headstart.nn;
 import static java.util.Objects.requireNonNull;
 
 import dev.headstart.nn.BlockCode.Argument;
+import dev.headstart.nn.TileCode.Type;
 import java.lang.ref.Reference;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.FloatPointer;
@@ -131,20 +132,19 @@ final class RowProduct {
         });
     }
 
-    /** The weight in bfloat16, [out, in], the transpose of a contiguous tensor; null where there is no code for it. */
+    /** The weight in bfloat16, to be closed; null where there is no code for it. */
     @Nullable
-    Tensor unpacked() {
+    TileProduct unpacked() {
         MachineCode unpack = Made.UNPACK;
         if (unpack == null) {
             return null;
         }
-        long width = panels.width();
-        Tensor w = Ops.empty(ScalarType.BFloat16, in, width);
+        TileProduct all = TileProduct.empty(Type.BF16, out, in, bias.narrow(0, 0, out));
         Arguments own = ARGUMENTS.get();
-        own.put(this, 0, w.data_ptr().address(), width * Short.BYTES);
+        own.put(this, 0, all.weightAt(), all.panelBytes());
         unpack.call(own.places);
         Reference.reachabilityFence(this);
-        return (width == out ? w : w.narrow(1, 0, out).contiguous()).t();
+        return all;
     }
 
     /** The weight again. @return values, uint8 [out, in]; scales and zeros, bfloat16 [out, in / 32] */

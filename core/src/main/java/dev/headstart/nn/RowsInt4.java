@@ -1,11 +1,12 @@
 package dev.headstart.nn;
 
+import dev.headstart.nn.TileCode.Type;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
-/** 4-bit weights in groups, kept once: few rows through {@link RowProduct}, many through oneDNN on weights that are brought back to bfloat16 for the call. */
+/** 4-bit weights in groups, kept once: few rows through {@link RowProduct}, many on weights that are brought back to bfloat16 for the call. */
 final class RowsInt4 implements Kernel {
     /** Rows up to which the product row by row is the faster one; a weight stays in the cache from one to the next. */
     private static final long FEW = 48;
@@ -30,25 +31,37 @@ final class RowsInt4 implements Kernel {
     public Tensor apply(Tensor x, Activation act) {
         Kernels.refuseGradients(name());
         ScalarType given = Ops.type(x);
-        Tensor y = x.numel() / in <= FEW
-                ? act.apply(rows.apply(given == ScalarType.Float ? x : x.to(ScalarType.Float)))
-                : Memory.local(() -> OneDnn.plain(x.to(ScalarType.BFloat16), bfloat16(), bias, act));
+        Tensor wide = given == ScalarType.Float ? x : x.to(ScalarType.Float);
+        Tensor y = x.numel() / in <= FEW ? act.apply(rows.apply(wide)) : many(wide, act, null);
         return Ops.type(y) == given ? y : y.to(given);
     }
 
     @Override
     public Tensor applyAndAdd(Tensor x, Tensor other) {
-        if (x.numel() / in > FEW || Ops.type(x) != ScalarType.Float || Ops.type(other) != ScalarType.Float) {
+        if (Ops.type(x) != ScalarType.Float || Ops.type(other) != ScalarType.Float) {
             return Kernel.super.applyAndAdd(x, other);
         }
         Kernels.refuseGradients(name());
-        return rows.apply(x, other);
+        return x.numel() / in <= FEW ? rows.apply(x, other) : many(x, Activation.LINEAR, other);
     }
 
-    /** [out, in]. */
-    private Tensor bfloat16() {
-        Tensor fast = rows.unpacked();
-        return fast != null ? fast : dequantized(ScalarType.BFloat16);
+    /** By weights in bfloat16, which are made for the call. */
+    private Tensor many(Tensor x, Activation act, @Nullable Tensor other) {
+        TileProduct unpacked = rows.unpacked();
+        try {
+            if (unpacked != null && TileCode.runs(Type.BF16)) {
+                return unpacked.apply(x, act, other, ScalarType.Float);
+            }
+            return Memory.local(() -> {
+                Tensor w = unpacked == null ? dequantized(ScalarType.BFloat16) : unpacked.plain();
+                Tensor y = OneDnn.plain(x.to(ScalarType.BFloat16), w, bias, act).to(ScalarType.Float);
+                return other == null ? y : y.add_(other);
+            });
+        } finally {
+            if (unpacked != null) {
+                unpacked.close();
+            }
+        }
     }
 
     /** [out, in]. */

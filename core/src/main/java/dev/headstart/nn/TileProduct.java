@@ -97,6 +97,20 @@ final class TileProduct {
         return p;
     }
 
+    /** Weights that are to be written. @param bias [out] */
+    static TileProduct empty(Type type, long out, long in, @Nullable Tensor bias) {
+        return new TileProduct(type, out, in, bias, null);
+    }
+
+    /** Where the first panel begins. */
+    long weightAt() {
+        return weightAt;
+    }
+
+    long panelBytes() {
+        return panels.bytes();
+    }
+
     /** Weights of 8 bits with a scale a channel. */
     static TileProduct int8(QuantizedWeight w, @Nullable Tensor bias) {
         TileProduct p = new TileProduct(Type.INT8, w.out(), w.in(), bias, w.scales());

@@ -49,6 +49,38 @@ class RowAttentionTest {
         }
     }
 
+    /** The new key and value come with the query, into buffers of several rows that are longer than needed. */
+    @ParameterizedTest
+    @CsvSource({"12, 160, 64", "12, 1, 64", "3, 17, 16", "5, 100, 128"})
+    void putsTheNewOnesBehindTheOthers(long heads, long keys, long d) {
+        try (PointerScope scope = new PointerScope();
+                NoGradGuard guard = new NoGradGuard()) {
+            torch.manual_seed(1);
+            Tensor qkv = torch.randn(1, 1, 3 * heads * d);
+            Tensor k = torch.randn(2, heads, keys + 9, d);
+            Tensor v = torch.randn(2, heads, keys + 9, d);
+            Tensor parts = qkv.view(3, 1, heads, 1, d);
+            Tensor allKeys = k.clone();
+            Tensor allValues = v.clone();
+            allKeys.narrow(0, 0, 1).narrow(2, keys - 1, 1).copy_(parts.select(0, 1));
+            allValues.narrow(0, 0, 1).narrow(2, keys - 1, 1).copy_(parts.select(0, 2));
+            Tensor expected = Objects.requireNonNull(RowAttention.attend(
+                    parts.select(0, 0),
+                    allKeys.narrow(0, 0, 1).narrow(2, 0, keys),
+                    allValues.narrow(0, 0, 1).narrow(2, 0, keys),
+                    0.3));
+            Tensor y = Objects.requireNonNull(RowAttention.step(qkv, k, v, keys, 0.3));
+            assertThat(y.shape()).containsExactly(1, 1, heads * d);
+            assertThat(y.equal(expected.view(1, 1, heads * d))).isTrue();
+            assertThat(k.equal(allKeys)).isTrue();
+            assertThat(v.equal(allValues)).isTrue();
+            assertThat(RowAttention.step(qkv.to(ScalarType.BFloat16), k, v, keys, 0.3))
+                    .isNull();
+            assertThat(RowAttention.step(torch.randn(1, 2, 3 * heads * d), k, v, keys, 0.3))
+                    .isNull();
+        }
+    }
+
     @Test
     void leavesOtherCasesAlone() {
         try (PointerScope scope = new PointerScope();

@@ -43,9 +43,11 @@ class RowProductTest {
                 Tensor[] parts = int4.groups();
                 Tensor again = QuantizedWeight.dequantized(parts[0], parts[1], parts[2], ScalarType.Float);
                 assertThat(again.equal(four.dequantized(ScalarType.Float))).isTrue();
-                Tensor unpacked = int4.unpacked();
+                TileProduct unpacked = int4.unpacked();
                 if (unpacked != null) { // rounded once
-                    assertThat(unpacked.equal(again.to(ScalarType.BFloat16))).isTrue();
+                    assertThat(unpacked.plain().equal(again.to(ScalarType.BFloat16)))
+                            .isTrue();
+                    unpacked.close();
                 }
                 int4.close();
             }
