@@ -145,6 +145,12 @@ final class Assembler {
         bytes(WIDE | to.high() << 2 | from.high(), 0x0f, 0x48, 0xc0 | to.low() << 3 | from.low());
     }
 
+    /** Adds to what lies there, undisturbed by other threads. @param r what is added; then what lay there before */
+    void exchangeAdd(Mem m, Reg r) {
+        bytes(0xf0, WIDE | r.high() << 2 | m.base.high(), 0x0f, 0xc1);
+        memory(r.low(), m);
+    }
+
     /** The upper half becomes zero. */
     void clearUpper(Reg r) {
         bytes(0x40 | r.high() << 2 | r.high(), 0x89, 0xc0 | r.low() << 3 | r.low());

@@ -75,7 +75,7 @@ final class AttentionCode extends ParallelCode {
 
     @Override
     List<Phase> phases() {
-        return List.of(new Phase(Argument.HEADS, 0, this::share));
+        return List.of(new Phase(Argument.HEADS, null, 0, this::share));
     }
 
     private void share() {

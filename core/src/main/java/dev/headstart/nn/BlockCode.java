@@ -50,7 +50,7 @@ abstract class BlockCode extends ParallelCode {
 
     @Override
     final List<Phase> phases() {
-        return List.of(new Phase(Argument.BLOCKS, 0, this::share));
+        return List.of(new Phase(Argument.BLOCKS, null, 0, this::share));
     }
 
     private void share() {

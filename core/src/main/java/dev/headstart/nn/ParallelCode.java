@@ -36,10 +36,11 @@ abstract class ParallelCode {
      * What all threads do until all are done.
      *
      * @param items the argument that says how many items there are
+     * @param next the argument that counts items as threads take them, and behind it how many each takes at a time; null where each thread gets one part of all
      * @param least with fewer items than that the caller does without the other threads
      * @param share what a thread does with its items, R14 to R15 (not inclusive), at least one; RBX is to be kept
      */
-    record Phase(Enum<?> items, int least, Runnable share) {}
+    record Phase(Enum<?> items, @Nullable Enum<?> next, int least, Runnable share) {}
 
     /** In their order. */
     abstract List<Phase> phases();
@@ -94,19 +95,44 @@ abstract class ParallelCode {
     private void body(Phase phase, OpenMp openMp) {
         KEPT.forEach(a::push);
         a.move(RBX, RDI);
-        call(openMp.thread(), R12);
-        call(openMp.threads(), R13);
         Label done = new Label();
-        load(R14, phase.items);
-        part();
-        a.compare(R14, R15);
-        a.jump(Condition.NOT_LESS, done);
-        phase.share.run();
+        if (phase.next != null) {
+            inTurns(phase, phase.next, done);
+        } else {
+            call(openMp.thread(), R12);
+            call(openMp.threads(), R13);
+            load(R14, phase.items);
+            part();
+            a.compare(R14, R15);
+            a.jump(Condition.NOT_LESS, done);
+            phase.share.run();
+        }
         a.bind(done);
         for (int i = KEPT.size() - 1; i >= 0; i--) {
             a.pop(KEPT.get(i));
         }
         a.leave();
+    }
+
+    /** Each thread takes items until there are no more. */
+    private void inTurns(Phase phase, Enum<?> next, Label done) {
+        Label take = new Label();
+        Label whole = new Label();
+        a.bind(take);
+        a.load(R13, at(RBX, offset(next) + 8));
+        a.move(R14, R13);
+        a.exchangeAdd(at(RBX, offset(next)), R14);
+        load(R15, phase.items);
+        a.compare(R14, R15);
+        a.jump(Condition.NOT_LESS, done);
+        a.add(R13, R14);
+        a.compare(R15, R13);
+        a.jump(Condition.LESS, whole);
+        a.move(R15, R13);
+        a.bind(whole);
+        phase.share.run();
+        a.zero(RAX);
+        a.jump(Condition.ZERO, take);
     }
 
     private void call(long function, Reg result) {

@@ -102,7 +102,7 @@ final class TextAttentionCode extends ParallelCode {
 
     @Override
     List<Phase> phases() {
-        return List.of(new Phase(Argument.ITEMS, 0, this::share));
+        return List.of(new Phase(Argument.ITEMS, null, 0, this::share));
     }
 
     private int bytes(int elements) {

@@ -50,6 +50,10 @@ final class TileCode extends ParallelCode {
         THREADS,
         /** Panels times chunks. */
         ITEMS,
+        /** 0: the item that a thread takes next. */
+        NEXT,
+        /** So many at a time. */
+        TAKEN,
         /** N / 64. */
         PANELS,
         /** [N / 64, words, 64]. */
@@ -192,6 +196,11 @@ final class TileCode extends ParallelCode {
                 .orElse(null);
     }
 
+    /** Items that a thread takes at a time: an eighth of its part, so that one that is held up delays the other little. */
+    static long taken(long items, long threads) {
+        return Math.max(1, items / (8 * threads));
+    }
+
     /** Whether there is code for products of this type here, and it is the fastest way. */
     static boolean runs(Type type) {
         return MachineCode.available() != null
@@ -201,10 +210,10 @@ final class TileCode extends ParallelCode {
 
     @Override
     List<Phase> phases() {
-        Phase tiles = new Phase(Argument.ITEMS, 0, this::share);
+        Phase tiles = new Phase(Argument.ITEMS, Argument.NEXT, 0, this::share);
         return form.rows == Rows.READY || form.rows == Rows.PLACES
                 ? List.of(tiles)
-                : List.of(new Phase(Argument.ROWS, FEW, new TileRounding(this, form)), tiles);
+                : List.of(new Phase(Argument.ROWS, null, FEW, new TileRounding(this, form)), tiles);
     }
 
     private void share() {

@@ -133,13 +133,17 @@ final class TileConvolution {
         long rowScales = address(end.rowScales), scales = address(end.scales), begin = address(end.begin);
         long bias = address(end.bias);
         LongPointer arguments = ARGUMENTS.get();
+        long threads = torch.get_num_threads();
         long rows = shape[0] * p.y().out() * p.x().out();
         long panels = out / TileCode.WIDTH;
         for (long at = 0; at < rows; at += p.rows()) {
             long m = Math.min(p.rows(), rows - at);
+            long items = panels * ((m + plan.chunk - 1) / plan.chunk);
             arguments.put(
-                    torch.get_num_threads(),
-                    panels * ((m + plan.chunk - 1) / plan.chunk),
+                    threads,
+                    items,
+                    0,
+                    TileCode.taken(items, threads),
                     panels,
                     weightAt,
                     words * 4 * TileCode.WIDTH,

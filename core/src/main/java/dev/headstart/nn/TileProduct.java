@@ -199,9 +199,12 @@ final class TileProduct {
         long to = y.data_ptr().address();
         long threads = torch.get_num_threads();
         long chunk = chunk(rows, threads);
+        long items = panels.count * ((rows + chunk - 1) / chunk);
         own.arguments.put(
                 threads,
-                panels.count * ((rows + chunk - 1) / chunk),
+                items,
+                0,
+                TileCode.taken(items, threads),
                 panels.count,
                 weightAt,
                 panels.bytes(),

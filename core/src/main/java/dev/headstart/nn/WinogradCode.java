@@ -80,7 +80,7 @@ final class WinogradCode extends ParallelCode {
 
     @Override
     List<Phase> phases() {
-        return List.of(new Phase(Argument.ITEMS, 0, this::share));
+        return List.of(new Phase(Argument.ITEMS, null, 0, this::share));
     }
 
     private void share() {
