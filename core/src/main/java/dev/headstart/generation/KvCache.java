@@ -130,6 +130,11 @@ public final class KvCache implements AutoCloseable {
         return Attention.step(qkv, k, v, total, scale);
     }
 
+    /** Whether the step's tokens are the first ones of all rows. */
+    public boolean beginsRows() {
+        return total == width;
+    }
+
     private Tensor put(@Nullable Tensor[] buffers, int layer, Tensor x) {
         Tensor buffer = buffers[layer];
         if (buffer == null) {

@@ -106,9 +106,8 @@ public final class Gpt2 {
             long b = x.size(0);
             long s = x.size(1);
             Tensor joined = cAttn.forward(x); // [B, S, 3 E]
-            Tensor step = cache == null || trace.wantsAttention() || attnDropout.active() > 0
-                    ? null
-                    : cache.attend(layer, joined, scale);
+            boolean plain = !trace.wantsAttention() && attnDropout.active() == 0;
+            Tensor step = plain && cache != null ? cache.attend(layer, joined, scale) : null;
             if (step != null) {
                 return cProj.forwardAndAdd(step, residual, residDropout);
             }
@@ -121,8 +120,12 @@ public final class Gpt2 {
                 k = all.keys();
                 v = all.values();
             }
-            Tensor context = Attention.mergeHeads(
-                    Attention.attend(q, k, v, mask.of(0), mask.causal(0), scale, attnDropout, trace)); // [B, S, E]
+            Tensor prompt =
+                    plain && cache != null && cache.beginsRows() ? Attention.causal(joined, heads, scale) : null;
+            Tensor context = prompt != null
+                    ? prompt
+                    : Attention.mergeHeads(Attention.attend(
+                            q, k, v, mask.of(0), mask.causal(0), scale, attnDropout, trace)); // [B, S, E]
             return cProj.forwardAndAdd(context, residual, residDropout);
         }
     }

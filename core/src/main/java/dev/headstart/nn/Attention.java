@@ -183,6 +183,19 @@ public final class Attention {
     }
 
     /**
+     * Attention of texts from their beginning, no position of which sees a later one: a prompt.
+     *
+     * @param qkv query, key and value side by side, [B, S, 3 h d]
+     * @param scale usually 1 / sqrt(d)
+     * @return [B, S, h d]; null where the parts have to be put together by {@link #attend}
+     */
+    public static @Nullable Tensor causal(Tensor qkv, long heads, double scale) {
+        return qkv.is_cpu() && TextAttention.fits(qkv.size(2) / 3 / heads, Ops.type(qkv), qkv.size(1))
+                ? TextAttention.causal(qkv, heads, scale)
+                : null;
+    }
+
+    /**
      * One query's attention whose key and value come with it and are put behind those of before: a step of a generation.
      *
      * @param qkv query, key and value side by side, [1, 1, 3 h d]

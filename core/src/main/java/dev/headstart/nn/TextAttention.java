@@ -1,10 +1,13 @@
 package dev.headstart.nn;
 
 import dev.headstart.nn.TextAttentionCode.Argument;
+import dev.headstart.nn.TextAttentionCode.Form;
 import java.lang.ref.Reference;
+import java.util.Arrays;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
+import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.LongPointer;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
@@ -19,15 +22,25 @@ final class TextAttention {
     /** Positions up to which a head's copies stay in the cache; torch's kernels, which do it in pieces, are as fast for longer texts. */
     private static final int LONGEST = 1024;
 
+    private static final float HIDDEN = -1e30f;
     private static final double LOG2_E = 1 / Math.log(2);
-
-    private record Form(int d, boolean half) {}
 
     private static final Map<Form, Optional<MachineCode>> MADE = new ConcurrentHashMap<>();
     private static final ThreadLocal<LongPointer> ARGUMENTS =
             ThreadLocal.withInitial(() -> Memory.keep(new LongPointer(Argument.values().length)));
 
+    /** Of sixteen keys and as many queries at the same places: 0 where the key is seen. */
+    private static final FloatPointer LATER = later();
+
     private TextAttention() {}
+
+    private static FloatPointer later() {
+        float[] hidden = new float[TextAttentionCode.LANES * TextAttentionCode.LANES];
+        for (int key = 0; key < TextAttentionCode.LANES; key++) {
+            Arrays.fill(hidden, key * TextAttentionCode.LANES, key * (TextAttentionCode.LANES + 1), HIDDEN);
+        }
+        return Memory.keep(new FloatPointer(hidden));
+    }
 
     /** Each text's first position and how many it has, int64 [B, 2]. */
     static Tensor bounds(int... lengths) {
@@ -49,13 +62,13 @@ final class TextAttention {
                 && (type == ScalarType.Float || type == ScalarType.BFloat16)
                 && !GradMode.is_enabled()
                 && MachineCode.available() != null
-                && code(d, type) != null;
+                && code(d, type, false) != null;
     }
 
-    private static @Nullable MachineCode code(long d, ScalarType type) {
+    private static @Nullable MachineCode code(long d, ScalarType type, boolean causal) {
         return MADE.computeIfAbsent(
-                        new Form((int) d, type == ScalarType.BFloat16),
-                        f -> Optional.ofNullable(TextAttentionCode.of(f.d, f.half)))
+                        new Form((int) d, type == ScalarType.BFloat16, causal),
+                        f -> Optional.ofNullable(TextAttentionCode.of(f)))
                 .orElse(null);
     }
 
@@ -69,11 +82,25 @@ final class TextAttention {
      * @return [T, h d]
      */
     static Tensor attend(Tensor qkv, Tensor bounds, long longest, long heads, double scale) {
+        return attend(qkv, bounds, longest, heads, scale, false);
+    }
+
+    /** The same of texts all of one length, no position of which sees a later one. @param qkv [B, S, 3 h d] that {@link #fits}; @return [B, S, h d] */
+    static Tensor causal(Tensor qkv, long heads, double scale) {
+        long b = qkv.size(0);
+        long s = qkv.size(1);
+        int[] lengths = new int[(int) b];
+        Arrays.fill(lengths, (int) s);
+        Tensor y = attend(qkv.reshape(b * s, qkv.size(2)), bounds(lengths), s, heads, scale, true);
+        return y.view(b, s, y.size(1));
+    }
+
+    private static Tensor attend(Tensor qkv, Tensor bounds, long longest, long heads, double scale, boolean causal) {
         Tensor read = qkv.contiguous();
         long width = qkv.size(1) / 3;
         long d = width / heads;
         ScalarType type = Ops.type(qkv);
-        MachineCode code = code(d, type);
+        MachineCode code = code(d, type, causal);
         if (code == null) {
             throw new IllegalStateException("no code for heads of " + d);
         }
@@ -97,7 +124,8 @@ final class TextAttention {
                         rooms.data_ptr().address(),
                         room,
                         TextAttentionCode.copy(longest, d),
-                        Float.floatToIntBits((float) (scale * LOG2_E)) & 0xffffffffL);
+                        Float.floatToIntBits((float) (scale * LOG2_E)) & 0xffffffffL,
+                        LATER.address());
         code.call(ARGUMENTS.get());
         Reference.reachabilityFence(read);
         Reference.reachabilityFence(bounds);

@@ -25,7 +25,7 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The code of softmax(q k^T scale) v for texts one after the other, each of which sees itself and nothing else; an item is a head of a text. Sixteen queries are a
+ * The code of softmax(q k^T scale) v for texts one after the other, each of which sees itself and nothing else, of that what comes later not where the code is causal; an item is a head of a text. Sixteen queries are a
  * vector's lanes, so that their softmax needs nothing across lanes. Computed in fp32.
  */
 final class TextAttentionCode extends ParallelCode {
@@ -54,14 +54,16 @@ final class TextAttentionCode extends ParallelCode {
         Y,
         /** From one position to the next. */
         Y_BYTES,
-        /** Room for each thread: queries, keys and values of a head in fp32, [longest, d] each, then d + longest + 1 vectors. */
+        /** Room for each thread: queries, keys and values of a head in fp32, [longest, d] each, then d + longest + 17 vectors. */
         ROOM,
         /** Of a thread. */
         ROOM_BYTES,
         /** Of one of the three. */
         COPY_BYTES,
         /** fp32: scale log2(e). */
-        SCALE
+        SCALE,
+        /** fp32 [16, 16]: what is added to the scores of sixteen keys and as many queries at the same places, where later ones are hidden. */
+        LATER
     }
 
     // from RSP
@@ -70,29 +72,41 @@ final class TextAttentionCode extends ParallelCode {
     private static final int RESULT = 16; // the head's first result
     private static final int LEFT = 24; // queries
     private static final int QUERIES = 32; // of this turn
-    private static final int FRAME = 40;
+    private static final int SEEN = 40; // keys of this turn's queries
+    private static final int FRAME = 48;
 
     private static final int POWER = 24; // and the six after it
     private static final int FACTOR = 31;
     private static final int SUM = 23;
     private final int d;
     private final boolean half;
+    private final boolean causal;
     private final int vectors;
 
-    private TextAttentionCode(int d, boolean half) {
-        this.d = d;
-        this.half = half;
+    private TextAttentionCode(Form form) {
+        d = form.d;
+        half = form.half;
+        causal = form.causal;
         vectors = d / LANES;
     }
 
-    /** @param d size of a head, a multiple of 16 up to 128; @param half whether all is in bfloat16; @return null where code cannot be made here */
-    static @Nullable MachineCode of(int d, boolean half) {
-        return new TextAttentionCode(d, half).make();
+    /**
+     * What is made.
+     *
+     * @param d size of a head, a multiple of 16 up to 128
+     * @param half whether all is in bfloat16
+     * @param causal whether a position sees none after itself
+     */
+    record Form(int d, boolean half, boolean causal) {}
+
+    /** @return null where code cannot be made here */
+    static @Nullable MachineCode of(Form form) {
+        return new TextAttentionCode(form).make();
     }
 
     /** Bytes that a thread needs. */
     static long room(long longest, long d) {
-        return 3 * copy(longest, d) + (d + longest + KEYS + 1) * VECTOR;
+        return 3 * copy(longest, d) + (d + longest + LANES + 1) * VECTOR;
     }
 
     /** Bytes of queries, keys or values in fp32. */
@@ -158,8 +172,12 @@ final class TextAttentionCode extends ParallelCode {
         a.store(at(RSP, QUERIES), RAX);
         Label queries = new Label();
         a.bind(queries);
+        seen();
         transpose();
         scores();
+        if (causal) {
+            hideLater();
+        }
         weights();
         results();
         a.load(RAX, at(RSP, QUERIES));
@@ -170,6 +188,38 @@ final class TextAttentionCode extends ParallelCode {
         a.store(at(RSP, LEFT), RAX);
         a.compare(RAX, 1);
         a.jump(Condition.NOT_LESS, queries);
+    }
+
+    /** How many keys the queries of this turn see, the last of them. */
+    private void seen() {
+        a.load(RAX, at(RSP, LENGTH));
+        if (causal) {
+            Label all = new Label();
+            a.move(RCX, RAX);
+            a.load(RDX, at(RSP, LEFT));
+            a.subtract(RCX, RDX);
+            a.add(RCX, LANES);
+            a.compare(RAX, RCX);
+            a.jump(Condition.LESS, all);
+            a.move(RAX, RCX);
+            a.bind(all);
+        }
+        a.store(at(RSP, SEEN), RAX);
+    }
+
+    private void hideLater() {
+        a.load(RCX, at(RSP, LENGTH));
+        a.load(RDX, at(RSP, LEFT));
+        a.subtract(RCX, RDX); // queries before these, and keys that all of these see
+        a.shiftLeft(RCX, 6);
+        scoresAt(RDI);
+        a.add(RDI, RCX);
+        load(RAX, Argument.LATER);
+        for (int k = 0; k < LANES; k++) {
+            a.vmovups(0, at(RDI, k * VECTOR));
+            a.vaddps(0, 0, at(RAX, k * VECTOR));
+            a.vmovups(at(RDI, k * VECTOR), 0);
+        }
     }
 
     /** Queries times scale log2(e), keys and values from RSI on, in fp32 side by side. */
@@ -274,7 +324,7 @@ final class TextAttentionCode extends ParallelCode {
         load(RAX, Argument.COPY_BYTES);
         a.add(RSI, RAX); // keys
         scoresAt(RDI);
-        a.load(RDX, at(RSP, LENGTH));
+        a.load(RDX, at(RSP, SEEN));
         Label keys = new Label();
         a.bind(keys);
         afterCopies(R8);
@@ -325,7 +375,7 @@ final class TextAttentionCode extends ParallelCode {
 
     /** Each key's vector at RDI. */
     private void eachKey(Runnable body) {
-        a.load(RCX, at(RSP, LENGTH));
+        a.load(RCX, at(RSP, SEEN));
         Label key = new Label();
         a.bind(key);
         body.run();

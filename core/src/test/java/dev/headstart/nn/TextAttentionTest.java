@@ -75,6 +75,31 @@ class TextAttentionTest {
         }
     }
 
+    /** No position sees a later one. */
+    @ParameterizedTest
+    @CsvSource({"1, 12, 64, 1", "3, 12, 64, 16", "2, 3, 16, 17", "2, 2, 32, 47", "1, 2, 128, 130"})
+    void hidesWhatComesLater(long texts, long heads, long d, long length) {
+        try (PointerScope scope = new PointerScope();
+                NoGradGuard guard = new NoGradGuard()) {
+            torch.manual_seed(1);
+            Tensor qkv = torch.randn(texts, length, 3 * heads * d).mul(new Scalar(2.0));
+            Tensor own = qkv.to(ScalarType.Double)
+                    .view(texts, length, 3, heads, d)
+                    .permute(2, 0, 3, 1, 4); // [3, B, h, S, d]
+            Tensor later = torch.ones(length, length).triu(1).to(ScalarType.Bool);
+            Tensor scores = own.select(0, 0)
+                    .matmul(own.select(0, 1).transpose(2, 3))
+                    .mul(new Scalar(0.2))
+                    .masked_fill(later, new Scalar(Double.NEGATIVE_INFINITY));
+            Tensor expected = Attention.mergeHeads(torch.softmax(scores, -1).matmul(own.select(0, 2)));
+            Tensor y = TextAttention.causal(qkv, heads, 0.2);
+            assertThat(y.shape()).isEqualTo(expected.shape());
+            Tensor difference = y.to(ScalarType.Double).sub(expected);
+            assertThat(difference.norm().item_double() / expected.norm().item_double())
+                    .isLessThan(2e-6);
+        }
+    }
+
     /** Scores of thousands, of which only the largest counts, and what is no number stays in its text. */
     @Test
     void largeScoresAndWhatIsNoNumber() {
