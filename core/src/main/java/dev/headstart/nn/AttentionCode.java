@@ -4,8 +4,6 @@ import static dev.headstart.nn.Assembler.Mem.at;
 import static dev.headstart.nn.Assembler.Reg.R10;
 import static dev.headstart.nn.Assembler.Reg.R11;
 import static dev.headstart.nn.Assembler.Reg.R13;
-import static dev.headstart.nn.Assembler.Reg.R14;
-import static dev.headstart.nn.Assembler.Reg.R15;
 import static dev.headstart.nn.Assembler.Reg.R8;
 import static dev.headstart.nn.Assembler.Reg.R9;
 import static dev.headstart.nn.Assembler.Reg.RAX;
@@ -91,12 +89,7 @@ final class AttentionCode extends ParallelCode {
         a.vbroadcastss(FACTOR, at(RBX, offset(Argument.SCALE)));
         constant(LOW, LEAST);
         PowerOfTwo.prepare(this, POWER);
-        Label next = new Label();
-        a.bind(next);
-        head();
-        a.add(R14, 1);
-        a.compare(R14, R15);
-        a.jump(Condition.LESS, next);
+        eachItem(this::head);
     }
 
     private void head() {

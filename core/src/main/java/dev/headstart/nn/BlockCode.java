@@ -2,13 +2,9 @@ package dev.headstart.nn;
 
 import static dev.headstart.nn.Assembler.Mem.at;
 import static dev.headstart.nn.Assembler.Reg.R13;
-import static dev.headstart.nn.Assembler.Reg.R14;
-import static dev.headstart.nn.Assembler.Reg.R15;
 import static dev.headstart.nn.Assembler.Reg.RBX;
 import static dev.headstart.nn.Assembler.Reg.RDI;
 
-import dev.headstart.nn.Assembler.Condition;
-import dev.headstart.nn.Assembler.Label;
 import java.util.List;
 
 /** Code that goes through the blocks of a weight, its items. The subclass says what is done with a block. */
@@ -59,11 +55,6 @@ abstract class BlockCode extends ParallelCode {
         a.vbroadcastss(LOW_HALVES, at(RBX, offset(Argument.CONSTANTS)));
         a.vbroadcastss(UPPER, at(RBX, offset(Argument.CONSTANTS) + 4));
         begin();
-        Label next = new Label();
-        a.bind(next);
-        block();
-        a.add(R14, 1);
-        a.compare(R14, R15);
-        a.jump(Condition.LESS, next);
+        eachItem(this::block);
     }
 }

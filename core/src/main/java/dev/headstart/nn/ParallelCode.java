@@ -155,6 +155,24 @@ abstract class ParallelCode {
         }
     }
 
+    /** Does the same for each of a thread's items, the present one in R14; R14 and R15 are to be kept. */
+    final void eachItem(Runnable body) {
+        Label item = new Label();
+        a.bind(item);
+        body.run();
+        a.add(R14, 1);
+        a.compare(R14, R15);
+        a.jump(Condition.LESS, item);
+    }
+
+    /** The item divided by an argument: RAX the quotient, RDX the rest. RCX is lost. */
+    final void divideItem(Enum<?> by) {
+        a.move(RAX, R14);
+        a.zero(RDX);
+        load(RCX, by);
+        a.divide(RCX);
+    }
+
     /** @param argument the name of an argument, in the order in which they lie */
     final void load(Reg to, Enum<?> argument) {
         a.load(to, at(RBX, offset(argument)));

@@ -5,8 +5,6 @@ import static dev.headstart.nn.Assembler.Mem.each;
 import static dev.headstart.nn.Assembler.Reg.R10;
 import static dev.headstart.nn.Assembler.Reg.R11;
 import static dev.headstart.nn.Assembler.Reg.R12;
-import static dev.headstart.nn.Assembler.Reg.R14;
-import static dev.headstart.nn.Assembler.Reg.R15;
 import static dev.headstart.nn.Assembler.Reg.R8;
 import static dev.headstart.nn.Assembler.Reg.R9;
 import static dev.headstart.nn.Assembler.Reg.RAX;
@@ -132,21 +130,13 @@ final class TextAttentionCode extends ParallelCode {
         load(RCX, Argument.ROOM);
         a.add(RAX, RCX);
         a.store(at(RSP, OWN), RAX);
-        Label item = new Label();
-        a.bind(item);
-        item();
-        a.add(R14, 1);
-        a.compare(R14, R15);
-        a.jump(Condition.LESS, item);
+        eachItem(this::item);
         a.add(RSP, FRAME);
         a.pop(RBP);
     }
 
     private void item() {
-        a.move(RAX, R14);
-        a.zero(RDX);
-        load(RCX, Argument.TEXTS);
-        a.divide(RCX); // rax: the head, rdx: the text
+        divideItem(Argument.TEXTS); // rax: the head, rdx: the text
         a.shiftLeft(RDX, 4);
         load(RCX, Argument.BOUNDS);
         a.add(RDX, RCX);

@@ -6,8 +6,6 @@ import static dev.headstart.nn.Assembler.Reg.R10;
 import static dev.headstart.nn.Assembler.Reg.R11;
 import static dev.headstart.nn.Assembler.Reg.R12;
 import static dev.headstart.nn.Assembler.Reg.R13;
-import static dev.headstart.nn.Assembler.Reg.R14;
-import static dev.headstart.nn.Assembler.Reg.R15;
 import static dev.headstart.nn.Assembler.Reg.R8;
 import static dev.headstart.nn.Assembler.Reg.R9;
 import static dev.headstart.nn.Assembler.Reg.RAX;
@@ -219,22 +217,14 @@ final class TileCode extends ParallelCode {
     private void share() {
         a.push(RBP);
         a.add(RSP, -FRAME);
-        Label item = new Label();
-        a.bind(item);
-        item();
-        a.add(R14, 1);
-        a.compare(R14, R15);
-        a.jump(Condition.LESS, item);
+        eachItem(this::item);
         a.add(RSP, FRAME);
         a.pop(RBP);
     }
 
     /** A panel of a chunk. RDI: its weights; RSI: y's tile; R8: x's first row; RDX: rows left. */
     private void item() {
-        a.move(RAX, R14);
-        a.zero(RDX);
-        load(RCX, Argument.PANELS);
-        a.divide(RCX); // rax: the chunk, rdx: the panel
+        divideItem(Argument.PANELS); // rax: the chunk, rdx: the panel
         load(RDI, Argument.PANEL_BYTES);
         a.multiply(RDI, RDX);
         load(RCX, Argument.WEIGHT);

@@ -2,8 +2,6 @@ package dev.headstart.nn;
 
 import static dev.headstart.nn.Assembler.Mem.at;
 import static dev.headstart.nn.Assembler.Reg.R13;
-import static dev.headstart.nn.Assembler.Reg.R14;
-import static dev.headstart.nn.Assembler.Reg.R15;
 import static dev.headstart.nn.Assembler.Reg.R8;
 import static dev.headstart.nn.Assembler.Reg.RCX;
 import static dev.headstart.nn.Assembler.Reg.RDI;
@@ -50,8 +48,10 @@ final class TileRounding implements Runnable {
         code.constant(LEAST, 1e-12f);
         code.constant(MOST, 127);
         code.bits(MIDDLE, 128);
-        Label row = new Label();
-        a.bind(row);
+        code.eachItem(this::row);
+    }
+
+    private void row() {
         if (bytes) {
             toBytes();
         } else {
@@ -62,9 +62,6 @@ final class TileRounding implements Runnable {
             });
         }
         a.add(R8, 4);
-        a.add(R14, 1);
-        a.compare(R14, R15);
-        a.jump(Condition.LESS, row);
     }
 
     private void toBytes() {

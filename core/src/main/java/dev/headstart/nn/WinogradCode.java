@@ -5,8 +5,6 @@ import static dev.headstart.nn.Assembler.Reg.R10;
 import static dev.headstart.nn.Assembler.Reg.R11;
 import static dev.headstart.nn.Assembler.Reg.R12;
 import static dev.headstart.nn.Assembler.Reg.R13;
-import static dev.headstart.nn.Assembler.Reg.R14;
-import static dev.headstart.nn.Assembler.Reg.R15;
 import static dev.headstart.nn.Assembler.Reg.R8;
 import static dev.headstart.nn.Assembler.Reg.R9;
 import static dev.headstart.nn.Assembler.Reg.RAX;
@@ -91,21 +89,13 @@ final class WinogradCode extends ParallelCode {
         constant(LESS_FOUR, -4);
         constant(EIGHT, 8);
         a.vpxord(ZERO, ZERO, ZERO);
-        Label item = new Label();
-        a.bind(item);
-        item();
-        a.add(R14, 1);
-        a.compare(R14, R15);
-        a.jump(Condition.LESS, item);
+        eachItem(this::item);
         a.pop(RBP);
     }
 
     /** RBP: the tile in the table; RDX: where its part begins; RDI: of the six; RSI: from one of the six to the next. */
     private void item() {
-        a.move(RAX, R14);
-        a.zero(RDX);
-        load(RCX, Argument.PARTS);
-        a.divide(RCX);
+        divideItem(Argument.PARTS);
         a.move(RCX, 8L * ENTRIES);
         a.multiply(RAX, RCX);
         load(RBP, Argument.TABLE);
