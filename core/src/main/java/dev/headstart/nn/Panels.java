@@ -13,7 +13,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  */
 final class Panels {
     /** Words that are laid out at a time. */
-    private static final long PIECE = 1 << 20;
+    private static final long PIECE = 1 << 16;
 
     final long count;
     private final int lanes;
