@@ -8,6 +8,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.BoolOptional;
 import org.bytedeco.pytorch.Device;
@@ -137,10 +138,9 @@ public final class KvCache implements AutoCloseable {
 
     private Tensor put(@Nullable Tensor[] buffers, int layer, Tensor x) {
         Tensor buffer = buffers[layer];
-        if (buffer == null) {
+        if (buffer == null || buffer.size(1) != x.size(1) || buffer.size(3) != x.size(3)) { // not yet, or as for others
             // padding of a ragged step may lie beyond the last real token, hence the margin of one step's width
-            buffer = reserve(x.size(1), Math.max(capacity, total), x.size(3), x);
-            buffers[layer] = buffer;
+            buffer = reserveLayers(buffers, layer, x, Math.max(capacity, total));
         }
         int longest = total - width;
         if (buffer.size(2) < total) {
@@ -161,6 +161,24 @@ public final class KvCache implements AutoCloseable {
             rows.scatter_(2, index, x);
         }
         return rows.narrow(2, 0, total); // [R, H, L, D]
+    }
+
+    /**
+     * Reserves a layer's buffer, and with it those of the layers after it, as they are mostly alike: one piece of memory. As many pieces, between what layers compute,
+     * they would keep what those give back from being used again.
+     */
+    private Tensor reserveLayers(@Nullable Tensor[] buffers, int layer, Tensor x, int tokens) {
+        int layers = buffers.length - layer;
+        Tensor all = empty(new long[] {layers, reservedRows, x.size(1), tokens, x.size(3)}, options(x), null);
+        for (int i = 0; i < layers; i++) {
+            Tensor one = all.select(0, i);
+            one.retainReference();
+            if (buffers[layer + i] != null) {
+                buffers[layer + i].close();
+            }
+            buffers[layer + i] = one;
+        }
+        return Objects.requireNonNull(buffers[layer]);
     }
 
     private Tensor reserve(long heads, long tokens, long size, Tensor like) {
