@@ -4,11 +4,14 @@ import static org.bytedeco.pytorch.global.torch.empty;
 
 import dev.headstart.nn.Attention;
 import dev.headstart.nn.Ops;
+import dev.headstart.nn.RowProgram;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.BoolOptional;
 import org.bytedeco.pytorch.Device;
@@ -42,6 +45,10 @@ public final class KvCache implements AutoCloseable {
     private boolean aligned;
     private @Nullable Tensor positions;
     private final Map<Integer, Tensor> masks = new HashMap<>();
+
+    private @Nullable RowProgram program;
+    private @Nullable Tensor[] recorded = new Tensor[0]; // the buffers that it reads
+    private boolean unrecordable;
 
     /**
      * @param layers number of decoder layers
@@ -129,6 +136,59 @@ public final class KvCache implements AutoCloseable {
             return null;
         }
         return Attention.step(qkv, k, v, total, scale);
+    }
+
+    /** Says how a model's layers treat a step's only row, the keys and values of before in {@link #reserved}; and whether it could. */
+    public interface Recorder {
+        /** @param program whose row goes through the layers */
+        boolean record(RowProgram program);
+    }
+
+    /**
+     * Runs a step of one token in the only row as one program, which is recorded at the first such step.
+     *
+     * @param x [1, 1, E]
+     * @return the row when it went through the layers, [1, 1, E], good until the next step; null where the layers must be run one by one
+     */
+    public @Nullable Tensor run(Tensor x, Recorder recorder) {
+        if (width != 1 || rows() != 1 || unrecordable || !reservedFor(total)) {
+            return null;
+        }
+        RowProgram p = program;
+        if (p == null || !sameBuffers()) {
+            forgetProgram();
+            p = RowProgram.of(x.numel(), recorder::record);
+            program = p;
+            unrecordable = p == null;
+            recorded = concat(keys, values);
+        }
+        return p == null ? null : p.run(x, total);
+    }
+
+    /** The buffers of a layer, [R, H, capacity, D]; there is one after the first step. */
+    public KeysValues reserved(int layer) {
+        return new KeysValues(Objects.requireNonNull(keys[layer]), Objects.requireNonNull(values[layer]));
+    }
+
+    private boolean reservedFor(int tokens) {
+        return Stream.concat(Arrays.stream(keys), Arrays.stream(values))
+                .allMatch(b -> b != null && b.size(2) >= tokens);
+    }
+
+    private boolean sameBuffers() {
+        @Nullable Tensor[] now = concat(keys, values);
+        return IntStream.range(0, now.length).allMatch(i -> now[i] == recorded[i]);
+    }
+
+    private static @Nullable Tensor[] concat(@Nullable Tensor[] a, @Nullable Tensor[] b) {
+        return Stream.concat(Arrays.stream(a), Arrays.stream(b)).toArray(Tensor[]::new);
+    }
+
+    private void forgetProgram() {
+        if (program != null) {
+            program.close();
+            program = null;
+        }
     }
 
     /** Whether the step's tokens are the first ones of all rows. */
@@ -398,6 +458,7 @@ public final class KvCache implements AutoCloseable {
 
     @Override
     public void close() {
+        forgetProgram();
         for (@Nullable Tensor[] buffers : List.of(keys, values)) {
             for (int i = 0; i < buffers.length; i++) {
                 if (buffers[i] != null) {

@@ -13,6 +13,7 @@ import dev.headstart.nn.Linear;
 import dev.headstart.nn.Losses;
 import dev.headstart.nn.Memory;
 import dev.headstart.nn.Recompute;
+import dev.headstart.nn.RowProgram;
 import dev.headstart.nn.Trace;
 import dev.headstart.nn.Weights;
 import java.util.ArrayList;
@@ -128,6 +129,21 @@ public final class Gpt2 {
                             q, k, v, mask.of(0), mask.causal(0), scale, attnDropout, trace)); // [B, S, E]
             return cProj.forwardAndAdd(context, residual, residDropout);
         }
+
+        /** The same of one token, recorded. */
+        boolean record(RowProgram p, StepRows rows, KvCache cache) {
+            KvCache.KeysValues all = cache.reserved(layer);
+            return p.linear(cAttn, rows.normed, Activation.LINEAR, rows.qkv)
+                    && p.attend(rows.qkv, all.keys(), all.values(), scale, rows.context)
+                    && p.linearAndAdd(cProj, rows.context, p.x());
+        }
+    }
+
+    /** The rows of a step of one token (see {@link KvCache#run}). */
+    record StepRows(Tensor normed, Tensor qkv, Tensor context, Tensor inner) {
+        static StepRows of(RowProgram p, GPT2Config c) {
+            return new StepRows(p.row(c.nEmbd()), p.row(3L * c.nEmbd()), p.row(c.nEmbd()), p.row(c.nInner()));
+        }
     }
 
     /** Attention and feed-forward, pre-norm (transformers GPT2Block). */
@@ -155,6 +171,15 @@ public final class Gpt2 {
             x = attn.forward(ln1.forward(x), x, mask, cache, trace); // [B, S, E]
             Tensor inner = cFc.forward(ln2.forward(x), activation); // [B, S, I]
             return cProj.forwardAndAdd(inner, x, dropout); // [B, S, E]
+        }
+
+        /** The same of one token, recorded. */
+        boolean record(RowProgram p, StepRows rows, KvCache cache) {
+            return p.norm(ln1, p.x(), rows.normed)
+                    && attn.record(p, rows, cache)
+                    && p.norm(ln2, p.x(), rows.normed)
+                    && p.linear(cFc, rows.normed, activation, rows.inner)
+                    && p.linearAndAdd(cProj, rows.inner, p.x());
         }
     }
 
@@ -198,6 +223,10 @@ public final class Gpt2 {
 
         @Override
         Tensor layers(Tensor x, Tensor positions, CausalMask mask, @Nullable KvCache cache, Trace trace) {
+            Tensor step = cache == null || !trace.isNone() || drops() ? null : cache.run(x, p -> record(p, cache));
+            if (step != null) {
+                return step;
+            }
             mask.of(0); // made here, where it outlives the layers' own scopes
             for (GPT2Block block : blocks) {
                 Tensor input = trace.hidden(x);
@@ -206,6 +235,19 @@ public final class Gpt2 {
                         : Memory.local(() -> block.forward(input, mask, cache, trace));
             }
             return trace.hidden(lnF.forward(x));
+        }
+
+        /** A step of one token, recorded. */
+        private boolean record(RowProgram p, KvCache cache) {
+            StepRows rows = StepRows.of(p, c);
+            return blocks.stream().allMatch(block -> block.record(p, rows, cache)) && p.norm(lnF, p.x(), p.x());
+        }
+
+        private boolean drops() {
+            return blocks.stream()
+                    .anyMatch(b -> b.dropout.active() > 0
+                            || b.attn.attnDropout.active() > 0
+                            || b.attn.residDropout.active() > 0);
         }
 
         @Override

@@ -53,6 +53,11 @@ final class Assembler {
     static final class Label {
         private int at = -1;
         private final List<Integer> uses = new ArrayList<>();
+
+        /** The byte that it stands before. */
+        int at() {
+            return at;
+        }
     }
 
     /** Conditions of jumps, by their codes. */
@@ -296,6 +301,10 @@ final class Assembler {
         evex(1, 0, 0x5c, z, a, b);
     }
 
+    void vsqrtps(int z, int a) {
+        evex(1, 0, 0x51, z, 0, a);
+    }
+
     void vdivps(int z, int a, int b) {
         evex(1, 0, 0x5e, z, a, b);
     }
@@ -310,6 +319,10 @@ final class Assembler {
 
     void vpandd(int z, int a, int b) {
         evex(1, 1, 0xdb, z, a, b);
+    }
+
+    void vpsubd(int z, int a, int b) {
+        evex(1, 1, 0xfa, z, a, b);
     }
 
     void vpaddd(int z, int a, int b) {
@@ -415,6 +428,12 @@ final class Assembler {
     /** Each lane of 32 bits to the left. */
     void vpslld(int z, int a, int bits) {
         evex(1, 1, 0x72, 6, z, a);
+        bytes(bits);
+    }
+
+    /** Each lane of 32 bits to the right, the sign kept. */
+    void vpsrad(int z, int a, int bits) {
+        evex(1, 1, 0x72, 4, z, a);
         bytes(bits);
     }
 

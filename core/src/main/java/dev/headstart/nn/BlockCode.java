@@ -32,7 +32,11 @@ abstract class BlockCode extends ParallelCode {
         /** int32 0x0f0f0f0f and 0xffff0000. */
         CONSTANTS,
         /** int32 0x0000000f and fp32 -8. */
-        CODES
+        CODES,
+        /** Of {@link RowCode}: fp32 [in], which is rounded to X and GROUPS first. */
+        GIVEN,
+        /** Of {@link RowCode}: the activation's constants. */
+        ACTIVATION
     }
 
     static final int LOW_HALVES = 31; // 0x0f0f0f0f
@@ -45,8 +49,12 @@ abstract class BlockCode extends ParallelCode {
     abstract void block();
 
     @Override
-    final List<Phase> phases() {
-        return List.of(new Phase(Argument.BLOCKS, null, 0, this::share));
+    List<Phase> phases() {
+        return List.of(blocks());
+    }
+
+    final Phase blocks() {
+        return new Phase(Argument.BLOCKS, null, 0, this::share);
     }
 
     private void share() {

@@ -28,6 +28,17 @@ interface Kernel {
         return apply(x, Activation.LINEAR, Ops.type(other)).add_(other);
     }
 
+    /**
+     * Records y = act(x W^T + b + other) of one row in a program, where the kernel can.
+     *
+     * @param x fp32 [in]
+     * @param other fp32 [out]; null for none
+     * @param y fp32 [out], which may be {@code other}
+     */
+    default boolean record(RowProgram program, Tensor x, Activation act, @Nullable Tensor other, Tensor y) {
+        return false;
+    }
+
     /** Whether query, key and value should come in bfloat16 where the processor computes the attention faster so. */
     default boolean halvesForAttention() {
         return false;

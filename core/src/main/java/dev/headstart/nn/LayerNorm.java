@@ -10,6 +10,12 @@ import org.jspecify.annotations.Nullable;
 /** Normalization over the last dimension (Ba et al. 2016), as {@code torch.nn.LayerNorm}. */
 public final class LayerNorm {
     private static final TensorOptional NONE = none();
+
+    /** Made when it is first asked for. */
+    private static final class Made {
+        static final @Nullable MachineCode NORM = NormCode.of();
+    }
+
     private final Parameter weight;
     private final @Nullable Parameter bias;
     private final double eps;
@@ -32,6 +38,29 @@ public final class LayerNorm {
             return Few.like(x, normalized(Few.read(x)));
         }
         return layer_norm(x, shape, weight.optional(), bias == null ? NONE : bias.optional(), eps, true);
+    }
+
+    /** Records the normalization of one row. @param x fp32 [d]; @param y fp32 [d]; @return whether it can be */
+    boolean record(RowProgram program, Tensor x, Tensor y) {
+        Tensor w = weight.tensor();
+        Tensor b = bias == null ? null : bias.tensor();
+        MachineCode code = Made.NORM;
+        if (code == null || b == null || shape[0] % RowCode.LANES != 0 || !Few.readable(w) || !Few.readable(b)) {
+            return false;
+        }
+        long constants = (long) Float.floatToIntBits((float) eps) << 32 | Float.floatToIntBits(1f / shape[0]);
+        program.step(code, NormCode.Argument.values().length)
+                .put(
+                        1,
+                        1,
+                        x.data_ptr().address(),
+                        shape[0] * Float.BYTES,
+                        y.data_ptr().address(),
+                        w.data_ptr().address(),
+                        b.data_ptr().address(),
+                        shape[0] / RowCode.LANES,
+                        constants);
+        return true;
     }
 
     /** One row, in place, in Java. */

@@ -77,6 +77,12 @@ public final class Linear {
         return dropout.active() > 0 ? dropout.forward(forward(x)).add(other) : forwardAndAdd(x, other);
     }
 
+    /** Records y = act(x W^T + b + other) of one row, where the kernel can. @param x fp32 [in]; @param other fp32 [out], null for none; @param y fp32 [out] */
+    boolean record(RowProgram program, Tensor x, Activation act, @Nullable Tensor other, Tensor y) {
+        Kernel k = kernel;
+        return k != null && lora == null && k.record(program, x, act, other, y);
+    }
+
     /**
      * Query, key and value of an attention: one product where they are {@linkplain #join joined} and packed together. Of weights with 8 bits they come in
      * bfloat16 where the processor computes the attention faster so.

@@ -30,7 +30,7 @@ final class MachineCode {
     private static final long READ_AND_RUN = 5;
 
     /** Addresses of OpenMP's functions (GNU libgomp). */
-    record OpenMp(long parallel, long thread, long threads) {}
+    record OpenMp(long parallel, long thread, long threads, long barrier) {}
 
     private static final class Holder {
         static final @Nullable OpenMp OPEN_MP = supported() ? openMp() : null;
@@ -39,10 +39,22 @@ final class MachineCode {
     /** What must stay until the process ends: freed memory that cannot be written to would break whoever gets it next. */
     private static final List<Pointer> KEPT = new CopyOnWriteArrayList<>();
 
-    private final PointerConsumer function;
+    /**
+     * What all threads do in one of the code's phases.
+     *
+     * @param at where it begins, from the code's first byte
+     * @param next the argument that counts items as threads take them, which is 0 before it begins; -1 where there is none
+     */
+    record Body(int at, int next) {}
 
-    private MachineCode(PointerConsumer function) {
+    private final PointerConsumer function;
+    private final long start;
+    private final List<Body> bodies;
+
+    private MachineCode(PointerConsumer function, long start, List<Body> bodies) {
         this.function = function;
+        this.start = start;
+        this.bodies = bodies;
     }
 
     /** OpenMP's functions; null where code cannot be made here. */
@@ -65,13 +77,14 @@ final class MachineCode {
         Pointer parallel = Loader.addressof("GOMP_parallel");
         Pointer thread = Loader.addressof("omp_get_thread_num");
         Pointer threads = Loader.addressof("omp_get_num_threads");
-        return parallel == null || thread == null || threads == null
+        Pointer barrier = Loader.addressof("GOMP_barrier");
+        return parallel == null || thread == null || threads == null || barrier == null
                 ? null
-                : new OpenMp(parallel.address(), thread.address(), threads.address());
+                : new OpenMp(parallel.address(), thread.address(), threads.address(), barrier.address());
     }
 
     /** @return null where the system does not let this process make code */
-    static @Nullable MachineCode of(byte[] code) {
+    static @Nullable MachineCode of(byte[] code, List<Body> bodies) {
         long pages = (code.length + PAGE - 1L) / PAGE * PAGE;
         BytePointer memory = keep(new BytePointer(pages + PAGE));
         long skipped = PAGE - memory.address() % PAGE;
@@ -79,7 +92,9 @@ final class MachineCode {
         Address start = new Address(memory.address() + skipped);
         // mprotect(start, pages, READ_AND_RUN), by a function type of the same registers
         new MemCopyFunction(function(Loader.addressof("mprotect"))).call(start, new Address(pages), READ_AND_RUN);
-        return executable(start.address()) ? new MachineCode(new PointerConsumer(function(start))) : null;
+        return executable(start.address())
+                ? new MachineCode(new PointerConsumer(function(start)), start.address(), bodies)
+                : null;
     }
 
     /** What JavaCPP takes for a function: memory that begins with its address. */
@@ -104,6 +119,16 @@ final class MachineCode {
         } catch (IOException e) {
             return false;
         }
+    }
+
+    /** Its phases, in their order. */
+    List<Body> bodies() {
+        return bodies;
+    }
+
+    /** Where a phase begins; it finds the code's arguments in RDI, and is called by all threads of a parallel region. */
+    long address(Body body) {
+        return start + body.at();
     }
 
     /** Calls the code. @param arguments what it finds in RDI */

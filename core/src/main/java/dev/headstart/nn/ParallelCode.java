@@ -15,8 +15,10 @@ import static dev.headstart.nn.Assembler.Reg.RSI;
 import dev.headstart.nn.Assembler.Condition;
 import dev.headstart.nn.Assembler.Label;
 import dev.headstart.nn.Assembler.Reg;
+import dev.headstart.nn.MachineCode.Body;
 import dev.headstart.nn.MachineCode.OpenMp;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -40,7 +42,11 @@ abstract class ParallelCode {
      * @param least with fewer items than that the caller does without the other threads
      * @param share what a thread does with its items, R14 to R15 (not inclusive), at least one; RBX is to be kept
      */
-    record Phase(Enum<?> items, @Nullable Enum<?> next, int least, Runnable share) {}
+    record Phase(Enum<?> items, @Nullable Enum<?> next, int least, Runnable share) {
+        private int nextPlace() {
+            return next == null ? -1 : next.ordinal();
+        }
+    }
 
     /** In their order. */
     abstract List<Phase> phases();
@@ -49,12 +55,19 @@ abstract class ParallelCode {
     @Nullable
     MachineCode make() {
         OpenMp openMp = MachineCode.available();
-        return openMp == null ? null : MachineCode.of(write(openMp));
+        if (openMp == null) {
+            return null;
+        }
+        List<Phase> phases = phases();
+        List<Label> labels = phases.stream().map(p -> new Label()).toList();
+        byte[] code = write(openMp, phases, labels);
+        List<Body> bodies = IntStream.range(0, phases.size())
+                .mapToObj(p -> new Body(labels.get(p).at(), phases.get(p).nextPlace()))
+                .toList();
+        return MachineCode.of(code, bodies);
     }
 
-    private byte[] write(OpenMp openMp) {
-        List<Phase> phases = phases();
-        List<Label> bodies = phases.stream().map(p -> new Label()).toList();
+    private byte[] write(OpenMp openMp, List<Phase> phases, List<Label> bodies) {
         a.push(RBX);
         a.move(RBX, RDI);
         for (int p = 0; p < phases.size(); p++) {

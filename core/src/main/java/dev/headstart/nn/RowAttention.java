@@ -78,36 +78,66 @@ final class RowAttention {
      * @return [1, 1, h d]; null where there is no code for it
      */
     static @Nullable Tensor step(Tensor qkv, Tensor k, Tensor v, long length, double scale) {
-        long heads = k.size(1);
-        long d = k.size(3);
-        if (qkv.numel() != 3 * heads * d
-                || GradMode.is_enabled()
-                || !qkv.is_cpu()
-                || d % RowCode.LANES != 0
-                || d > LARGEST
-                || !qkv.is_contiguous()
-                || Ops.type(qkv) != ScalarType.Float
-                || Ops.type(k) != ScalarType.Float
-                || !k.is_contiguous()
-                || !v.is_contiguous()) {
-            return null;
-        }
-        MachineCode code = code((int) d);
+        MachineCode code = GradMode.is_enabled() ? null : stepCode(qkv, k, v);
         if (code == null) {
             return null;
         }
-        Tensor y = Ops.empty(ScalarType.Float, 1, 1, heads * d);
-        RowAttention own = OWN.get();
-        long bytes = k.size(2) * d * Float.BYTES; // of a head
-        own.call(
-                code,
-                heads,
-                length,
-                new long[] {address(qkv), address(k), bytes, address(v), bytes, address(y)},
-                scale,
-                heads * d * Float.BYTES);
+        long heads = k.size(1);
+        Tensor y = Ops.empty(ScalarType.Float, 1, 1, heads * k.size(3));
+        OWN.get().call(code, heads, length, places(qkv, k, v, y), scale, partBytes(k));
         Reference.reachabilityFence(qkv);
         return y;
+    }
+
+    private static @Nullable MachineCode stepCode(Tensor qkv, Tensor k, Tensor v) {
+        long d = k.size(3);
+        boolean fits = qkv.numel() == 3 * k.size(1) * d
+                && qkv.is_cpu()
+                && d % RowCode.LANES == 0
+                && d <= LARGEST
+                && qkv.is_contiguous()
+                && Ops.type(qkv) == ScalarType.Float
+                && Ops.type(k) == ScalarType.Float
+                && k.is_contiguous()
+                && v.is_contiguous();
+        return fits ? code((int) d) : null;
+    }
+
+    private static long[] places(Tensor qkv, Tensor k, Tensor v, Tensor y) {
+        long bytes = k.size(2) * k.size(3) * Float.BYTES; // of a head
+        return new long[] {address(qkv), address(k), bytes, address(v), bytes, address(y)};
+    }
+
+    private static long partBytes(Tensor k) {
+        return k.size(1) * k.size(3) * Float.BYTES;
+    }
+
+    /** A step in a program. */
+    static final class Recorded {
+        private final LongPointer places;
+
+        Recorded(LongPointer places) {
+            this.places = places;
+        }
+
+        /** @param keys that the next query sees, its own among them */
+        void length(long keys) {
+            places.put(Argument.LENGTH.ordinal(), keys);
+            places.put(Argument.SCORE_BYTES.ordinal(), width(keys) * Float.BYTES);
+        }
+    }
+
+    /** Records {@link #step} for as many keys as there is room for. @param y fp32 [h d]; @return null where there is no code for it */
+    static @Nullable Recorded record(RowProgram program, Tensor qkv, Tensor k, Tensor v, double scale, Tensor y) {
+        MachineCode code = stepCode(qkv, k, v);
+        if (code == null) {
+            return null;
+        }
+        long heads = k.size(1);
+        LongPointer places = program.step(code, Argument.values().length);
+        long scores = program.room(heads * width(k.size(2)) * Float.BYTES);
+        put(places, scores, heads, k.size(2), places(qkv, k, v, y), scale, partBytes(k));
+        return new Recorded(places);
     }
 
     private static long address(Tensor x) {
@@ -133,12 +163,23 @@ final class RowAttention {
 
     /** @param at where the query is, the keys and from one head of them to the next, the values and the same, the result */
     private void call(MachineCode code, long heads, long keys, long[] at, double scale, long partBytes) {
-        long width = (keys + RowCode.LANES - 1) / RowCode.LANES * RowCode.LANES;
+        long width = width(keys);
         if (room < heads * width) {
             Memory.close(scores);
             room = 2 * heads * width;
             scores = Memory.keep(new FloatPointer(room));
         }
+        put(places, scores.address(), heads, keys, at, scale, partBytes);
+        code.call(places);
+    }
+
+    /** Of a head's scores. */
+    private static long width(long keys) {
+        return (keys + RowCode.LANES - 1) / RowCode.LANES * RowCode.LANES;
+    }
+
+    private static void put(
+            LongPointer places, long scores, long heads, long keys, long[] at, double scale, long partBytes) {
         places.put(
                 torch.get_num_threads(),
                 heads,
@@ -146,13 +187,12 @@ final class RowAttention {
                 at[2],
                 keys,
                 at[0],
-                scores.address(),
-                width * Float.BYTES,
+                scores,
+                width(keys) * Float.BYTES,
                 at[3],
                 at[4],
                 at[5],
                 Float.floatToIntBits((float) (scale * LOG2_E)) & 0xffffffffL,
                 partBytes);
-        code.call(places);
     }
 }

@@ -5,8 +5,10 @@ import static java.util.Objects.requireNonNull;
 import dev.headstart.nn.BlockCode.Argument;
 import dev.headstart.nn.TileCode.Type;
 import java.lang.ref.Reference;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
 import org.bytedeco.javacpp.BytePointer;
-import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.LongPointer;
 import org.bytedeco.pytorch.LongOptional;
 import org.bytedeco.pytorch.Scalar;
@@ -25,16 +27,9 @@ final class RowProduct {
     private static final long CONSTANTS = 0xffff0000_0f0f0f0fL;
     private static final long CODES = (long) Float.floatToIntBits(-8) << 32 | 15;
 
-    /** The largest of 16 bits whose upper byte, rounded, has 8. */
-    private static final float MOST = 127 * 256 + 127;
-
-    /** What codes of 4 bits have more than the weights that they stand for. */
-    private static final int MIDDLE = 8;
-
     private static final LongOptional INPUTS = Memory.keep(new LongOptional(1));
     private static final LongOptional ANY_SIZE = Memory.keep(new LongOptional());
 
-    private final MachineCode code;
     private final long in;
     private final long out;
     private final Panels panels;
@@ -45,48 +40,33 @@ final class RowProduct {
 
     /** Made when it is first asked for. */
     private static final class Made {
-        static final @Nullable MachineCode ROW = RowCode.of();
+        static final Map<TileActivation, Optional<MachineCode>> ROW = new ConcurrentHashMap<>();
         static final @Nullable MachineCode UNPACK = UnpackCode.of();
+
+        static @Nullable MachineCode row(TileActivation act) {
+            return ROW.computeIfAbsent(act, key -> Optional.ofNullable(RowCode.of(key)))
+                    .orElse(null);
+        }
     }
 
-    /** What the code finds, and a row in 16 bits; of one thread. */
+    /** What the code finds, and room for a row in 16 bits; of one thread. */
     private static final class Arguments {
         private final LongPointer places = Memory.keep(new LongPointer(Argument.values().length));
-        private BytePointer bytes = new BytePointer();
-        private FloatPointer groups = new FloatPointer();
-        private int size;
+        private BytePointer room = new BytePointer();
+        private long size;
 
-        void put(RowProduct of, long added, long y, long yBytes) {
-            places.put(
-                    torch.get_num_threads(),
-                    of.panels.count,
-                    of.weightAt,
-                    of.panels.bytes(),
-                    of.in / RowCode.GROUP,
-                    bytes.address(),
-                    groups.address(),
-                    of.biasAt,
-                    added,
-                    y,
-                    yBytes,
-                    CONSTANTS,
-                    CODES);
-        }
-
-        void room(int in) {
-            if (size < in) {
-                Memory.close(bytes);
-                Memory.close(groups);
-                bytes = Memory.keep(new BytePointer(2L * in));
-                groups = Memory.keep(new FloatPointer(3L * in / RowCode.GROUP));
-                size = in;
+        long room(long bytes) {
+            if (size < bytes) {
+                Memory.close(room);
+                room = Memory.keep(new BytePointer(bytes));
+                size = bytes;
             }
+            return room.address();
         }
     }
 
     /** @param w in groups of {@link RowCode#GROUP} or a multiple of it; @param bias [out] */
     RowProduct(QuantizedWeight w, @Nullable Tensor bias) {
-        code = requireNonNull(Made.ROW);
         in = w.in();
         out = w.out();
         panels = new Panels(out, RowCode.words(in), RowCode.LANES);
@@ -107,7 +87,7 @@ final class RowProduct {
 
     /** Whether there is code for this here and it fits a weight of so many inputs. */
     static boolean fits(long in) {
-        return in % RowCode.GROUP == 0 && MachineCode.available() != null && Made.ROW != null;
+        return in % RowCode.GROUP == 0 && MachineCode.available() != null && Made.row(TileActivation.LINEAR) != null;
     }
 
     private void fill(QuantizedWeight w) {
@@ -141,7 +121,7 @@ final class RowProduct {
         }
         TileProduct all = TileProduct.empty(Type.BF16, out, in, bias.narrow(0, 0, out));
         Arguments own = ARGUMENTS.get();
-        own.put(this, 0, all.weightAt(), all.panelBytes());
+        put(own.places, 0, TileActivation.LINEAR, 0, 0, all.weightAt(), all.panelBytes());
         unpack.call(own.places);
         Reference.reachabilityFence(this);
         return all;
@@ -162,75 +142,103 @@ final class RowProduct {
         return new Tensor[] {codes.view(out, in), pairs.select(2, 0), pairs.select(2, 1)};
     }
 
-    /** @param x fp32 [..., in], one row or a few, one after the other; @return x W^T + b, [..., out] */
-    Tensor apply(Tensor x) {
-        return apply(x, null);
+    /** Records the product of one row. @param x fp32 [in]; @param other fp32 [out], null for none; @param y fp32 [out]; @return whether it can be */
+    boolean record(RowProgram program, Tensor x, Activation act, @Nullable Tensor other, Tensor y) {
+        TileActivation fused = TileActivation.of(act, false);
+        if (fused == null || panels.width() != out) {
+            return false;
+        }
+        LongPointer places = program.step(code(fused), Argument.values().length);
+        long added = (other == null ? none : other).data_ptr().address();
+        put(
+                places,
+                x.data_ptr().address(),
+                fused,
+                program.room(room()),
+                added,
+                y.data_ptr().address(),
+                0);
+        return true;
     }
 
-    /** @param other fp32 [..., out]; null for none; @return x W^T + b + other, [..., out] */
-    Tensor apply(Tensor x, @Nullable Tensor other) {
+    private static MachineCode code(TileActivation act) {
+        return requireNonNull(Made.row(act));
+    }
+
+    /** Bytes of a row in 16 bits, and of what its groups have. */
+    private long room() {
+        return 2 * in + groupCount() * 3 * Float.BYTES;
+    }
+
+    private long groupCount() {
+        return in / RowCode.GROUP;
+    }
+
+    private void put(LongPointer places, long x, TileActivation act, long room, long added, long y, long yBytes) {
+        places.put(
+                torch.get_num_threads(),
+                panels.count,
+                weightAt,
+                panels.bytes(),
+                groupCount(),
+                room,
+                room + 2 * in,
+                biasAt,
+                added,
+                y,
+                yBytes,
+                CONSTANTS,
+                CODES,
+                x,
+                TileProduct.constants(act));
+    }
+
+    /**
+     * @param x fp32 [..., in], one row or a few, one after the other
+     * @param other fp32 [..., out]; null for none
+     * @return act(x W^T + b + other), [..., out]
+     */
+    Tensor apply(Tensor x, Activation act, @Nullable Tensor other) {
+        TileActivation fused = TileActivation.of(act, false);
+        Tensor y = apply(x, fused == null ? TileActivation.LINEAR : fused, other);
+        return fused == null ? act.apply(y) : y;
+    }
+
+    private Tensor apply(Tensor x, TileActivation act, @Nullable Tensor other) {
         long[] shape = x.shape();
         shape[shape.length - 1] = out;
         long width = panels.width();
         long count = x.numel() / in;
         if (width != out) {
             Tensor y = Ops.empty(ScalarType.Float, count, width);
-            multiply(x, null, y);
+            multiply(x, act, null, y);
             Tensor part = y.narrow(1, 0, out).reshape(shape);
             return other == null ? part : part.add_(other);
         }
         Tensor y = Ops.empty(ScalarType.Float, shape);
-        multiply(x, other, y);
+        multiply(x, act, other, y);
         return y;
     }
 
-    private void multiply(Tensor x, @Nullable Tensor other, Tensor y) {
+    private void multiply(Tensor x, TileActivation act, @Nullable Tensor other, Tensor y) {
         Tensor rows = x.contiguous();
         Tensor added = other == null ? none : other.contiguous();
-        FloatPointer read = rows.data_ptr_float();
+        long from = rows.data_ptr().address();
         long written = y.data_ptr().address();
         long adds = added.data_ptr().address();
         long step = panels.width() * Float.BYTES;
         long count = x.numel() / in;
+        MachineCode code = code(act);
         Arguments own = ARGUMENTS.get();
+        long room = own.room(room());
         for (long r = 0; r < count; r++) {
-            round(read.position(r * in), own);
-            own.put(this, other == null ? adds : adds + r * step, written + r * step, 0);
+            long add = other == null ? adds : adds + r * step;
+            put(own.places, from + r * in * Float.BYTES, act, room, add, written + r * step, 0);
             code.call(own.places);
         }
         Reference.reachabilityFence(rows);
         Reference.reachabilityFence(added);
         Reference.reachabilityFence(this);
-    }
-
-    private void round(FloatPointer x, Arguments own) {
-        int n = (int) in;
-        own.room(n);
-        float[] values = new float[n];
-        x.get(values);
-        byte[] bytes = new byte[2 * n];
-        float[] groups = new float[3 * n / RowCode.GROUP];
-        for (int at = 0, g = 0; at < n; at += RowCode.GROUP, g += 3) {
-            float largest = 1e-30f;
-            for (int i = at; i < at + RowCode.GROUP; i++) {
-                largest = Math.max(largest, Math.abs(values[i]));
-            }
-            float times = MOST / largest;
-            int sum = 0;
-            for (int i = at; i < at + RowCode.GROUP; i++) {
-                int q = (int) (values[i] * times + (MOST + 0.5f)) - (int) MOST; // rounded: what is cut is positive
-                int upper = (q + 128) >> 8;
-                bytes[at + i] = (byte) upper;
-                bytes[at + i + RowCode.GROUP] = (byte) (q - (upper << 8));
-                sum += q;
-            }
-            float scale = largest / MOST;
-            groups[g] = scale;
-            groups[g + 1] = scale * sum;
-            groups[g + 2] = Float.intBitsToFloat(-MIDDLE * sum);
-        }
-        own.bytes.put(bytes);
-        own.groups.put(groups);
     }
 
     void close() {

@@ -32,7 +32,7 @@ final class RowsInt4 implements Kernel {
         Kernels.refuseGradients(name());
         ScalarType given = Ops.type(x);
         Tensor wide = given == ScalarType.Float ? x : x.to(ScalarType.Float);
-        Tensor y = x.numel() / in <= FEW ? act.apply(rows.apply(wide)) : many(wide, act, null);
+        Tensor y = x.numel() / in <= FEW ? rows.apply(wide, act, null) : many(wide, act, null);
         return Ops.type(y) == given ? y : y.to(given);
     }
 
@@ -42,7 +42,12 @@ final class RowsInt4 implements Kernel {
             return Kernel.super.applyAndAdd(x, other);
         }
         Kernels.refuseGradients(name());
-        return x.numel() / in <= FEW ? rows.apply(x, other) : many(x, Activation.LINEAR, other);
+        return x.numel() / in <= FEW ? rows.apply(x, Activation.LINEAR, other) : many(x, Activation.LINEAR, other);
+    }
+
+    @Override
+    public boolean record(RowProgram program, Tensor x, Activation act, @Nullable Tensor other, Tensor y) {
+        return rows.record(program, x, act, other, y);
     }
 
     /** By weights in bfloat16, which are made for the call. */

@@ -88,6 +88,11 @@ final class TileLinear implements Kernel {
         return product.apply(x, Activation.LINEAR, other, Ops.type(other));
     }
 
+    @Override
+    public boolean record(RowProgram program, Tensor x, Activation act, @Nullable Tensor other, Tensor y) {
+        return product.record(program, x, act, other, y);
+    }
+
     /** Whether the code reads and writes this type. */
     private static boolean direct(ScalarType t) {
         return t == ScalarType.Float || t == ScalarType.BFloat16;

@@ -76,6 +76,11 @@ final class TileProduct {
         return Memory.keep(all);
     }
 
+    /** Where an activation's constants lie. */
+    static long constants(TileActivation act) {
+        return requireNonNull(CONSTANTS.get(act)).address();
+    }
+
     private static Map<TileActivation, FloatPointer> constants() {
         Map<TileActivation, FloatPointer> all = new EnumMap<>(TileActivation.class);
         for (TileActivation act : TileActivation.values()) {
@@ -183,24 +188,62 @@ final class TileProduct {
         return fused == null ? act.apply(sum) : sum;
     }
 
+    /**
+     * Records the product of one row.
+     *
+     * @param x fp32 [in]
+     * @param other fp32 [out]; null for none
+     * @param y fp32 [out]
+     * @return whether it can be
+     */
+    boolean record(RowProgram program, Tensor x, Activation act, @Nullable Tensor other, Tensor y) {
+        TileActivation fused = TileActivation.of(act, type == Type.INT8);
+        if (fused == null || panels.width() != out) {
+            return false;
+        }
+        Form form = new Form(type, given(x), Result.FP32, other != null, fused);
+        long room = program.room(form.rows() == Rows.READY ? 0 : room(1));
+        put(program.step(code(form), Argument.values().length), form, x, 1, room, other, y);
+        return true;
+    }
+
+    private static MachineCode code(Form form) {
+        return requireNonNull(TileCode.of(form));
+    }
+
+    /** Bytes of rounded rows and their scales. */
+    private long room(long rows) {
+        return rows * (in * type.bytes() + Float.BYTES);
+    }
+
     private void multiply(Tensor x, long rows, @Nullable Tensor other, Tensor y, TileActivation act) {
-        Rows given = given(x);
         Result result = Ops.type(y) == ScalarType.BFloat16 ? Result.BF16 : Result.FP32;
-        MachineCode code = requireNonNull(TileCode.of(new Form(type, given, result, other != null, act)));
-        long width = panels.width();
+        Form form = new Form(type, given(x), result, other != null, act);
         Tensor read = x.is_contiguous() ? x : x.contiguous();
         Tensor added = other == null || other.is_contiguous() ? other : other.contiguous();
-        long from = read.data_ptr().address();
-        long rowBytes = in * type.bytes();
         Own own = OWN.get();
-        long room = given == Rows.READY ? 0 : rows * (rowBytes + Float.BYTES);
+        long room = form.rows() == Rows.READY ? 0 : room(rows);
         Tensor rounded = room <= Own.ROOM ? null : Ops.empty(ScalarType.Byte, room);
-        long ready = room == 0 ? from : rounded == null ? own.roomAt : address(rounded);
+        put(own.arguments, form, read, rows, rounded == null ? own.roomAt : address(rounded), added, y);
+        code(form).call(own.arguments);
+        Reference.reachabilityFence(read);
+        Reference.reachabilityFence(added);
+        Reference.reachabilityFence(rounded);
+        Reference.reachabilityFence(this);
+    }
+
+    /** @param x [rows, in]; @param room for rounded rows; @param added [rows, width]; @param y [rows, width]; all without gaps */
+    private void put(
+            LongPointer arguments, Form form, Tensor x, long rows, long room, @Nullable Tensor added, Tensor y) {
+        Rows given = form.rows();
+        long from = x.data_ptr().address();
+        long rowBytes = in * type.bytes();
+        long ready = given == Rows.READY ? from : room;
         long to = y.data_ptr().address();
         long threads = torch.get_num_threads();
         long chunk = chunk(rows, threads);
         long items = panels.count * ((rows + chunk - 1) / chunk);
-        own.arguments.put(
+        arguments.put(
                 threads,
                 items,
                 0,
@@ -219,8 +262,8 @@ final class TileProduct {
                 biasAt,
                 added == null ? 0 : added.data_ptr().address() - to,
                 to,
-                width * result.bytes,
-                requireNonNull(CONSTANTS.get(act)).address(),
+                panels.width() * form.result().bytes,
+                constants(form.act()),
                 0,
                 0,
                 0,
@@ -228,11 +271,6 @@ final class TileProduct {
                 from,
                 in * (given == Rows.BF16 ? Short.BYTES : Float.BYTES),
                 in / RowCode.LANES);
-        code.call(own.arguments);
-        Reference.reachabilityFence(read);
-        Reference.reachabilityFence(added);
-        Reference.reachabilityFence(rounded);
-        Reference.reachabilityFence(this);
     }
 
     /** Float rows are ready for products in fp32 alone, bfloat16 for those in bfloat16; the others are rounded. */

@@ -29,6 +29,11 @@ public final class Trace {
         return new Trace(false, false);
     }
 
+    /** Whether it collects nothing. */
+    public boolean isNone() {
+        return hiddenStates == null && attentions == null;
+    }
+
     /** Records a hidden state, [B, S, H], if asked for, and passes it on. */
     public Tensor hidden(Tensor x) {
         if (hiddenStates != null) {

@@ -3,6 +3,7 @@ package dev.headstart.models;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.headstart.LoadOptions;
+import dev.headstart.generation.DecodingSession;
 import dev.headstart.generation.Generation;
 import dev.headstart.generation.GenerativeModel;
 import dev.headstart.nn.Linear;
@@ -81,6 +82,36 @@ class DecodeKernelsTest {
             equalsThePlainModel(precision, most, rounded);
         } finally {
             System.clearProperty("dev.headstart.machineCode");
+        }
+    }
+
+    /**
+     * A step of one row is recorded and runs as one program, steps of several rows go layer by layer; what rows hold moves in between. Sums are added in another order, and
+     * what is rounded after them, to 8 bits of bfloat16 or of 255 steps, goes the other way once in a while.
+     */
+    @ParameterizedTest
+    @CsvSource({"fp32,3e-6", "bf16,1e-2", "int8,5e-3", "int4,5e-3"})
+    void aStepOfOneRowIsThatOfSeveral(String precision, double most) throws IOException {
+        try (PreTrainedModel<?> model = load(model(), precision);
+                PointerScope scope = new PointerScope();
+                NoGradGuard guard = new NoGradGuard();
+                DecodingSession one = ((GenerationMixin<?>) model).session(Map.of(), 1, 60);
+                DecodingSession two = ((GenerationMixin<?>) model).session(Map.of(), 2, 60)) {
+            long[] prompt = {5, 80, 17, 3};
+            one.step(Tensors.int64(new long[][] {prompt}), new int[] {4});
+            two.step(Tensors.int64(new long[][] {prompt, prompt}), new int[] {4, 4});
+            for (int i = 0; i < 40; i++) {
+                long id = (i * 37 + 11) % 1000;
+                if (i == 20) { // other buffers for the same row
+                    one.select(new int[] {0, 0, 0});
+                    one.select(new int[] {2});
+                }
+                float[] row = Tensors.floats(one.step(Tensors.int64(new long[][] {{id}}), new int[] {1}));
+                Tensor rows = two.step(Tensors.int64(new long[][] {{id}, {id}}), new int[] {1, 1});
+                assertThat(error(Tensors.floats(rows.select(0, 1).contiguous()), row))
+                        .describedAs("step %d", i)
+                        .isLessThan(most);
+            }
         }
     }
 
