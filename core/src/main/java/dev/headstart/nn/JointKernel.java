@@ -27,8 +27,13 @@ final class JointKernel {
         return whole.apply(x, Activation.LINEAR, type);
     }
 
-    boolean halvesForAttention() {
-        return whole.halvesForAttention();
+    /** As {@link Kernel#record}, of all parts. */
+    boolean record(CodeSequence sequence, Tensor x, Tensor y) {
+        return whole.record(sequence, x, Activation.LINEAR, null, y);
+    }
+
+    boolean halves() {
+        return whole.halves();
     }
 
     /** The part of one Linear. @param start its first row of the whole weight; @param rows how many */

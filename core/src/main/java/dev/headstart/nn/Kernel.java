@@ -29,18 +29,19 @@ interface Kernel {
     }
 
     /**
-     * Records y = act(x W^T + b + other) of one row in a program, where the kernel can.
+     * Records y = act(x W^T + b + other).
      *
-     * @param x fp32 [in]
-     * @param other fp32 [out]; null for none
-     * @param y fp32 [out], which may be {@code other}
+     * @param x [..., in], fp32 or bfloat16, without gaps
+     * @param other [..., out] in y's type; null for none
+     * @param y [..., out], fp32 or bfloat16, without gaps; it may be {@code other}
+     * @return false where the kernel cannot
      */
-    default boolean record(RowProgram program, Tensor x, Activation act, @Nullable Tensor other, Tensor y) {
+    default boolean record(CodeSequence sequence, Tensor x, Activation act, @Nullable Tensor other, Tensor y) {
         return false;
     }
 
-    /** Whether query, key and value should come in bfloat16 where the processor computes the attention faster so. */
-    default boolean halvesForAttention() {
+    /** Whether results that are rounded further on may come in bfloat16 where the processor is faster so: query, key and value, what an activation made. */
+    default boolean halves() {
         return false;
     }
 

@@ -77,10 +77,10 @@ public final class Linear {
         return dropout.active() > 0 ? dropout.forward(forward(x)).add(other) : forwardAndAdd(x, other);
     }
 
-    /** Records y = act(x W^T + b + other) of one row, where the kernel can. @param x fp32 [in]; @param other fp32 [out], null for none; @param y fp32 [out] */
-    boolean record(RowProgram program, Tensor x, Activation act, @Nullable Tensor other, Tensor y) {
+    /** As {@link Kernel#record}. */
+    boolean record(CodeSequence sequence, Tensor x, Activation act, @Nullable Tensor other, Tensor y) {
         Kernel k = kernel;
-        return k != null && lora == null && k.record(program, x, act, other, y);
+        return k != null && lora == null && k.record(sequence, x, act, other, y);
     }
 
     /**
@@ -126,9 +126,35 @@ public final class Linear {
         return parts;
     }
 
+    /**
+     * Records {@link #sideBySide}.
+     *
+     * @param x [T, in]
+     * @return the results side by side once it has run, [T, sum of out]; null where they are not one product, or it cannot be recorded
+     */
+    static @Nullable Tensor recordSideBySide(CodeSequence sequence, Tensor x, Linear... layers) {
+        JointKernel.Part[] parts = joint(layers);
+        if (parts == null) {
+            return null;
+        }
+        JointKernel all = parts[0].joint();
+        long width = Arrays.stream(layers).mapToLong(Linear::out).sum();
+        Tensor y = sequence.empty(halves(all) ? ScalarType.BFloat16 : Ops.type(x), x.size(0), width);
+        return all.record(sequence, x, y) ? y : null;
+    }
+
+    /** The type of what an activation made of results for x, which is rounded further on. */
+    ScalarType activated(Tensor x) {
+        Kernel k = kernel;
+        return k != null && lora == null && k.halves() && FAST_BF16 ? ScalarType.BFloat16 : Ops.type(x);
+    }
+
+    private static boolean halves(JointKernel all) {
+        return all.halves() && FAST_BF16;
+    }
+
     private static Tensor product(JointKernel all, Tensor x, boolean exact) {
-        boolean half = all.halvesForAttention() && !exact && FAST_BF16;
-        return half ? all.apply(x, ScalarType.BFloat16) : all.apply(x);
+        return halves(all) && !exact ? all.apply(x, ScalarType.BFloat16) : all.apply(x);
     }
 
     /** Says that these Linears always get the same input, so that {@link Kernels} may pack them as one. */

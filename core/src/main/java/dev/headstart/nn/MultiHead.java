@@ -43,12 +43,26 @@ public record MultiHead(Linear query, Linear key, Linear value, int heads, Dropo
                 (q, k, v, mask) -> Attention.attend(q, k, v, mask, scale(), dropout, none));
     }
 
+    /**
+     * Records it for texts without padding.
+     *
+     * @param x [T, H]
+     * @param bounds as {@link TextAttention#bounds} makes them
+     * @param longest positions of the longest text
+     * @return [T, h d] once it has run; null where it cannot be recorded
+     */
+    @Nullable
+    Tensor record(CodeSequence sequence, Tensor x, Tensor bounds, long longest) {
+        Tensor qkv = Linear.recordSideBySide(sequence, x, query, key, value); // [T, 3 h d]
+        return qkv == null ? null : TextAttention.record(sequence, qkv, bounds, longest, heads, scale());
+    }
+
     private double scale() {
         return 1 / Math.sqrt((double) query.out() / heads);
     }
 
     /** Whether each position asks and sees all, by code of our own. */
-    private boolean byCode(Tensor x, Trace trace, long positions) {
+    boolean byCode(Tensor x, Trace trace, long positions) {
         return positions == x.size(1)
                 && x.is_cpu()
                 && !trace.wantsAttention()

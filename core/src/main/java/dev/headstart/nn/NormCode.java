@@ -14,17 +14,17 @@ import dev.headstart.nn.Assembler.Label;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/** The code of layer normalization in fp32, (x - mean) / sqrt(variance + eps) w + b; an item is a row. */
+/** The code of layer normalization, (x - mean) / sqrt(variance + eps) w + b, computed in fp32; an item is a row. */
 final class NormCode extends ParallelCode {
     /** The places of the arguments. d elements of a row, a multiple of 16. */
     enum Argument {
         THREADS,
         ROWS,
-        /** fp32 [rows, d]. */
+        /** [rows, d]. */
         X,
         /** Of a row. */
         BYTES,
-        /** fp32 [rows, d]. */
+        /** [rows, d], which may be X. */
         Y,
         /** fp32 [d]. */
         WEIGHT,
@@ -45,11 +45,15 @@ final class NormCode extends ParallelCode {
     private static final int EPS = 30;
     private static final int ONE = 29;
 
-    private NormCode() {}
+    private final boolean half;
 
-    /** @return null where code cannot be made here */
-    static @Nullable MachineCode of() {
-        return new NormCode().make();
+    private NormCode(boolean half) {
+        this.half = half;
+    }
+
+    /** @param half whether rows are bfloat16 instead of fp32; @return null where code cannot be made here */
+    static @Nullable MachineCode of(boolean half) {
+        return new NormCode(half).make();
     }
 
     @Override
@@ -69,7 +73,10 @@ final class NormCode extends ParallelCode {
 
     private void row() {
         a.vpxord(MEAN, MEAN, MEAN);
-        each(() -> a.vaddps(MEAN, MEAN, at(RSI, 0)));
+        each(() -> {
+            read();
+            a.vaddps(MEAN, MEAN, 1);
+        });
         a.subtract(RSI, R13);
         acrossLanes(MEAN, 1, () -> a.vaddps(MEAN, MEAN, 1));
         a.vmulps(MEAN, MEAN, PART);
@@ -91,15 +98,33 @@ final class NormCode extends ParallelCode {
             a.vmulps(1, 1, SCALE);
             a.vmovups(3, at(R8, 0));
             a.vfmadd213ps(1, 3, at(R9, 0));
-            a.vmovups(at(RDI, 0), 1);
+            if (half) {
+                a.vcvtneps2bf16(1, 1);
+                a.storeHalf(at(RDI, 0), 1);
+            } else {
+                a.vmovups(at(RDI, 0), 1);
+            }
             a.add(R8, VECTOR);
             a.add(R9, VECTOR);
-            a.add(RDI, VECTOR);
+            a.add(RDI, bytes());
         });
     }
 
+    private int bytes() {
+        return half ? VECTOR / 2 : VECTOR;
+    }
+
+    private void read() {
+        if (half) {
+            a.vpmovzxwd(1, at(RSI, 0));
+            a.vpslld(1, 1, 16);
+        } else {
+            a.vmovups(1, at(RSI, 0));
+        }
+    }
+
     private void centred() {
-        a.vmovups(1, at(RSI, 0));
+        read();
         a.vsubps(1, 1, MEAN);
     }
 
@@ -109,7 +134,7 @@ final class NormCode extends ParallelCode {
         Label vector = new Label();
         a.bind(vector);
         body.run();
-        a.add(RSI, VECTOR);
+        a.add(RSI, bytes());
         a.add(RCX, -1);
         a.jump(Condition.NOT_ZERO, vector);
     }

@@ -141,7 +141,7 @@ final class OneDnnInt8 implements Kernel {
     }
 
     @Override
-    public boolean halvesForAttention() {
+    public boolean halves() {
         return true;
     }
 

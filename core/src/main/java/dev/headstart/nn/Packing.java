@@ -62,6 +62,12 @@ public final class Packing {
             this.groups = groups;
             this.masks = masks;
         }
+
+        /** As {@link TextAttention#bounds}; null where attention goes group by group. */
+        @Nullable
+        Tensor bounds() {
+            return bounds;
+        }
     }
 
     /**
@@ -131,6 +137,11 @@ public final class Packing {
             parts[i] = Memory.local(() -> group.attend(qkv, mask, attention));
         }
         return parts.length == 1 ? parts[0] : torch.cat(new TensorVector(parts), 0); // [T, h d]
+    }
+
+    /** S. */
+    int longest() {
+        return longest;
     }
 
     /** Neighbours of a like length, the first of which is the longest. */

@@ -1,5 +1,7 @@
 package dev.headstart.nn;
 
+import java.util.Arrays;
+import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
 import org.jspecify.annotations.Nullable;
 
@@ -51,6 +53,18 @@ public final class PostNormLayer {
             return norm.forward(output.forwardAndAdd(context, x, dropout));
         }
 
+        /** @param y [T, H] */
+        boolean record(CodeSequence sequence, Tensor x, Tensor bounds, long longest, Tensor y) {
+            Tensor context = joined().record(sequence, x, bounds, longest); // [T, H]
+            return context != null
+                    && output.record(sequence, context, Activation.LINEAR, x, y)
+                    && norm.record(sequence, y, y);
+        }
+
+        boolean drops() {
+            return weightDropout.active() > 0 || dropout.active() > 0;
+        }
+
         private MultiHead joined() {
             return new MultiHead(query, key, value, heads, weightDropout);
         }
@@ -75,6 +89,14 @@ public final class PostNormLayer {
             Tensor u = up.forward(x, activation); // [B, S, I], activation fused where the kernel can
             return norm.forward(down.forwardAndAdd(u, x, dropout)); // [B, S, H]
         }
+
+        /** @param x [T, H]; @param y as many */
+        boolean record(CodeSequence sequence, Tensor x, Tensor y) {
+            Tensor u = sequence.empty(up.activated(x), x.size(0), up.out()); // [T, I]
+            return up.record(sequence, x, activation, null, u)
+                    && down.record(sequence, u, Activation.LINEAR, x, y)
+                    && norm.record(sequence, y, y);
+        }
     }
 
     /** Puts the halves together. */
@@ -93,6 +115,14 @@ public final class PostNormLayer {
      * @return [B, positions, H]
      */
     public Tensor forward(Tensor x, @Nullable Tensor mask, Trace trace, long positions) {
+        if (mask == null && attention.joined().byCode(x, trace, positions)) {
+            int[] lengths = new int[(int) x.size(0)];
+            Arrays.fill(lengths, (int) positions);
+            Tensor y = inOneCall(x, TextAttention.bounds(lengths), positions);
+            if (y != null) {
+                return y;
+            }
+        }
         return Recompute.layer(
                 x,
                 mask, // may be learnt
@@ -109,7 +139,50 @@ public final class PostNormLayer {
      * @return [T, H]
      */
     public Tensor forward(Tensor x, Packing rows, Packing.View view) {
-        return Memory.local(() -> feedForward.forward(Memory.local(() -> attention.forward(x, rows, view))));
+        Tensor bounds = view.bounds();
+        Tensor y = bounds == null ? null : inOneCall(x, bounds, rows.longest());
+        return y != null
+                ? y
+                : Memory.local(() -> feedForward.forward(Memory.local(() -> attention.forward(x, rows, view))));
+    }
+
+    /**
+     * All of it by code of our own, in one call.
+     *
+     * @param x [..., H], texts without padding
+     * @param bounds as {@link TextAttention#bounds} makes them
+     * @param longest positions of the longest text
+     * @return as x; null where it cannot be
+     */
+    private @Nullable Tensor inOneCall(Tensor x, Tensor bounds, long longest) {
+        boolean can = !Boolean.getBoolean("noone")
+                && CodeSequence.available()
+                && !GradMode.is_enabled()
+                && x.is_cpu()
+                && x.is_contiguous()
+                && !attention.drops()
+                && feedForward.dropout().active() == 0;
+        if (!can) {
+            return null;
+        }
+        CodeSequence sequence = CodeSequence.own();
+        Tensor y = Ops.empty(Ops.type(x), x.shape());
+        boolean done = Memory.made(() -> {
+            Tensor rows = x.view(-1, x.size(-1)); // [T, H]
+            Tensor between = sequence.empty(Ops.type(x), rows.size(0), rows.size(1));
+            long mark = sequence.mark();
+            if (!attention.record(sequence, rows, bounds, longest, between)) {
+                return false;
+            }
+            sequence.release(mark);
+            if (!feedForward.record(sequence, between, y)) {
+                return false;
+            }
+            sequence.run();
+            return true;
+        });
+        sequence.clear();
+        return done ? y : null;
     }
 
     /** Number of attention heads. */

@@ -128,14 +128,14 @@ final class RowAttention {
     }
 
     /** Records {@link #step} for as many keys as there is room for. @param y fp32 [h d]; @return null where there is no code for it */
-    static @Nullable Recorded record(RowProgram program, Tensor qkv, Tensor k, Tensor v, double scale, Tensor y) {
+    static @Nullable Recorded record(CodeSequence sequence, Tensor qkv, Tensor k, Tensor v, double scale, Tensor y) {
         MachineCode code = stepCode(qkv, k, v);
         if (code == null) {
             return null;
         }
         long heads = k.size(1);
-        LongPointer places = program.step(code, Argument.values().length);
-        long scores = program.room(heads * width(k.size(2)) * Float.BYTES);
+        LongPointer places = sequence.step(code);
+        long scores = sequence.room(heads * width(k.size(2)) * Float.BYTES);
         put(places, scores, heads, k.size(2), places(qkv, k, v, y), scale, partBytes(k));
         return new Recorded(places);
     }

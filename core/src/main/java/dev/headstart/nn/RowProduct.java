@@ -143,18 +143,18 @@ final class RowProduct {
     }
 
     /** Records the product of one row. @param x fp32 [in]; @param other fp32 [out], null for none; @param y fp32 [out]; @return whether it can be */
-    boolean record(RowProgram program, Tensor x, Activation act, @Nullable Tensor other, Tensor y) {
+    boolean record(CodeSequence sequence, Tensor x, Activation act, @Nullable Tensor other, Tensor y) {
         TileActivation fused = TileActivation.of(act, false);
-        if (fused == null || panels.width() != out) {
+        if (fused == null || panels.width() != out || x.numel() != in || Ops.type(x) != ScalarType.Float) {
             return false;
         }
-        LongPointer places = program.step(code(fused), Argument.values().length);
+        LongPointer places = sequence.step(code(fused));
         long added = (other == null ? none : other).data_ptr().address();
         put(
                 places,
                 x.data_ptr().address(),
                 fused,
-                program.room(room()),
+                sequence.room(room()),
                 added,
                 y.data_ptr().address(),
                 0);

@@ -1,41 +1,24 @@
 package dev.headstart.nn;
 
-import static java.util.Objects.requireNonNull;
-
-import dev.headstart.nn.MachineCode.Body;
-import dev.headstart.nn.SequenceCode.Argument;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Predicate;
-import org.bytedeco.javacpp.BytePointer;
-import org.bytedeco.javacpp.LongPointer;
-import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What layers do with one row, recorded once and run for one token after the other in a single call ({@link SequenceCode}): between two weights nothing but a barrier. Rows
+ * What layers do with one row, recorded once and run for one token after the other in a single call ({@link CodeSequence}): between two weights nothing but a barrier. Rows
  * are fp32. Belongs to one thread at a time.
  */
 public final class RowProgram implements AutoCloseable {
-    private final List<Long> words = new ArrayList<>();
+    private final CodeSequence sequence = new CodeSequence();
     private final List<Tensor> rows = new ArrayList<>();
-    private final List<Pointer> held = new ArrayList<>();
     private final List<RowAttention.Recorded> attentions = new ArrayList<>();
-    private final LongPointer unused;
     private final Tensor x;
-    private LongPointer arguments = new LongPointer();
-
-    /** Made when it is first asked for. */
-    private static final class Made {
-        static final @Nullable MachineCode SEQUENCE = SequenceCode.of();
-    }
 
     private RowProgram(long size) {
-        unused = hold(new LongPointer(1));
         x = row(size);
     }
 
@@ -45,7 +28,7 @@ public final class RowProgram implements AutoCloseable {
      * @return null where there are no such programs, or it could not
      */
     public static @Nullable RowProgram of(long size, Predicate<RowProgram> recorder) {
-        if (MachineCode.available() == null || Made.SEQUENCE == null) {
+        if (!CodeSequence.available()) {
             return null;
         }
         RowProgram program = new RowProgram(size);
@@ -53,7 +36,6 @@ public final class RowProgram implements AutoCloseable {
             program.close();
             return null;
         }
-        program.end();
         return program;
     }
 
@@ -69,19 +51,19 @@ public final class RowProgram implements AutoCloseable {
         return row;
     }
 
-    /** Adds y = norm(x). @return false where it cannot */
+    /** Adds y = norm(x), which may be one row. @return false where it cannot */
     public boolean norm(LayerNorm norm, Tensor from, Tensor y) {
-        return norm.record(this, from, y);
+        return norm.record(sequence, from, y);
     }
 
     /** Adds y = act(x W^T + b). @return false where it cannot */
     public boolean linear(Linear layer, Tensor from, Activation act, Tensor y) {
-        return layer.record(this, from, act, null, y);
+        return layer.record(sequence, from, act, null, y);
     }
 
     /** Adds y += x W^T + b. @return false where it cannot */
     public boolean linearAndAdd(Linear layer, Tensor from, Tensor y) {
-        return layer.record(this, from, Activation.LINEAR, y, y);
+        return layer.record(sequence, from, Activation.LINEAR, y, y);
     }
 
     /**
@@ -94,38 +76,8 @@ public final class RowProgram implements AutoCloseable {
      * @return false where it cannot
      */
     public boolean attend(Tensor qkv, Tensor k, Tensor v, double scale, Tensor y) {
-        RowAttention.Recorded recorded = RowAttention.record(this, qkv, k, v, scale, y);
+        RowAttention.Recorded recorded = RowAttention.record(sequence, qkv, k, v, scale, y);
         return recorded != null && attentions.add(recorded);
-    }
-
-    /** Adds the phases of a code. @return its arguments, to be filled in */
-    LongPointer step(MachineCode code, int count) {
-        LongPointer of = hold(new LongPointer(count));
-        for (Body body : code.bodies()) {
-            words.add(code.address(body));
-            words.add(of.address());
-            words.add((body.next() < 0 ? unused.address() : of.address() + 8L * body.next()));
-        }
-        return of;
-    }
-
-    /** Where there is room for so many bytes. */
-    long room(long bytes) {
-        return bytes == 0 ? 0 : hold(new BytePointer(bytes)).address();
-    }
-
-    private <P extends Pointer> P hold(P p) {
-        held.add(Memory.keep(p));
-        return p;
-    }
-
-    private void end() {
-        long[] all = new long[words.size() + 1];
-        for (int i = 0; i < words.size(); i++) {
-            all[i] = words.get(i);
-        }
-        arguments = hold(new LongPointer(Argument.values().length));
-        arguments.put(Argument.STEPS.ordinal(), hold(new LongPointer(all)).address());
     }
 
     /**
@@ -141,14 +93,13 @@ public final class RowProgram implements AutoCloseable {
         }
         x.copy_(row.view(-1));
         attentions.forEach(a -> a.length(length));
-        arguments.put(Argument.THREADS.ordinal(), torch.get_num_threads());
-        requireNonNull(Made.SEQUENCE).call(arguments);
+        sequence.run();
         return x.view(1, 1, -1);
     }
 
     @Override
     public void close() {
         rows.forEach(Tensor::close);
-        held.forEach(Pointer::close);
+        sequence.close();
     }
 }

@@ -46,8 +46,8 @@ final class RowsInt4 implements Kernel {
     }
 
     @Override
-    public boolean record(RowProgram program, Tensor x, Activation act, @Nullable Tensor other, Tensor y) {
-        return rows.record(program, x, act, other, y);
+    public boolean record(CodeSequence sequence, Tensor x, Activation act, @Nullable Tensor other, Tensor y) {
+        return rows.record(sequence, x, act, other, y);
     }
 
     /** By weights in bfloat16, which are made for the call. */

@@ -1,5 +1,7 @@
 package dev.headstart.nn;
 
+import static java.util.Objects.requireNonNull;
+
 import dev.headstart.nn.TextAttentionCode.Argument;
 import dev.headstart.nn.TextAttentionCode.Form;
 import java.lang.ref.Reference;
@@ -95,41 +97,74 @@ final class TextAttention {
         return y.view(b, s, y.size(1));
     }
 
+    /**
+     * Records {@link #attend}.
+     *
+     * @param qkv without gaps
+     * @return [T, h d] once it has run; null where there is no code for it
+     */
+    static @Nullable Tensor record(
+            CodeSequence sequence, Tensor qkv, Tensor bounds, long longest, long heads, double scale) {
+        long width = qkv.size(1) / 3;
+        if (!fits(width / heads, Ops.type(qkv), longest)) {
+            return null;
+        }
+        MachineCode code = requireNonNull(code(width / heads, Ops.type(qkv), false));
+        Tensor y = sequence.empty(Ops.type(qkv), qkv.size(0), width);
+        long rooms = sequence.room(rooms(longest, width / heads));
+        put(sequence.step(code), qkv, bounds, longest, heads, scale, y, rooms);
+        return y;
+    }
+
     private static Tensor attend(Tensor qkv, Tensor bounds, long longest, long heads, double scale, boolean causal) {
         Tensor read = qkv.contiguous();
         long width = qkv.size(1) / 3;
-        long d = width / heads;
-        ScalarType type = Ops.type(qkv);
-        MachineCode code = code(d, type, causal);
+        MachineCode code = code(width / heads, Ops.type(qkv), causal);
         if (code == null) {
-            throw new IllegalStateException("no code for heads of " + d);
+            throw new IllegalStateException("no code for heads of " + width / heads);
         }
-        Tensor y = Ops.empty(type, qkv.size(0), width);
-        long threads = torch.get_num_threads();
-        long room = TextAttentionCode.room(longest, d);
-        Tensor rooms = Ops.empty(ScalarType.Byte, threads * room);
-        long bytes = type == ScalarType.Float ? Float.BYTES : Short.BYTES;
-        ARGUMENTS
-                .get()
-                .put(
-                        threads,
-                        bounds.size(0) * heads,
-                        bounds.size(0),
-                        read.data_ptr().address(),
-                        3 * width * bytes,
-                        width * bytes,
-                        bounds.data_ptr().address(),
-                        y.data_ptr().address(),
-                        width * bytes,
-                        rooms.data_ptr().address(),
-                        room,
-                        TextAttentionCode.copy(longest, d),
-                        Float.floatToIntBits((float) (scale * LOG2_E)) & 0xffffffffL,
-                        LATER.address());
-        code.call(ARGUMENTS.get());
+        Tensor y = Ops.empty(Ops.type(qkv), qkv.size(0), width);
+        Tensor rooms = Ops.empty(ScalarType.Byte, rooms(longest, width / heads));
+        LongPointer arguments = ARGUMENTS.get();
+        put(arguments, read, bounds, longest, heads, scale, y, rooms.data_ptr().address());
+        code.call(arguments);
         Reference.reachabilityFence(read);
         Reference.reachabilityFence(bounds);
         Reference.reachabilityFence(rooms);
         return y;
+    }
+
+    /** Bytes for all threads. */
+    private static long rooms(long longest, long d) {
+        return torch.get_num_threads() * TextAttentionCode.room(longest, d);
+    }
+
+    private static void put(
+            LongPointer arguments,
+            Tensor qkv,
+            Tensor bounds,
+            long longest,
+            long heads,
+            double scale,
+            Tensor y,
+            long rooms) {
+        long width = qkv.size(1) / 3;
+        long d = width / heads;
+        long bytes = Ops.type(qkv) == ScalarType.Float ? Float.BYTES : Short.BYTES;
+        arguments.put(
+                torch.get_num_threads(),
+                bounds.size(0) * heads,
+                bounds.size(0),
+                qkv.data_ptr().address(),
+                3 * width * bytes,
+                width * bytes,
+                bounds.data_ptr().address(),
+                y.data_ptr().address(),
+                width * bytes,
+                rooms,
+                TextAttentionCode.room(longest, d),
+                TextAttentionCode.copy(longest, d),
+                Float.floatToIntBits((float) (scale * LOG2_E)) & 0xffffffffL,
+                LATER.address());
     }
 }

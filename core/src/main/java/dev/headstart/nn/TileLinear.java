@@ -89,8 +89,8 @@ final class TileLinear implements Kernel {
     }
 
     @Override
-    public boolean record(RowProgram program, Tensor x, Activation act, @Nullable Tensor other, Tensor y) {
-        return product.record(program, x, act, other, y);
+    public boolean record(CodeSequence sequence, Tensor x, Activation act, @Nullable Tensor other, Tensor y) {
+        return product.record(sequence, x, act, other, y);
     }
 
     /** Whether the code reads and writes this type. */
@@ -99,7 +99,7 @@ final class TileLinear implements Kernel {
     }
 
     @Override
-    public boolean halvesForAttention() {
+    public boolean halves() {
         return type == Type.INT8 && use == Use.ENCODING;
     }
 

@@ -188,23 +188,22 @@ final class TileProduct {
         return fused == null ? act.apply(sum) : sum;
     }
 
-    /**
-     * Records the product of one row.
-     *
-     * @param x fp32 [in]
-     * @param other fp32 [out]; null for none
-     * @param y fp32 [out]
-     * @return whether it can be
-     */
-    boolean record(RowProgram program, Tensor x, Activation act, @Nullable Tensor other, Tensor y) {
-        TileActivation fused = TileActivation.of(act, type == Type.INT8);
-        if (fused == null || panels.width() != out) {
+    /** As {@link Kernel#record}. */
+    boolean record(CodeSequence sequence, Tensor x, Activation act, @Nullable Tensor other, Tensor y) {
+        Result result = result(y);
+        TileActivation fused = TileActivation.of(act, result == Result.BF16 || type == Type.INT8);
+        if (fused == null || panels.width() != out || (type == Type.FP32 && Ops.type(x) != ScalarType.Float)) {
             return false;
         }
-        Form form = new Form(type, given(x), Result.FP32, other != null, fused);
-        long room = program.room(form.rows() == Rows.READY ? 0 : room(1));
-        put(program.step(code(form), Argument.values().length), form, x, 1, room, other, y);
+        long rows = x.numel() / in;
+        Form form = new Form(type, given(x), result, other != null, fused);
+        long room = sequence.room(form.rows() == Rows.READY ? 0 : room(rows));
+        put(sequence.step(code(form)), form, x, rows, room, other, y);
         return true;
+    }
+
+    private static Result result(Tensor y) {
+        return Ops.type(y) == ScalarType.BFloat16 ? Result.BF16 : Result.FP32;
     }
 
     private static MachineCode code(Form form) {
@@ -217,8 +216,7 @@ final class TileProduct {
     }
 
     private void multiply(Tensor x, long rows, @Nullable Tensor other, Tensor y, TileActivation act) {
-        Result result = Ops.type(y) == ScalarType.BFloat16 ? Result.BF16 : Result.FP32;
-        Form form = new Form(type, given(x), result, other != null, act);
+        Form form = new Form(type, given(x), result(y), other != null, act);
         Tensor read = x.is_contiguous() ? x : x.contiguous();
         Tensor added = other == null || other.is_contiguous() ? other : other.contiguous();
         Own own = OWN.get();

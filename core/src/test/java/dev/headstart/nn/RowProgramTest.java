@@ -14,6 +14,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Steps that are recorded once and run in one call, beside torch in double precision. */
@@ -52,6 +53,29 @@ class RowProgramTest {
                     assertThat(wide(y).sub(expected).abs().max().item_double()).isLessThan(most);
                 }
             }
+        }
+    }
+
+    /** Rows by themselves, in both types; threads share many. */
+    @ParameterizedTest
+    @CsvSource({"Float,1,64", "Float,7,768", "Float,1000,384", "BFloat16,3,768", "BFloat16,500,128"})
+    void normalizesManyRows(ScalarType type, long rows, long size) {
+        try (PointerScope scope = new PointerScope();
+                NoGradGuard guard = new NoGradGuard()) {
+            torch.manual_seed(4);
+            Tensor w = torch.randn(size);
+            Tensor b = torch.randn(size);
+            LayerNorm norm = new LayerNorm(parameter("w", w), parameter("b", b), 1e-12);
+            Tensor x = torch.randn(rows, 1, size).mul(new Scalar(3)).to(type);
+            Tensor y = norm.forward(x);
+            assertThat(y.shape()).isEqualTo(x.shape());
+            assertThat(Ops.type(y)).isEqualTo(type);
+            Tensor expected = torch.layer_norm(
+                    wide(x), new long[] {size}, new TensorOptional(wide(w)), new TensorOptional(wide(b)), 1e-12, false);
+            Tensor away = wide(y).sub(expected).abs();
+            double most = type == ScalarType.Float ? 1e-5 : 1.0 / 256; // of a number, where it is rounded to 8 bits
+            assertThat(away.sub(expected.abs().mul(new Scalar(most))).max().item_double())
+                    .isLessThan(1e-5);
         }
     }
 
