@@ -6,6 +6,7 @@ import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A weight [out, words] for code of our own, a word being 32 bits: panels of some outputs, a lane each, all words of a panel one after the other, [panels, words, lanes].
@@ -43,6 +44,15 @@ final class Panels {
     /** Outputs with those that fill the last panel. */
     long width() {
         return count * lanes;
+    }
+
+    /** A number for each output, and zeros for those that fill the last panel; kept. @param numbers [out]; null for zeros */
+    Tensor padded(@Nullable Tensor numbers, ScalarType type) {
+        Tensor all = torch.zeros(new long[] {width()}, Ops.options(type));
+        if (numbers != null) {
+            all.narrow(0, 0, out).copy_(numbers);
+        }
+        return Memory.keep(all);
     }
 
     /** Bytes of a panel. */

@@ -70,19 +70,11 @@ final class RowProduct {
         in = w.in();
         out = w.out();
         panels = new Panels(out, RowCode.words(in), RowCode.LANES);
-        this.bias = padded(bias);
-        none = padded(null);
+        this.bias = panels.padded(bias, ScalarType.Float);
+        none = panels.padded(null, ScalarType.Float);
         weightAt = panels.address();
         biasAt = this.bias.data_ptr().address();
         fill(w);
-    }
-
-    private Tensor padded(@Nullable Tensor values) {
-        Tensor all = torch.zeros(panels.width());
-        if (values != null) {
-            all.narrow(0, 0, out).copy_(values);
-        }
-        return Memory.keep(all);
     }
 
     /** Whether there is code for this here and it fits a weight of so many inputs. */

@@ -117,11 +117,15 @@ final class TileConvolution {
 
     /** @param x [B, C, H, W] in the type, channels last; @param y of {@link #result} or like it */
     void apply(Tensor x, Ending end, Tensor y) {
-        apply(x, x.shape(), end, y);
+        apply(x, x.shape(), end, y, null);
     }
 
-    /** @param x memory of [B, H, W, C] @param shape [B, C, H, W] @param y memory of [B, H', W', N] */
-    void apply(Tensor x, long[] shape, Ending end, Tensor y) {
+    /** Adds it to a sequence. @param x memory of [B, H, W, C] @param shape [B, C, H, W] @param y memory of [B, H', W', N] */
+    void record(CodeSequence sequence, Tensor x, long[] shape, Ending end, Tensor y) {
+        apply(x, shape, end, y, sequence);
+    }
+
+    private void apply(Tensor x, long[] shape, Ending end, Tensor y, @Nullable CodeSequence sequence) {
         MachineCode code = requireNonNull(TileCode.of(end.form));
         Plan plan = plan(shape[0], shape[2], shape[3]);
         ConvPlaces p = plan.places;
@@ -132,13 +136,13 @@ final class TileConvolution {
         long tableRow = plan.table == null ? 0 : p.rows() * 8;
         long rowScales = address(end.rowScales), scales = address(end.scales), begin = address(end.begin);
         long bias = address(end.bias);
-        LongPointer arguments = ARGUMENTS.get();
         long threads = torch.get_num_threads();
         long rows = shape[0] * p.y().out() * p.x().out();
         long panels = out / TileCode.WIDTH;
         for (long at = 0; at < rows; at += p.rows()) {
             long m = Math.min(p.rows(), rows - at);
             long items = panels * ((m + plan.chunk - 1) / plan.chunk);
+            LongPointer arguments = sequence == null ? ARGUMENTS.get() : sequence.step(code);
             arguments.put(
                     threads,
                     items,
@@ -164,7 +168,9 @@ final class TileConvolution {
                     tableRow * p.filterPlaces(),
                     tableRow,
                     end.outside.address());
-            code.call(arguments);
+            if (sequence == null) {
+                code.call(arguments);
+            }
             read += p.images() * p.y().size() * p.x().size() * p.bytes();
         }
         Reference.reachabilityFence(x);

@@ -59,21 +59,13 @@ final class TileProduct {
         this.in = in;
         this.out = out;
         panels = new Panels(out, in / type.inputs * type.words, TileCode.WIDTH);
-        this.bias = padded(bias, ScalarType.Float);
-        this.scales = scales == null ? null : padded(scales, ScalarType.Float);
-        begin = scales == null ? null : padded(null, ScalarType.Int);
+        this.bias = panels.padded(bias, ScalarType.Float);
+        this.scales = scales == null ? null : panels.padded(scales, ScalarType.Float);
+        begin = scales == null ? null : panels.padded(null, ScalarType.Int);
         weightAt = panels.address();
         biasAt = address(this.bias);
         scalesAt = address(this.scales);
         beginAt = address(begin);
-    }
-
-    private Tensor padded(@Nullable Tensor values, ScalarType of) {
-        Tensor all = torch.zeros(new long[] {panels.width()}, Ops.options(of));
-        if (values != null) {
-            all.narrow(0, 0, out).copy_(values);
-        }
-        return Memory.keep(all);
     }
 
     /** Where an activation's constants lie. */

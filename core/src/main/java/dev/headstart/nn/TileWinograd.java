@@ -8,14 +8,10 @@ import dev.headstart.nn.TileCode.Rows;
 import dev.headstart.nn.TileCode.Type;
 import dev.headstart.nn.WinogradCode.Form;
 import java.lang.ref.Reference;
-import java.util.ArrayDeque;
-import java.util.Deque;
 import java.util.HashMap;
-import java.util.Iterator;
 import java.util.Map;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.LongPointer;
-import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.MemoryFormat;
@@ -36,9 +32,6 @@ final class TileWinograd implements ConvKernel {
     private static final double FEWEST_OPERATIONS = 50e6;
 
     private static final Map<Form, @Nullable MachineCode> MADE = new HashMap<>();
-    private static final ThreadLocal<LongPointer> ARGUMENTS =
-            ThreadLocal.withInitial(() -> Memory.keep(new LongPointer(WinogradCode.Argument.values().length)));
-
     /** Sizes of input whose plans are kept. */
     private static final int SIZES = 8;
 
@@ -53,6 +46,11 @@ final class TileWinograd implements ConvKernel {
     private record Size(long images, long height, long width, long channels) {
         long tiles() {
             return images * ((height + WinogradCode.M - 1) / WinogradCode.M);
+        }
+
+        /** Of a sum or a product. */
+        long values() {
+            return tiles() * width * channels;
         }
 
         long rowBytes() {
@@ -80,7 +78,8 @@ final class TileWinograd implements ConvKernel {
     static boolean fits(Tensor weight, Conv2d.Shape shape) {
         return RowWinograd.fits(weight, shape)
                 && TileConvolution.fits(Type.FP32, weight, shape)
-                && code(new Form(false, false, false)) != null;
+                && code(new Form(false, false, false)) != null
+                && CodeSequence.available();
     }
 
     private static @Nullable MachineCode code(Form form) {
@@ -121,42 +120,39 @@ final class TileWinograd implements ConvKernel {
         MachineCode results = requireNonNull(code(new Form(true, added != null, relu)));
         long read = in.data_ptr().address(), written = y.data_ptr().address();
         long more = added == null ? 0 : added.data_ptr().address() - written;
-        Tensor space = Space.take(2 * WinogradCode.ALPHA * new Size(n, h, w, c).tiles() * w * c);
-        try {
-            for (long at = 0; at < b; at += n) {
-                Size size = new Size(Math.min(n, b - at), h, w, c);
-                Plan plan = plan(size);
-                long values = size.tiles() * w * c;
-                long offset = at * h * size.rowBytes();
-                long tiles = space.data_ptr().address(), six = values * Float.BYTES;
-                call(combine, size, plan, read + offset, tiles, 0);
-                multiply(space, size, values);
-                call(results, size, plan, written + offset, tiles + WinogradCode.ALPHA * six, more);
-            }
-        } finally {
-            Space.give(space);
+        for (long at = 0; at < b; at += n) {
+            Size size = new Size(Math.min(n, b - at), h, w, c);
+            Plan plan = plan(size);
+            long offset = at * h * size.rowBytes();
+            CodeSequence sequence = CodeSequence.own();
+            Memory.scoped(() -> {
+                Tensor space = sequence.empty(ScalarType.Float, 2L * WinogradCode.ALPHA, size.values());
+                long tiles = space.data_ptr().address();
+                put(sequence.step(combine), size, plan, read + offset, tiles, 0);
+                multiply(sequence, space, size);
+                put(sequence.step(results), size, plan, written + offset, tiles + space.nbytes() / 2, more);
+                sequence.run();
+            });
+            sequence.clear();
+            Reference.reachabilityFence(plan);
         }
         Reference.reachabilityFence(in);
         Reference.reachabilityFence(added);
         return relu || act == Activation.LINEAR ? y : act.apply(y);
     }
 
-    /** From the first half of the space to the second. */
-    private void multiply(Tensor space, Size s, long values) {
+    /** From the first half of the space to the second. @param space [2 alpha, values] */
+    private void multiply(CodeSequence sequence, Tensor space, Size s) {
         long[] shape = {1, s.channels, s.tiles(), s.width};
         TileCode.Form form = new TileCode.Form(Type.FP32, Rows.PLACES, Result.FP32, false, TileActivation.LINEAR);
-        try (PointerScope scope = new PointerScope()) {
-            for (int k = 0; k < products.length; k++) {
-                Tensor from = space.narrow(0, k * values, values);
-                Tensor to = space.narrow(0, (k + WinogradCode.ALPHA) * values, values);
-                // the second row of products is in all rows of the result
-                products[k].apply(from, shape, new TileConvolution.Ending(form, k == 1 ? bias : none, zeros, null), to);
-            }
+        for (int k = 0; k < products.length; k++) {
+            // the second row of products is in all rows of the result
+            TileConvolution.Ending end = new TileConvolution.Ending(form, k == 1 ? bias : none, zeros, null);
+            products[k].record(sequence, space.select(0, k), shape, end, space.select(0, k + WinogradCode.ALPHA));
         }
     }
 
-    private static void call(MachineCode code, Size s, Plan plan, long rows, long tiles, long added) {
-        LongPointer arguments = ARGUMENTS.get();
+    private static void put(LongPointer arguments, Size s, Plan plan, long rows, long tiles, long added) {
         arguments.put(
                 torch.get_num_threads(),
                 s.tiles() * plan.parts,
@@ -169,8 +165,6 @@ final class TileWinograd implements ConvKernel {
                 tiles,
                 s.tiles() * s.rowBytes(),
                 added);
-        code.call(arguments);
-        Reference.reachabilityFence(plan);
     }
 
     private static Tensor arranged(Tensor x) {
@@ -224,41 +218,5 @@ final class TileWinograd implements ConvKernel {
         bias.close();
         none.close();
         zeros.close();
-        Space.clear();
-    }
-
-    /** Memory for sums and products; what was used last is kept. */
-    private static final class Space {
-        private static final int KEPT = 4;
-        private static final Deque<Tensor> FREE = new ArrayDeque<>();
-
-        static Tensor take(long values) {
-            synchronized (FREE) {
-                for (Iterator<Tensor> i = FREE.iterator(); i.hasNext(); ) {
-                    Tensor t = i.next();
-                    if (t.size(0) >= values) {
-                        i.remove();
-                        return t;
-                    }
-                }
-            }
-            return Memory.keep(Ops.empty(ScalarType.Float, values));
-        }
-
-        static void give(Tensor t) {
-            synchronized (FREE) {
-                FREE.addFirst(t);
-                if (FREE.size() > KEPT) {
-                    FREE.removeLast().close();
-                }
-            }
-        }
-
-        static void clear() {
-            synchronized (FREE) {
-                FREE.forEach(Tensor::close);
-                FREE.clear();
-            }
-        }
     }
 }
