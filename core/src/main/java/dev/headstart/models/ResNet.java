@@ -13,6 +13,8 @@ import dev.headstart.nn.Autocast;
 import dev.headstart.nn.BlockedLayout;
 import dev.headstart.nn.Conv2d;
 import dev.headstart.nn.ConvNorm;
+import dev.headstart.nn.ConvProgram;
+import dev.headstart.nn.ConvPrograms;
 import dev.headstart.nn.Init;
 import dev.headstart.nn.Linear;
 import dev.headstart.nn.MaxPool2d;
@@ -123,6 +125,7 @@ public final class ResNet {
         private final boolean identity;
         private final Activation activation;
         private final @Nullable ConvNorm projection;
+        private final @Nullable ConvNorm strided; // the projection where it reads the input itself
         private final boolean bytes; // whether all layers that read the input or add to it can do so in 8 bits
 
         Block(Weights w, ResNetConfig c, long in, long out, long inner, long stride) {
@@ -142,7 +145,7 @@ public final class ResNet {
             activation = c.hiddenAct();
             identity = in == out && stride == 1;
             ConvNorm first = first(), last = last();
-            ConvNorm projection = null;
+            ConvNorm projection = null, strided = null;
             if (identity) {
                 shortcut = x -> x;
             } else if (c.shortcut().equals("A")) {
@@ -153,11 +156,13 @@ public final class ResNet {
                 projection = mean.layers;
                 shortcut = x -> mean.forward(mean(first.values(x), stride));
             } else {
-                ConvLayer strided = new ConvLayer(w.sub("shortcut"), in, out, 1, stride, 1, Activation.LINEAR);
-                projection = strided.layers;
-                shortcut = strided::forward;
+                ConvLayer direct = new ConvLayer(w.sub("shortcut"), in, out, 1, stride, 1, Activation.LINEAR);
+                projection = direct.layers;
+                strided = projection;
+                shortcut = direct::forward;
             }
             this.projection = projection;
+            this.strided = strided;
             bytes = first.takesInt8() && last.takesInt8() && (projection == null || projection.takesInt8());
             if (projection != null) {
                 last.addsResultOf(projection);
@@ -222,6 +227,45 @@ public final class ResNet {
                 return last().forward(y, shortcut.forward(in), activation, last || !identity || in != x);
             });
         }
+
+        /** The same, recorded; x may be written over. @return null where it cannot be */
+        @Nullable
+        Tensor record(ConvProgram program, Tensor x) {
+            Tensor y = x;
+            for (ConvLayer layer : layers.subList(0, layers.size() - 1)) {
+                Tensor next = program.convolution(layer.layers, y, layer.activation, null);
+                if (next == null) {
+                    return null;
+                }
+                if (y != x) {
+                    program.free(y);
+                }
+                y = next;
+            }
+            Tensor other = recordShortcut(program, x);
+            if (other == null) {
+                return null;
+            }
+            Tensor sum = program.convolution(last(), y, activation, other);
+            if (sum == null) {
+                return null;
+            }
+            program.free(y);
+            if (sum != other && other != x) {
+                program.free(other);
+            }
+            if (sum != x) {
+                program.free(x);
+            }
+            return sum;
+        }
+
+        private @Nullable Tensor recordShortcut(ConvProgram program, Tensor x) {
+            if (identity) {
+                return x;
+            }
+            return strided == null ? null : program.convolution(strided, x, Activation.LINEAR, null);
+        }
     }
 
     /** Stem and stages: what a head or a detector stands on. */
@@ -232,11 +276,13 @@ public final class ResNet {
         private final int channels;
         private final Conv2d first;
         private final ModelState state;
+        private final ConvPrograms programs;
         private final boolean blockable; // nothing but what oneDNN's own order of activations has
 
         Body(Weights w, ResNetConfig c) {
             channels = c.numChannels();
             state = w.state();
+            programs = state.convPrograms();
             pooled = !c.stem().equals("cifar");
             boolean deep = c.stem().equals("deep");
             blockable = BlockedLayout.AVAILABLE
@@ -316,14 +362,42 @@ public final class ResNet {
             if (pooled) {
                 x = POOL.forward(x); // [B, E, H / 4, W / 4]
             }
+            ConvPrograms.Result begun = trace.wantsHidden() ? null : programs.run(x, this::record);
+            int done = begun == null ? 0 : begun.layers();
+            x = begun == null ? x : begun.y();
             for (List<Block> stage : stages) {
-                record(trace, x, stage.get(0));
+                if (done == 0) {
+                    record(trace, x, stage.get(0));
+                }
                 for (int i = 0; i < stage.size(); i++) {
-                    // the first one's input may be among the hidden states
-                    x = stage.get(i).forward(x, i > 0 || !trace.wantsHidden());
+                    if (done > 0) {
+                        done--;
+                    } else { // the first one's input may be among the hidden states
+                        x = stage.get(i).forward(x, i > 0 || !trace.wantsHidden());
+                    }
                 }
             }
             return x;
+        }
+
+        /** As many blocks as can be recorded. @return how many */
+        private int record(ConvProgram program) {
+            Tensor x = program.input();
+            int blocks = 0;
+            for (List<Block> stage : stages) {
+                for (Block block : stage) {
+                    int steps = program.steps();
+                    Tensor y = block.record(program, x);
+                    if (y == null) {
+                        program.back(steps);
+                        return blocks;
+                    }
+                    program.output(y);
+                    x = y;
+                    blocks++;
+                }
+            }
+            return blocks;
         }
     }
 

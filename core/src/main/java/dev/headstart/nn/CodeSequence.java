@@ -29,6 +29,7 @@ final class CodeSequence {
 
     private final List<LongPointer> blocks = new ArrayList<>(); // of arguments, for this run and later ones
     private final List<Tensor> rooms = new ArrayList<>();
+    private final List<Object> held = new ArrayList<>();
     private final LongPointer arguments = Memory.keep(new LongPointer(Argument.values().length));
     private LongPointer steps = new LongPointer();
     private long[] words = new long[64];
@@ -75,6 +76,22 @@ final class CodeSequence {
         }
         changed = true;
         return of;
+    }
+
+    /** Keeps what steps read, until {@link #clear}. */
+    void hold(Object read) {
+        held.add(read);
+    }
+
+    /** How many words of steps there are. */
+    int steps() {
+        return count;
+    }
+
+    /** Forgets the steps that were added since there were so many words of them. */
+    void back(int words) {
+        count = words;
+        changed = true;
     }
 
     /** Where there is room for so many bytes until {@link #clear}, or {@link #release}. */
@@ -134,6 +151,7 @@ final class CodeSequence {
     void clear() {
         rooms.forEach(Tensor::close);
         rooms.clear();
+        held.clear();
         count = 0;
         used = 0;
         top = 0;

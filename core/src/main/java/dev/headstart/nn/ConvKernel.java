@@ -14,6 +14,17 @@ interface ConvKernel {
      */
     Tensor apply(Tensor x, Activation act, @Nullable Tensor other, boolean mayOverwrite);
 
+    /**
+     * Records act(convolution(x) + bias + other).
+     *
+     * @param x [B, in, H, W] of the program
+     * @param other [B, out, H', W'] of the program, which may be written over; null for none
+     * @return [B, out, H', W'] of the program; null where the kernel cannot
+     */
+    default @Nullable Tensor record(ConvProgram program, Tensor x, Activation act, @Nullable Tensor other) {
+        return null;
+    }
+
     /** Whether inputs are taken in 8 bits. */
     default boolean takesBytes() {
         return false;

@@ -92,6 +92,12 @@ public final class ConvNorm {
         return folded != null;
     }
 
+    /** The folded convolution; null where there is none. */
+    @Nullable
+    ConvKernel kernel() {
+        return folded;
+    }
+
     /**
      * The input in 8 bits, when this layer computes in them and knows its range: for an input that several layers read, which is so rounded once. As it is
      * otherwise, or when there are 8 bits of it already.

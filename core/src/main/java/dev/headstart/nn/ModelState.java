@@ -24,6 +24,7 @@ public final class ModelState {
     private final Map<String, String> tied = new LinkedHashMap<>();
     private final List<Linear> linears = new ArrayList<>();
     private final List<ConvNorm> convNorms = new ArrayList<>();
+    private final List<ConvPrograms> convPrograms = new ArrayList<>();
     private final Set<Parameter> tables = new LinkedHashSet<>();
     private final Map<String, Parameter> added = new LinkedHashMap<>();
     private final Set<Parameter> lowered = new LinkedHashSet<>();
@@ -258,8 +259,16 @@ public final class ModelState {
         training = on;
     }
 
+    /** Programs of convolutions, which are freed with the model. */
+    public ConvPrograms convPrograms() {
+        ConvPrograms all = new ConvPrograms();
+        convPrograms.add(all);
+        return all;
+    }
+
     /** Frees every native tensor. */
     public void close() {
+        convPrograms.forEach(ConvPrograms::close);
         linears.forEach(Linear::close);
         convNorms.forEach(ConvNorm::unfold);
         parameters.values().forEach(Parameter::close);

@@ -41,18 +41,35 @@ final class TileConv2d implements ConvKernel {
         Tensor in = arranged(x);
         Tensor added = other == null ? null : arranged(other);
         boolean relu = act == Activation.RELU;
+        // a handle of its own
+        Tensor y = added != null && (mayOverwrite || !added.is_same(other))
+                ? new Tensor(added)
+                : convolution.result(in, scalar);
+        convolution.apply(in, ending(relu, added), y);
+        return relu || act == Activation.LINEAR ? y : act.apply(y);
+    }
+
+    private TileConvolution.Ending ending(boolean relu, @Nullable Tensor added) {
         Form form = new Form(
                 type,
                 convolution.rows(),
                 type == Type.BF16 ? Result.BF16 : Result.FP32,
                 added != null,
                 relu ? TileActivation.RELU : TileActivation.LINEAR);
-        // a handle of its own
-        Tensor y = added != null && (mayOverwrite || !added.is_same(other))
-                ? new Tensor(added)
-                : convolution.result(in, scalar);
-        convolution.apply(in, new TileConvolution.Ending(form, bias, zeros, added), y);
-        return relu || act == Activation.LINEAR ? y : act.apply(y);
+        return new TileConvolution.Ending(form, bias, zeros, added);
+    }
+
+    @Override
+    public @Nullable Tensor record(ConvProgram program, Tensor x, Activation act, @Nullable Tensor other) {
+        boolean relu = act == Activation.RELU;
+        if (Ops.type(x) != scalar
+                || (other != null && Ops.type(other) != scalar)
+                || !(relu || act == Activation.LINEAR)) {
+            return null;
+        }
+        Tensor y = other != null ? other : convolution.result(program, x, scalar);
+        convolution.record(program.sequence(), x, x.shape(), ending(relu, other), y);
+        return y;
     }
 
     private Tensor arranged(Tensor x) {

@@ -109,6 +109,12 @@ final class TileConvolution {
         return new ConvPlaces(images, down, new Axis(w, x.filter(), x.stride(), x.padding()), in * type.bytes());
     }
 
+    /** A result's memory in a program. @param x [B, C, H, W] */
+    Tensor result(ConvProgram program, Tensor x, ScalarType of) {
+        ConvPlaces p = places(1, x.size(2), x.size(3));
+        return program.take(of, x.size(0), p.y().out(), p.x().out(), out);
+    }
+
     /** A result's memory, [B, N, H', W'], channels last. @param x [B, C, H, W] */
     Tensor result(Tensor x, ScalarType of) {
         ConvPlaces p = places(1, x.size(2), x.size(3));
@@ -128,6 +134,9 @@ final class TileConvolution {
     private void apply(Tensor x, long[] shape, Ending end, Tensor y, @Nullable CodeSequence sequence) {
         MachineCode code = requireNonNull(TileCode.of(end.form));
         Plan plan = plan(shape[0], shape[2], shape[3]);
+        if (sequence != null) {
+            sequence.hold(plan);
+        }
         ConvPlaces p = plan.places;
         long words = in * type.bytes() / 4 * p.filterPlaces();
         long read = x.data_ptr().address(), written = y.data_ptr().address();

@@ -89,10 +89,7 @@ final class TileInt8Conv2d implements ConvKernel {
         Tensor bytes = given ? x.contiguous(MemoryFormat.ChannelsLast) : r.passingBytes(x);
         boolean relu = act == Activation.RELU;
         boolean inside = relu || act == Activation.LINEAR;
-        // as in Int8Conv2d
-        boolean small = out != null
-                && (relu ? out.zero() == 0 : inside)
-                && (other == null || Ops.type(other) == ScalarType.Byte);
+        boolean small = small(act, other);
         Tensor sum = other == null
                 ? null
                 : (small ? other : added.values(other).to(ScalarType.Float)).contiguous(MemoryFormat.ChannelsLast);
@@ -104,16 +101,39 @@ final class TileInt8Conv2d implements ConvKernel {
             n = numbers(r, small ? out : null, small && sum != null);
         }
         Tensor rows = small ? n.added : torch.ones(y.numel() / y.size(1));
+        convolution.apply(bytes, ending(n, rows, small, relu, r.zero() == 0 ? zeros : middles, sum), y);
+        return inside ? y : act.apply(y);
+    }
+
+    /** Whether the result is in 8 bits, as in {@link Int8Conv2d}. */
+    private boolean small(Activation act, @Nullable Tensor other) {
+        return out != null
+                && (act == Activation.RELU ? out.zero() == 0 : act == Activation.LINEAR)
+                && (other == null || Ops.type(other) == ScalarType.Byte);
+    }
+
+    private TileConvolution.Ending ending(
+            Numbers n, Tensor rows, boolean small, boolean relu, BytePointer outside, @Nullable Tensor sum) {
         Form form = new Form(
                 Type.INT8,
                 convolution.rows(),
                 small ? Result.UINT8 : Result.FP32,
                 sum != null,
                 relu && !small ? TileActivation.RELU : TileActivation.LINEAR);
-        TileConvolution.Ending end =
-                new TileConvolution.Ending(form, rows, n.scales, n.begin, n.bias, r.zero() == 0 ? zeros : middles, sum);
-        convolution.apply(bytes, end, y);
-        return inside ? y : act.apply(y);
+        return new TileConvolution.Ending(form, rows, n.scales, n.begin, n.bias, outside, sum);
+    }
+
+    @Override
+    public @Nullable Tensor record(ConvProgram program, Tensor x, Activation act, @Nullable Tensor other) {
+        Numbers n = other == null ? narrow : narrowSum;
+        if (Ops.type(x) != ScalarType.Byte || n == null || !small(act, other)) {
+            return null;
+        }
+        Tensor y = other != null ? other : convolution.result(program, x, ScalarType.Byte);
+        BytePointer outside = range.zero() == 0 ? zeros : middles;
+        TileConvolution.Ending end = ending(n, n.added, true, act == Activation.RELU, outside, other);
+        convolution.record(program.sequence(), x, x.shape(), end, y);
+        return y;
     }
 
     @Override

@@ -115,30 +115,56 @@ final class TileWinograd implements ConvKernel {
         Tensor in = arranged(x);
         Tensor added = other == null ? null : arranged(other);
         Tensor y = Ops.empty(ScalarType.Float, b, h, w, c).permute(0, 3, 1, 2);
-        MachineCode combine = requireNonNull(code(new Form(false, false, false)));
         boolean relu = act == Activation.RELU;
-        MachineCode results = requireNonNull(code(new Form(true, added != null, relu)));
         long read = in.data_ptr().address(), written = y.data_ptr().address();
         long more = added == null ? 0 : added.data_ptr().address() - written;
         for (long at = 0; at < b; at += n) {
             Size size = new Size(Math.min(n, b - at), h, w, c);
-            Plan plan = plan(size);
             long offset = at * h * size.rowBytes();
             CodeSequence sequence = CodeSequence.own();
             Memory.scoped(() -> {
-                Tensor space = sequence.empty(ScalarType.Float, 2L * WinogradCode.ALPHA, size.values());
-                long tiles = space.data_ptr().address();
-                put(sequence.step(combine), size, plan, read + offset, tiles, 0);
-                multiply(sequence, space, size);
-                put(sequence.step(results), size, plan, written + offset, tiles + space.nbytes() / 2, more);
+                add(sequence, size, read + offset, written + offset, added != null, more, relu);
                 sequence.run();
             });
             sequence.clear();
-            Reference.reachabilityFence(plan);
         }
         Reference.reachabilityFence(in);
         Reference.reachabilityFence(added);
         return relu || act == Activation.LINEAR ? y : act.apply(y);
+    }
+
+    @Override
+    public @Nullable Tensor record(ConvProgram program, Tensor x, Activation act, @Nullable Tensor other) {
+        long b = x.size(0), c = x.size(1), h = x.size(2), w = x.size(3);
+        long n = images(b, c, h, w, torch.get_num_threads());
+        if (n == 0) {
+            return direct.record(program, x, act, other);
+        }
+        boolean relu = act == Activation.RELU;
+        if (n < b
+                || Ops.type(x) != ScalarType.Float
+                || (other != null && Ops.type(other) != ScalarType.Float)
+                || !(relu || act == Activation.LINEAR)) {
+            return null;
+        }
+        Tensor y = program.take(ScalarType.Float, b, h, w, c);
+        long written = y.data_ptr().address();
+        long more = other == null ? 0 : other.data_ptr().address() - written;
+        add(program.sequence(), new Size(b, h, w, c), x.data_ptr().address(), written, other != null, more, relu);
+        return y;
+    }
+
+    /** @param read where the images are @param written where results go @param more from there to what is added */
+    private void add(CodeSequence sequence, Size size, long read, long written, boolean adds, long more, boolean relu) {
+        Plan plan = plan(size);
+        sequence.hold(plan);
+        Tensor space = sequence.empty(ScalarType.Float, 2L * WinogradCode.ALPHA, size.values());
+        long tiles = space.data_ptr().address();
+        MachineCode combine = requireNonNull(code(new Form(false, false, false)));
+        MachineCode results = requireNonNull(code(new Form(true, adds, relu)));
+        put(sequence.step(combine), size, plan, read, tiles, 0);
+        multiply(sequence, space, size);
+        put(sequence.step(results), size, plan, written, tiles + space.nbytes() / 2, more);
     }
 
     /** From the first half of the space to the second. @param space [2 alpha, values] */

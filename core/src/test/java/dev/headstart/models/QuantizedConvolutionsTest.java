@@ -7,16 +7,19 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.headstart.HeadstartException;
 import dev.headstart.LoadOptions;
 import dev.headstart.hub.ModelFolder;
+import dev.headstart.nn.Memory;
 import dev.headstart.nn.Precision;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.function.Consumer;
+import java.util.stream.IntStream;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
@@ -113,6 +116,61 @@ class QuantizedConvolutionsTest {
                         .forEach((name, values) -> assertThat(error(Objects.requireNonNull(plain.get(name)), values))
                                 .as(p + " " + name)
                                 .isLessThan(most));
+            }
+        }
+    }
+
+    private static float[] logits(PreTrainedModel<?> model, int images, int side, boolean hidden) {
+        try (PointerScope scope = new PointerScope()) {
+            return logits(model, pixels(images, side).narrow(0, 0, images), hidden);
+        }
+    }
+
+    private static float[] logits(PreTrainedModel<?> model, Tensor pixels, boolean hidden) {
+        try (PointerScope scope = new PointerScope();
+                ModelOutput out =
+                        model.forward(Inputs.of(Map.of("pixel_values", pixels)).withHiddenStates(hidden))) {
+            return Tensors.floats(Objects.requireNonNull(out.tensors().get("logits")));
+        }
+    }
+
+    /** One to three images go through all blocks in one call; who asks for hidden states has them block by block, by the same products. */
+    @ParameterizedTest
+    @ValueSource(strings = {"basic", "bottleneck"})
+    void blocksInOneCallAreThoseOneByOne(String type) {
+        Path in = model(type), out = dir.resolve("q");
+        Quantization.write(new ModelFolder(type, in, false), 8, 32, out, model -> {
+            try (PointerScope scope = new PointerScope()) {
+                model.forward(Inputs.of(Map.of("pixel_values", pixels(1)))).close();
+            }
+        });
+        for (Precision p : List.of(Precision.FP32, Precision.BF16, Precision.INT8)) {
+            ModelFolder folder = new ModelFolder(type, p == Precision.INT8 ? out : in, false);
+            try (PreTrainedModel<?> model = Models.load(folder, null, LoadOptions.defaults())) {
+                if (p != Precision.INT8) {
+                    model.optimize(p);
+                }
+                for (int images : new int[] {1, 3, 2, 1, 4, 3}) {
+                    for (int side : new int[] {48, 33}) {
+                        float[] expected = logits(model, images, side, true);
+                        assertThat(error(expected, logits(model, images, side, false)))
+                                .as("%s, %d images of %d", p, images, side)
+                                .isLessThan(1e-6);
+                    }
+                }
+                Tensor x = Memory.keep(pixels(1).narrow(0, 0, 1));
+                float[] alone = logits(model, x, false);
+                boolean same =
+                        IntStream.range(0, 64).parallel().allMatch(i -> Arrays.equals(alone, logits(model, x, false)));
+                assertThat(same).isTrue();
+                if (p == Precision.FP32) { // other kernels
+                    model.optimize(Precision.BF16);
+                    assertThat(error(alone, logits(model, x, false))).isBetween(1e-4, 0.03);
+                    model.optimize(Precision.FP32); // the head keeps what bfloat16 made of it
+                    assertThat(error(logits(model, x, true), logits(model, x, false)))
+                            .isLessThan(1e-6);
+                }
+                x.close();
             }
         }
     }
