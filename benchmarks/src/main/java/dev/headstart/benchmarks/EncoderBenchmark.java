@@ -215,6 +215,7 @@ public final class EncoderBenchmark {
         return new LinePeer(
                 List.of(
                         Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "-XX:TieredStopAtLevel=1", // as the launcher runs tasks on texts
                         "-XX:+UseSerialGC",
                         "-Xms64m",
                         "-Dorg.bytedeco.javacpp.maxPhysicalBytes=0",

@@ -105,66 +105,66 @@ final class TextAttention {
      */
     static @Nullable Tensor record(
             CodeSequence sequence, Tensor qkv, Tensor bounds, long longest, long heads, double scale) {
-        long width = qkv.size(1) / 3;
-        if (!fits(width / heads, Ops.type(qkv), longest)) {
+        Call call = new Call(qkv, bounds, longest, heads, scale);
+        if (!fits(call.d(), Ops.type(qkv), longest)) {
             return null;
         }
-        MachineCode code = requireNonNull(code(width / heads, Ops.type(qkv), false));
-        Tensor y = sequence.empty(Ops.type(qkv), qkv.size(0), width);
-        long rooms = sequence.room(rooms(longest, width / heads));
-        put(sequence.step(code), qkv, bounds, longest, heads, scale, y, rooms);
+        Tensor y = sequence.empty(Ops.type(qkv), qkv.size(0), call.width());
+        long rooms = sequence.room(call.rooms());
+        call.put(sequence.step(requireNonNull(code(call.d(), Ops.type(qkv), false))), y, rooms);
         return y;
     }
 
     private static Tensor attend(Tensor qkv, Tensor bounds, long longest, long heads, double scale, boolean causal) {
-        Tensor read = qkv.contiguous();
-        long width = qkv.size(1) / 3;
-        MachineCode code = code(width / heads, Ops.type(qkv), causal);
+        Call call = new Call(qkv.contiguous(), bounds, longest, heads, scale);
+        MachineCode code = code(call.d(), Ops.type(qkv), causal);
         if (code == null) {
-            throw new IllegalStateException("no code for heads of " + width / heads);
+            throw new IllegalStateException("no code for heads of " + call.d());
         }
-        Tensor y = Ops.empty(Ops.type(qkv), qkv.size(0), width);
-        Tensor rooms = Ops.empty(ScalarType.Byte, rooms(longest, width / heads));
+        Tensor y = Ops.empty(Ops.type(qkv), qkv.size(0), call.width());
+        Tensor rooms = Ops.empty(ScalarType.Byte, call.rooms());
         LongPointer arguments = ARGUMENTS.get();
-        put(arguments, read, bounds, longest, heads, scale, y, rooms.data_ptr().address());
+        call.put(arguments, y, rooms.data_ptr().address());
         code.call(arguments);
-        Reference.reachabilityFence(read);
-        Reference.reachabilityFence(bounds);
+        Reference.reachabilityFence(call);
         Reference.reachabilityFence(rooms);
         return y;
     }
 
-    /** Bytes for all threads. */
-    private static long rooms(long longest, long d) {
-        return torch.get_num_threads() * TextAttentionCode.room(longest, d);
-    }
+    /** What is attended to: {@link #attend}'s arguments. */
+    private record Call(Tensor qkv, Tensor bounds, long longest, long heads, double scale) {
+        /** h d. */
+        long width() {
+            return qkv.size(1) / 3;
+        }
 
-    private static void put(
-            LongPointer arguments,
-            Tensor qkv,
-            Tensor bounds,
-            long longest,
-            long heads,
-            double scale,
-            Tensor y,
-            long rooms) {
-        long width = qkv.size(1) / 3;
-        long d = width / heads;
-        long bytes = Ops.type(qkv) == ScalarType.Float ? Float.BYTES : Short.BYTES;
-        arguments.put(
-                torch.get_num_threads(),
-                bounds.size(0) * heads,
-                bounds.size(0),
-                qkv.data_ptr().address(),
-                3 * width * bytes,
-                width * bytes,
-                bounds.data_ptr().address(),
-                y.data_ptr().address(),
-                width * bytes,
-                rooms,
-                TextAttentionCode.room(longest, d),
-                TextAttentionCode.copy(longest, d),
-                Float.floatToIntBits((float) (scale * LOG2_E)) & 0xffffffffL,
-                LATER.address());
+        long d() {
+            return width() / heads;
+        }
+
+        /** Bytes for all threads. */
+        long rooms() {
+            return torch.get_num_threads() * TextAttentionCode.room(longest, d());
+        }
+
+        /** @param y [T, h d]; @param rooms where there is room for all threads */
+        void put(LongPointer arguments, Tensor y, long rooms) {
+            long row = width() * (Ops.type(qkv) == ScalarType.Float ? Float.BYTES : Short.BYTES);
+            arguments.put(
+                    torch.get_num_threads(),
+                    bounds.size(0) * heads,
+                    bounds.size(0),
+                    qkv.data_ptr().address(),
+                    3 * row,
+                    row,
+                    bounds.data_ptr().address(),
+                    y.data_ptr().address(),
+                    row,
+                    rooms,
+                    TextAttentionCode.room(longest, d()),
+                    TextAttentionCode.copy(longest, d()),
+                    Float.floatToIntBits((float) (scale * LOG2_E)) & 0xffffffffL,
+                    LATER.address());
+        }
     }
 }

@@ -123,7 +123,7 @@ final class TileWinograd implements ConvKernel {
             long offset = at * h * size.rowBytes();
             CodeSequence sequence = CodeSequence.own();
             Memory.scoped(() -> {
-                add(sequence, size, read + offset, written + offset, added != null, more, relu);
+                add(sequence, size, read + offset, written + offset, more, relu);
                 sequence.run();
             });
             sequence.clear();
@@ -150,18 +150,18 @@ final class TileWinograd implements ConvKernel {
         Tensor y = program.take(ScalarType.Float, b, h, w, c);
         long written = y.data_ptr().address();
         long more = other == null ? 0 : other.data_ptr().address() - written;
-        add(program.sequence(), new Size(b, h, w, c), x.data_ptr().address(), written, other != null, more, relu);
+        add(program.sequence(), new Size(b, h, w, c), x.data_ptr().address(), written, more, relu);
         return y;
     }
 
-    /** @param read where the images are @param written where results go @param more from there to what is added */
-    private void add(CodeSequence sequence, Size size, long read, long written, boolean adds, long more, boolean relu) {
+    /** @param read where the images are @param written where results go @param more from there to what is added; 0 for nothing */
+    private void add(CodeSequence sequence, Size size, long read, long written, long more, boolean relu) {
         Plan plan = plan(size);
         sequence.hold(plan);
         Tensor space = sequence.empty(ScalarType.Float, 2L * WinogradCode.ALPHA, size.values());
         long tiles = space.data_ptr().address();
         MachineCode combine = requireNonNull(code(new Form(false, false, false)));
-        MachineCode results = requireNonNull(code(new Form(true, adds, relu)));
+        MachineCode results = requireNonNull(code(new Form(true, more != 0, relu)));
         put(sequence.step(combine), size, plan, read, tiles, 0);
         multiply(sequence, space, size);
         put(sequence.step(results), size, plan, written, tiles + space.nbytes() / 2, more);
