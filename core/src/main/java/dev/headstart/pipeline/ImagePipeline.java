@@ -18,6 +18,7 @@ import java.util.concurrent.CompletionException;
 import java.util.function.IntFunction;
 import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
 
 /** A processor and a model together: images are decoded and prepared while the model works on those before. */
 abstract class ImagePipeline implements Pipeline {
@@ -87,7 +88,10 @@ abstract class ImagePipeline implements Pipeline {
         for (int at = 0; next != null; at += size) {
             Ready ready = join(next);
             int following = at + size;
-            next = following < count ? load(source, following, Math.min(following + size, count)) : null;
+            int end = Math.min(following + size, count);
+            // the model's threads wait for each other: what takes a processor from one of them holds up all
+            boolean ahead = Runtime.getRuntime().availableProcessors() > torch.get_num_threads();
+            next = ahead && following < count ? load(source, following, end) : null;
             try (ImageBatch batch = ready.batch();
                     PointerScope scope = new PointerScope();
                     ModelOutput out = model.forward(inputs(batch))) {
@@ -97,6 +101,9 @@ abstract class ImagePipeline implements Pipeline {
                     next.thenAccept(r -> r.batch().close());
                 }
                 throw e;
+            }
+            if (!ahead && following < count) {
+                next = load(source, following, end);
             }
         }
     }
