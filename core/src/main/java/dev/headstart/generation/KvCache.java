@@ -151,12 +151,15 @@ public final class KvCache implements AutoCloseable {
      * @return the row when it went through the layers, [1, 1, E], good until the next step; null where the layers must be run one by one
      */
     public @Nullable Tensor run(Tensor x, Recorder recorder) {
-        if (width != 1 || rows() != 1 || unrecordable || !reservedFor(total)) {
+        if (width != 1 || rows() != 1 || unrecordable) {
             return null;
         }
         RowProgram p = program;
         if (p == null || !sameBuffers()) {
             forgetProgram();
+            if (!reservedFor(Math.max(capacity, total))) {
+                return null;
+            }
             p = RowProgram.of(x.numel(), recorder::record);
             program = p;
             unrecordable = p == null;

@@ -115,12 +115,7 @@ final class NormCode extends ParallelCode {
     }
 
     private void read() {
-        if (half) {
-            a.vpmovzxwd(1, at(RSI, 0));
-            a.vpslld(1, 1, 16);
-        } else {
-            a.vmovups(1, at(RSI, 0));
-        }
+        numbers(1, at(RSI, 0), half);
     }
 
     private void centred() {

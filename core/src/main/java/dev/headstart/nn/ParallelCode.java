@@ -14,6 +14,7 @@ import static dev.headstart.nn.Assembler.Reg.RSI;
 
 import dev.headstart.nn.Assembler.Condition;
 import dev.headstart.nn.Assembler.Label;
+import dev.headstart.nn.Assembler.Mem;
 import dev.headstart.nn.Assembler.Reg;
 import dev.headstart.nn.MachineCode.Body;
 import dev.headstart.nn.MachineCode.OpenMp;
@@ -211,6 +212,16 @@ abstract class ParallelCode {
     final void bits(int z, int bits) {
         a.move(RAX, bits & 0xffffffffL);
         a.vpbroadcastd(z, RAX);
+    }
+
+    /** Sixteen numbers from memory. @param half whether they are bfloat16 there instead of fp32 */
+    final void numbers(int z, Mem from, boolean half) {
+        if (half) {
+            a.vpmovzxwd(z, from);
+            a.vpslld(z, z, 16);
+        } else {
+            a.vmovups(z, from);
+        }
     }
 
     /** Brings the lanes of z together, halves of halves. @param other the register that the step joins with z */

@@ -226,12 +226,7 @@ final class TextAttentionCode extends ParallelCode {
         a.move(RDX, RDI);
         for (int part = 0; part < 3; part++) {
             for (int v = 0; v < vectors; v++) {
-                if (half) {
-                    a.vpmovzxwd(v, at(R8, v * VECTOR / 2));
-                    a.vpslld(v, v, 16);
-                } else {
-                    a.vmovups(v, at(R8, v * VECTOR));
-                }
+                numbers(v, at(R8, half ? v * VECTOR / 2 : v * VECTOR), half);
                 if (part == 0) {
                     a.vmulps(v, v, FACTOR);
                 }

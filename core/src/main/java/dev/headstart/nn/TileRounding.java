@@ -90,12 +90,7 @@ final class TileRounding implements Runnable {
         code.load(RCX, Argument.GIVEN_VECTORS);
         Label vector = new Label();
         a.bind(vector);
-        if (half) {
-            a.vpmovzxwd(1, at(RSI, 0));
-            a.vpslld(1, 1, 16);
-        } else {
-            a.vmovups(1, at(RSI, 0));
-        }
+        code.numbers(1, at(RSI, 0), half);
         body.run();
         a.add(RSI, half ? ParallelCode.VECTOR / 2 : ParallelCode.VECTOR);
         a.add(RCX, -1);

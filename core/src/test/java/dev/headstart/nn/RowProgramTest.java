@@ -33,19 +33,13 @@ class RowProgramTest {
             torch.manual_seed(3);
             Tensor w = torch.randn(size);
             Tensor b = torch.randn(size);
-            LayerNorm norm = new LayerNorm(parameter("w", w), parameter("b", b), 1e-5);
+            LayerNorm norm = norm(w, b, 1e-5);
             try (RowProgram program = Objects.requireNonNull(RowProgram.of(size, p -> p.norm(norm, p.x(), p.x())))) {
                 for (double[] scaleAndMean : new double[][] {{1, 0}, {1e-3, 0}, {1, 30}, {1000, -5}, {0, 0}}) {
                     Tensor x = torch.randn(1, 1, size)
                             .mul(new Scalar(scaleAndMean[0]))
                             .add(new Scalar(scaleAndMean[1]));
-                    Tensor expected = torch.layer_norm(
-                            wide(x),
-                            new long[] {size},
-                            new TensorOptional(wide(w)),
-                            new TensorOptional(wide(b)),
-                            1e-5,
-                            false);
+                    Tensor expected = normalized(x, w, b, 1e-5);
                     Tensor y = Objects.requireNonNull(program.run(x, 1));
                     assertThat(y.shape()).isEqualTo(x.shape());
                     // the mean is rounded to a part of 2^24 of itself
@@ -65,13 +59,12 @@ class RowProgramTest {
             torch.manual_seed(4);
             Tensor w = torch.randn(size);
             Tensor b = torch.randn(size);
-            LayerNorm norm = new LayerNorm(parameter("w", w), parameter("b", b), 1e-12);
+            LayerNorm norm = norm(w, b, 1e-12);
             Tensor x = torch.randn(rows, 1, size).mul(new Scalar(3)).to(type);
             Tensor y = norm.forward(x);
             assertThat(y.shape()).isEqualTo(x.shape());
             assertThat(Ops.type(y)).isEqualTo(type);
-            Tensor expected = torch.layer_norm(
-                    wide(x), new long[] {size}, new TensorOptional(wide(w)), new TensorOptional(wide(b)), 1e-12, false);
+            Tensor expected = normalized(x, w, b, 1e-12);
             Tensor away = wide(y).sub(expected).abs();
             double most = type == ScalarType.Float ? 1e-5 : 1.0 / 256; // of a number, where it is rounded to 8 bits
             assertThat(away.sub(expected.abs().mul(new Scalar(most))).max().item_double())
@@ -83,15 +76,25 @@ class RowProgramTest {
     void refusesWhatItCannotRun() {
         try (PointerScope scope = new PointerScope();
                 NoGradGuard guard = new NoGradGuard()) {
-            LayerNorm odd = new LayerNorm(parameter("w", torch.ones(20)), parameter("b", torch.zeros(20)), 1e-5);
+            LayerNorm odd = norm(torch.ones(20), torch.zeros(20), 1e-5);
             assertThat(RowProgram.of(20, p -> p.norm(odd, p.x(), p.x()))).isNull();
-            LayerNorm norm = new LayerNorm(parameter("w", torch.ones(32)), parameter("b", torch.zeros(32)), 1e-5);
+            LayerNorm norm = norm(torch.ones(32), torch.zeros(32), 1e-5);
             try (RowProgram program = Objects.requireNonNull(RowProgram.of(32, p -> p.norm(norm, p.x(), p.x())))) {
                 assertThat(program.run(torch.randn(1, 1, 16), 1)).isNull();
                 assertThat(program.run(torch.randn(1, 1, 32).to(ScalarType.Double), 1))
                         .isNull();
             }
         }
+    }
+
+    private static LayerNorm norm(Tensor w, Tensor b, double eps) {
+        return new LayerNorm(parameter("w", w), parameter("b", b), eps);
+    }
+
+    /** By torch, in double precision. */
+    private static Tensor normalized(Tensor x, Tensor w, Tensor b, double eps) {
+        return torch.layer_norm(
+                wide(x), w.shape(), new TensorOptional(wide(w)), new TensorOptional(wide(b)), eps, false);
     }
 
     private static Parameter parameter(String name, Tensor value) {
